@@ -1,0 +1,1 @@
+"""The public names of `sqlite3`, and `connect()`; nothing else."""

@@ -1,0 +1,1 @@
+"""The face of `sqlite3`: connections, cursors, rows."""

@@ -1,0 +1,1 @@
+"""What an operator does, as lists of resumable steps; never through the driver."""

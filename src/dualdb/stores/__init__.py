@@ -1,0 +1,1 @@
+"""I/O: each file talks to one thing."""
