@@ -83,31 +83,140 @@ class Step(Enum):
     ABORT = "abort"
     """Compare-and-set n from open to aborted on the incoming side."""
     UNFENCE = "unfence"
-    """Lift the fence of the outgoing side: move n can never be decided."""
+    """Lift the fence of the outgoing side: its move can never be decided."""
     SETTLE = "settle"
-    """Write the outcome in the outgoing side's row."""
-    DONE = "done"
-    """Nothing is under way."""
+    """Write the outcome in the outgoing side's row, which makes it the follower."""
 
 
 class Standing(Enum):
-    """The incoming side's row as seen from the outgoing side's move n."""
+    """The incoming side's row as seen from the outgoing side."""
 
     NONE = "none"
-    """It has not heard of n."""
+    """Nothing is open there."""
     OPEN = "open"
+    """The outgoing side's move, or the one it is about to be fenced for, is open."""
     TAKEN = "taken"
+    """The outgoing side's move was decided."""
     DEAD = "dead"
-    """n was aborted there, or a later move was opened, which needs n aborted first."""
+    """The outgoing side's move was aborted; a later move that is open proves the same, for it needs that first."""
 
 
-NEXT_STEP: dict[tuple[MoveState, Standing], Step] = {
-    # outgoing side, incoming side: what follows. A missing pair cannot happen and is an error.
-    (MoveState.REST, Standing.NONE): Step.OPEN,
-    (MoveState.REST, Standing.OPEN): Step.FENCE,
-    (MoveState.REST, Standing.DEAD): Step.OPEN,
-    (MoveState.MOVING, Standing.OPEN): Step.DECIDE,
-    (MoveState.MOVING, Standing.DEAD): Step.UNFENCE,
-    (MoveState.MOVING, Standing.TAKEN): Step.SETTLE,
-    (MoveState.REST, Standing.TAKEN): Step.DONE,
+NEXT_STEP: dict[tuple[bool, Standing], Step] = {
+    # (is the outgoing side fenced, how the incoming side stands): what follows. A missing pair cannot happen.
+    (False, Standing.NONE): Step.OPEN,
+    (False, Standing.OPEN): Step.FENCE,
+    (True, Standing.OPEN): Step.DECIDE,
+    (True, Standing.DEAD): Step.UNFENCE,
+    (True, Standing.TAKEN): Step.SETTLE,
 }
+
+WRITES: dict[tuple[Step, MoveState], MoveState] = {
+    # What a step makes of the row that it compares-and-sets. A missing pair means: somebody moved on first.
+    (Step.OPEN, MoveState.REST): MoveState.OPEN,
+    (Step.OPEN, MoveState.ABORTED): MoveState.OPEN,
+    (Step.FENCE, MoveState.REST): MoveState.MOVING,
+    (Step.FENCE, MoveState.TAKEN): MoveState.MOVING,
+    (Step.DECIDE, MoveState.OPEN): MoveState.TAKEN,
+    (Step.ABORT, MoveState.OPEN): MoveState.ABORTED,
+    (Step.UNFENCE, MoveState.MOVING): MoveState.REST,
+    (Step.SETTLE, MoveState.MOVING): MoveState.REST,
+}
+
+ROLE: dict[Step, bool] = {
+    # Whether the step writes on the incoming side.
+    Step.OPEN: True,
+    Step.FENCE: False,
+    Step.DECIDE: True,
+    Step.ABORT: True,
+    Step.UNFENCE: False,
+    Step.SETTLE: False,
+}
+
+BYSTANDER: dict[Step, Step | None] = {
+    # What a writer that meets a fence may do by itself; DECIDE becomes ABORT once the deadline has passed.
+    Step.OPEN: None,
+    Step.FENCE: None,
+    Step.DECIDE: Step.ABORT,
+    Step.UNFENCE: Step.UNFENCE,
+    Step.SETTLE: Step.SETTLE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Both control rows read together: which way a move goes, and what follows."""
+
+    outgoing: Side
+    """The side that is, or was until the move is settled, the authority."""
+    step: Step
+    move: int
+    """Number of the move under way; of the next one when none is."""
+
+    @property
+    def authority(self) -> Side | None:
+        """Who accepts writes now; None while a fenced move is undecided or its end not yet written."""
+        return self.outgoing if self.step in (Step.OPEN, Step.FENCE) else None
+
+    @property
+    def writes_on(self) -> Side:
+        """The side whose row the next step writes."""
+        return self.side_of(self.step)
+
+    def side_of(self, step: Step) -> Side:
+        """The side whose row that step of this move writes."""
+        return self.outgoing.other if ROLE[step] else self.outgoing
+
+
+def judge(source: ControlRow, target: ControlRow) -> Judgement:
+    """What both rows say together. The rows may be read one after the other, the source's first.
+
+    Raises KeyError for a pair of rows that the protocol cannot produce.
+    """
+    outgoing = _outgoing(source, target)
+    leaving, coming = (source, target) if outgoing is Side.SOURCE else (target, source)
+    fenced = leaving.move_state is MoveState.MOVING
+    standing = _standing(leaving, coming, fenced=fenced)
+    step = NEXT_STEP[fenced, standing]
+    move = max(source.move, target.move) + 1 if step is Step.OPEN else coming.move
+    return Judgement(outgoing=outgoing, step=step, move=leaving.move if fenced else move)
+
+
+def written(step: Step, row: ControlRow, other: ControlRow, *, move: int, to: Phase, deadline: float) -> ControlRow:
+    """The row that a step of move number `move` leaves in place of `row`; `other` is the other side's.
+
+    Raises KeyError when the row no longer allows the step: somebody moved on first.
+    """
+    state = WRITES[step, row.move_state]
+    if step in (Step.OPEN, Step.FENCE):
+        if move <= row.move:
+            raise KeyError(move)
+    elif move != row.move:
+        raise KeyError(move)
+    raised = max(row.epoch, other.epoch) + 1
+    common = {"source_id": row.source_id, "move": move, "move_state": state}
+    if step is Step.OPEN:
+        return ControlRow(epoch=row.epoch, phase=row.phase, move_to=to, deadline=deadline, **common)
+    if step is Step.FENCE:
+        return ControlRow(epoch=row.epoch, phase=row.phase, move_to=to, deadline=deadline, **common)
+    if step is Step.DECIDE:
+        return ControlRow(epoch=raised, phase=to, **common)
+    if step is Step.SETTLE:
+        return ControlRow(epoch=other.epoch, phase=other.phase, **common)
+    return ControlRow(epoch=row.epoch, phase=row.phase, **common)
+
+
+def _outgoing(source: ControlRow, target: ControlRow) -> Side:
+    if source.move_state is MoveState.MOVING:
+        return Side.SOURCE
+    if target.move_state is MoveState.MOVING:
+        return Side.TARGET
+    newer = source if source.epoch >= target.epoch else target
+    return AUTHORITY[newer.phase]
+
+
+def _standing(leaving: ControlRow, coming: ControlRow, *, fenced: bool) -> Standing:
+    if not fenced:
+        return Standing.OPEN if coming.move_state is MoveState.OPEN else Standing.NONE
+    if coming.move > leaving.move or coming.move_state is MoveState.ABORTED:
+        return Standing.DEAD
+    return Standing.TAKEN if coming.move_state is MoveState.TAKEN else Standing.OPEN

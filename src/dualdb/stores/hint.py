@@ -50,15 +50,26 @@ class Hint:
         """Whether a change is being written, or its writer died."""
         return bool(self.view[8] & 1)
 
-    def begin_change(self) -> None:
-        """Announce that the control row is about to change: the counter becomes odd."""
-        (value,) = _COUNTER.unpack(self.counter)
-        self.view[8:16] = _COUNTER.pack(value + 1 + (value & 1))
+    def begin_change(self) -> int:
+        """Announce, inside the transaction that changes the control row, that it is changing: the counter becomes odd.
 
-    def end_change(self) -> None:
-        """Announce that the control row has changed: the counter becomes even, and another one than before."""
+        Returns what `end_change` needs.
+        """
         (value,) = _COUNTER.unpack(self.counter)
-        self.view[8:16] = _COUNTER.pack(value + 1 if value & 1 else value + 2)
+        token: int = value + 1 + (value & 1)
+        self.view[8:16] = _COUNTER.pack(token)
+        return token
+
+    def end_change(self, token: int) -> None:
+        """Announce that this change is over: the counter becomes even and another one than before.
+
+        A later change that has begun meanwhile keeps the counter odd; its own end follows.
+        """
+        (value,) = _COUNTER.unpack(self.counter)
+        if value & 1 and value != token:
+            return
+        latest = max(value, token)
+        self.view[8:16] = _COUNTER.pack(latest + 1 + (latest & 1 ^ 1))
 
     def close(self) -> None:
         """Unmap."""
