@@ -1,0 +1,1 @@
+"""The suite; one pytest plugin per resource stands in `plugins`."""

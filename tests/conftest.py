@@ -1,0 +1,11 @@
+"""Names the plugins; each gives the tests one resource."""
+
+from __future__ import annotations
+
+pytest_plugins = (
+    "tests.plugins.run",
+    "tests.plugins.database",
+    "tests.plugins.shared_data",
+    "tests.plugins.timescale",
+    "tests.plugins.target",
+)

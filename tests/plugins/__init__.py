@@ -1,0 +1,1 @@
+"""What tests are given: one module per resource."""
