@@ -1,0 +1,219 @@
+"""What SQLite's own CREATE statements say that no PRAGMA tells: options, CHECKs, generated columns, index terms.
+
+Reads only texts that SQLite has accepted, as sqlite_master keeps them, so it never has to judge them; it knows no
+schema. The grammar is sqlite.org/lang_createtable.html and lang_createindex.html.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from dualdb.core.sqltext import quote_literal, significant, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.sqltext import Token
+
+_TABLE_CONSTRAINTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
+_NOW_OR_NULL = {"NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"}
+_NOT_FUNCTIONS = frozenset(
+    [
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "AS",
+        "WHEN",
+        "THEN",
+        "ELSE",
+        "CASE",
+        "BETWEEN",
+        "LIKE",
+        "GLOB",
+        "IS",
+        "EXISTS",
+        "SELECT",
+        "FROM",
+        "WHERE",
+        "ESCAPE",
+        "CHECK",
+        "VALUES",
+        "ON",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableText:
+    """What a CREATE TABLE says beyond the PRAGMAs."""
+
+    checks: tuple[tuple[str | None, str], ...] = ()
+    """Each CHECK's name, if it has one, and expression."""
+    generated: Mapping[str, str] = field(default_factory=dict)
+    """Expressions of the generated columns, by lower-cased column name."""
+    autoincrement: bool = False
+    without_rowid: bool = False
+    strict: bool = False
+
+
+def read_table(sql: str) -> TableText:
+    """What a CREATE TABLE statement says beyond the PRAGMAs."""
+    found = significant(sql)
+    opening = _find(found, 0, "(")
+    closing = _closing(found, opening)
+    checks: list[tuple[str | None, str]] = []
+    generated: dict[str, str] = {}
+    autoincrement = False
+    for part in _split(found[opening + 1 : closing]):
+        checks.extend(_checks(sql, part))
+        if part[0].word() not in _TABLE_CONSTRAINTS:
+            expression = _generated(sql, part)
+            if expression is not None:
+                generated[unquote(part[0]).lower()] = expression
+            autoincrement = autoincrement or _has_autoincrement(part)
+        else:
+            autoincrement = autoincrement or (part[0].word() != "CHECK" and _has_autoincrement(part))
+    options = [token.word() for token in found[closing + 1 :]]
+    return TableText(
+        checks=tuple(checks),
+        generated=generated,
+        autoincrement=autoincrement,
+        without_rowid="WITHOUT" in options,
+        strict="STRICT" in options,
+    )
+
+
+def index_terms(create_index_sql: str) -> tuple[list[str], str | None]:
+    """The texts of a CREATE INDEX's terms, COLLATE, ASC and DESC taken off, and the text of its WHERE."""
+    found = significant(create_index_sql)
+    opening = _find(found, 0, "(")
+    closing = _closing(found, opening)
+    terms = [_slice(create_index_sql, _bare_term(part)) for part in _split(found[opening + 1 : closing])]
+    rest = found[closing + 1 :]
+    where = _slice(create_index_sql, rest[1:]) if rest and rest[0].word() == "WHERE" else None
+    return terms, where
+
+
+def virtual_module(create_sql: str) -> str | None:
+    """The module of a CREATE VIRTUAL TABLE, None for an ordinary one."""
+    found = significant(create_sql)
+    if [token.word() for token in found[:2]] != ["CREATE", "VIRTUAL"]:
+        return None
+    using = next(place for place, token in enumerate(found) if place > 2 and token.word() == "USING")  # noqa: PLR2004
+    return unquote(found[using + 1])
+
+
+def default_expression(default: str) -> str:
+    """A column's default, as `PRAGMA table_xinfo` reports it, in a form that means the same anywhere.
+
+    A bare or double-quoted word in a DEFAULT is a string; elsewhere it would be a column.
+    """
+    found = significant(default)
+    if len(found) == 1 and found[0].kind in {"id", "name"} and found[0].word() not in _NOW_OR_NULL:
+        return quote_literal(unquote(found[0]))
+    pieces, place = [], 0
+    for token in found:
+        if token.kind == "name":
+            pieces += [default[place : token.start], quote_literal(unquote(token))]
+            place = token.end
+    return "".join(pieces) + default[place : found[-1].end]
+
+
+def names_in(expression: str) -> frozenset[str]:
+    """Every word of an expression that may be the name of a column, lower-cased; keywords are among them."""
+    return frozenset(
+        unquote(token).lower() for token in significant(expression) if token.kind in {"id", "name", "string"}
+    )
+
+
+def functions_in(expression: str) -> frozenset[str]:
+    """The names of the functions that an expression calls, lower-cased."""
+    found = significant(expression)
+    return frozenset(
+        unquote(token).lower()
+        for token, following in pairwise(found)
+        if following.text == "(" and token.kind in {"id", "name"} and token.word() not in _NOT_FUNCTIONS
+    )
+
+
+def _find(found: Sequence[Token], begin: int, text: str) -> int:
+    return next(place for place in range(begin, len(found)) if found[place].text == text)
+
+
+def _closing(found: Sequence[Token], opening: int) -> int:
+    """Where the parenthesis opened there is closed."""
+    depth = 0
+    for place in range(opening, len(found)):
+        depth += (found[place].text == "(") - (found[place].text == ")")
+        if depth == 0:
+            return place
+    raise ValueError(f"the parenthesis at {found[opening].start} is never closed; give a statement SQLite accepted")
+
+
+def _split(found: Sequence[Token]) -> list[list[Token]]:
+    """The tokens between commas that stand in no parentheses."""
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    for token in found:
+        depth += (token.text == "(") - (token.text == ")")
+        if token.text == "," and depth == 0:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [part for part in parts if part]
+
+
+def _slice(sql: str, part: Sequence[Token]) -> str:
+    return sql[part[0].start : part[-1].end]
+
+
+def _bare_term(part: list[Token]) -> list[Token]:
+    if part[-1].word() in {"ASC", "DESC"} and len(part) > 1:
+        part = part[:-1]
+    while len(part) > 2 and part[-2].word() == "COLLATE":  # noqa: PLR2004 - a term, COLLATE and its name
+        part = part[:-2]
+    return part
+
+
+def _outermost(part: Sequence[Token]) -> list[int]:
+    """Places of the tokens that stand in no parentheses."""
+    places, depth = [], 0
+    for place, token in enumerate(part):
+        depth -= token.text == ")"
+        if depth == 0:
+            places.append(place)
+        depth += token.text == "("
+    return places
+
+
+def _checks(sql: str, part: Sequence[Token]) -> list[tuple[str | None, str]]:
+    checks: list[tuple[str | None, str]] = []
+    first = 0 if part[0].word() in _TABLE_CONSTRAINTS else 1
+    for place in _outermost(part):
+        if place < first or part[place].word() != "CHECK" or part[place + 1 : place + 2] == []:
+            continue
+        if part[place + 1].text != "(":
+            continue
+        named = place >= 2 and part[place - 2].word() == "CONSTRAINT"  # noqa: PLR2004 - CONSTRAINT and its name
+        closing = _closing(part, place + 1)
+        checks.append((unquote(part[place - 1]) if named else None, _slice(sql, part[place + 2 : closing])))
+    return checks
+
+
+def _generated(sql: str, part: Sequence[Token]) -> str | None:
+    for place in _outermost(part)[1:]:
+        if part[place].word() == "AS" and part[place + 1 : place + 2] and part[place + 1].text == "(":
+            return _slice(sql, part[place + 2 : _closing(part, place + 1)])
+    return None
+
+
+def _has_autoincrement(part: Sequence[Token]) -> bool:
+    """AUTOINCREMENT can only follow PRIMARY KEY, inside its parentheses in a table constraint."""
+    words = [token.word() for token in part]
+    if "AUTOINCREMENT" not in words[1:]:
+        return False
+    place = words.index("AUTOINCREMENT", 1)
+    return "PRIMARY" in words[:place] and "KEY" in words[:place]
