@@ -6,7 +6,7 @@ walks the very same ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -59,7 +59,11 @@ class MoveState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlRow:
-    """The control row of one side. `deadline` is in seconds since 1970 by the machine's clock and serves liveness only."""
+    """The control row of one side.
+
+    `deadline` is in seconds since 1970 by the machine's clock and serves liveness only. `fenced_head` is the journal's
+    head at the fence of a side that is moving, and at the decision on the side that was taken.
+    """
 
     source_id: str
     epoch: int
@@ -181,28 +185,32 @@ def judge(source: ControlRow, target: ControlRow) -> Judgement:
     return Judgement(outgoing=outgoing, step=step, move=leaving.move if fenced else move)
 
 
-def written(step: Step, row: ControlRow, other: ControlRow, *, move: int, to: Phase, deadline: float) -> ControlRow:
-    """The row that a step of move number `move` leaves in place of `row`; `other` is the other side's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A change of authority: its number, where it leads, and until when it may be decided."""
+
+    number: int
+    to: Phase
+    deadline: float
+
+
+def written(step: Step, row: ControlRow, other: ControlRow, move: Move) -> ControlRow:
+    """The row that a step of that move leaves in place of `row`; `other` is the other side's.
 
     Raises KeyError when the row no longer allows the step: somebody moved on first.
     """
     state = WRITES[step, row.move_state]
-    if step in (Step.OPEN, Step.FENCE):
-        if move <= row.move:
-            raise KeyError(move)
-    elif move != row.move:
-        raise KeyError(move)
-    raised = max(row.epoch, other.epoch) + 1
-    common = {"source_id": row.source_id, "move": move, "move_state": state}
-    if step is Step.OPEN:
-        return ControlRow(epoch=row.epoch, phase=row.phase, move_to=to, deadline=deadline, **common)
-    if step is Step.FENCE:
-        return ControlRow(epoch=row.epoch, phase=row.phase, move_to=to, deadline=deadline, **common)
+    begins = step in (Step.OPEN, Step.FENCE)
+    if move.number <= row.move if begins else move.number != row.move:
+        raise KeyError(move.number)
+    after = replace(row, move=move.number, move_state=state, move_to=None, deadline=None, fenced_head=None)
+    if begins:
+        return replace(after, move_to=move.to, deadline=move.deadline)
     if step is Step.DECIDE:
-        return ControlRow(epoch=raised, phase=to, **common)
+        return replace(after, phase=move.to, epoch=max(row.epoch, other.epoch) + 1)
     if step is Step.SETTLE:
-        return ControlRow(epoch=other.epoch, phase=other.phase, **common)
-    return ControlRow(epoch=row.epoch, phase=row.phase, **common)
+        return replace(after, phase=other.phase, epoch=other.epoch)
+    return after
 
 
 def _outgoing(source: ControlRow, target: ControlRow) -> Side:

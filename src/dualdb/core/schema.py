@@ -151,7 +151,8 @@ class Table:
     @property
     def carried(self) -> tuple[str, ...]:
         """Column names of a row as the relay carries it: `ROWID_COLUMN` first where it is the key, then every column
-        that is not generated, in declared order."""
+        that is not generated, in declared order.
+        """
         plain = tuple(column.name for column in self.columns if column.generated is None)
         return (ROWID_COLUMN, *plain) if self.key.kind is KeyKind.ROWID else plain
 

@@ -24,7 +24,7 @@ class Kind(Enum):
     TRANSACTION = "transaction"
     """BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE."""
     CATALOG = "catalog"
-    """Reads only the schema (sqlite_master, PRAGMA table_info …): answered by a SQLite that holds the schema and no rows."""
+    """Reads only the schema (sqlite_master, PRAGMA table_info …): a SQLite with the schema and no rows answers it."""
     PRAGMA = "pragma"
     """A PRAGMA that is emulated or ignored, see `Plan.pragma`."""
 
@@ -78,16 +78,16 @@ class Plan:
 
     kind: Kind
     steps: Sequence[Target] = ()
-    """Run in order in one transaction (one round trip in pipeline mode); the *last* step's result counts: its rows for a
-    query or RETURNING; its row count for a write. Steps before it prepare (the deletes of OR REPLACE …)."""
+    """Run in order in one transaction (one round trip in pipeline mode). The *last* step's result counts: its rows for
+    a query or RETURNING, its row count for a write. Steps before it prepare (the deletes of OR REPLACE …)."""
     columns: Sequence[ResultColumn] | None = None
     """None when the statement returns no rows."""
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     """Lower-cased table names, views seen through."""
     insert_id: bool = False
-    """The last step returns one extra, last result column: the rowid of each inserted row. The driver takes lastrowid from
-    the last of them and drops the column."""
+    """The last step returns one extra, last result column: the rowid of each inserted row. The driver takes lastrowid
+    from the last of them and drops the column."""
     rows_written: int | None = None
     """None: rowcount is the last step's; else the number that sqlite3 reports whatever the steps did."""
     verb: str = ""

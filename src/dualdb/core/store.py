@@ -146,11 +146,13 @@ class Store(Protocol):
     def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
         """As follower: one transaction that compares the stored watermark and the epoch with `expected`, deletes,
         inserts, stores `result`. Rows that cannot be held are quarantined. Raises OvertakenError when the compare
-        fails; nothing is written then."""
+        fails; nothing is written then.
+        """
 
     def follow_schema(self, expected: Watermark, result: Watermark, schema: Schema) -> Watermark:
         """As follower: bring the tables to that schema in one transaction with the watermark; tables that are new or
-        were remade come back with an empty `Copy`, cleared."""
+        were remade come back with an empty `Copy`, cleared.
+        """
 
     def quarantine(self) -> Iterator[Quarantined]:
         """As follower: the rows that it could not hold."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dualdb.core.phase import BYSTANDER, ControlRow, MoveState, Phase, Side, Step, judge, written
+from dualdb.core.phase import AUTHORITY, BYSTANDER, ControlRow, Move, MoveState, Phase, Side, Step, judge, written
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dualdb.core.phase import Judgement
+    from dualdb.stores.target_connection import Target
 
+FENCE_LOCK_S = 2.0
+"""How long PostgreSQL's fence waits for a table's writers before their backends are ended."""
 _ROW = "source_id, epoch, phase, move, move_state, move_to, deadline, fenced_head"
 
 
@@ -37,6 +40,29 @@ class SourceControl:
     """'embedded', or a DSN without its password."""
     target_schema: str
     target_identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a coordinator adds to a step."""
+
+    to: Phase | None = None
+    """OPEN: the phase that the move leads to."""
+    allowed_s: float = 0.0
+    """OPEN, FENCE: how long the move may stay undecided from now."""
+    aligned_at: str = ""
+    """DECIDE: the watermark at which the coordinator found both sides equal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a step's own transaction needs to know of the world outside it."""
+
+    other: ControlRow
+    aligned_at: str = ""
+    marks: Mapping[str, int] = field(default_factory=dict)
+    """Highest id ever used, by table, on the side that is left."""
+    schema_version: str = ""
 
 
 def read_source(connection: sqlite3.Connection) -> SourceControl | None:
@@ -57,10 +83,15 @@ def read_source(connection: sqlite3.Connection) -> SourceControl | None:
     )
 
 
-def read_target(connection: Any) -> ControlRow | None:
+def read_target(connection: Target) -> ControlRow | None:
     """The target's control row; None when the target was never prepared. Raises TargetLostError."""
     with losses():
-        if connection.execute("SELECT to_regclass('dualdb.control')").fetchone()[0] is None:
+        if (
+            connection.execute(
+                "SELECT 1 FROM pg_tables WHERE schemaname = 'dualdb' AND tablename = 'control'"
+            ).fetchone()
+            is None
+        ):
             return None
         found = connection.execute(f"SELECT {_ROW} FROM dualdb.control").fetchone()
     return None if found is None else _control_row(found)
@@ -68,32 +99,33 @@ def read_target(connection: Any) -> ControlRow | None:
 
 def resolve(database: str, connection: sqlite3.Connection) -> Phase | None:
     """One attempt of a bystander to bring a move to its end: settles what was decided, lifts a fence that can lead
-    nowhere, aborts after the deadline.
+    nowhere, aborts after the deadline. `connection` is one to the source, outside a transaction.
 
     Returns the phase in force, or None while the move is undecided or its end cannot be learned (the side that decides
     does not answer): a fenced side then stays fenced. Raises TargetError when the target cannot be reached.
     """
+    facts = read_source(connection)
+    if facts is not None and facts.row.move_state is not MoveState.MOVING and AUTHORITY[facts.row.phase] is Side.SOURCE:
+        return facts.row.phase
     with Control.open(database) as control:
         judgement = control.judge()
         wish = BYSTANDER[judgement.step]
-        if wish is Step.ABORT and not control.overdue(judgement):
-            return None
         if wish is None:
             return control.row(judgement.outgoing).phase
+        if wish is Step.ABORT and not control.overdue(judgement):
+            return None
         try:
             control.perform(wish, judgement)
         except OvertakenError:
             return None
         judgement = control.judge()
-        if judgement.authority is None:
-            return None
-        return control.row(judgement.outgoing).phase
+        return control.row(judgement.outgoing).phase if judgement.authority else None
 
 
 class Control:
     """Both control rows of one pair, over connections of its own."""
 
-    def __init__(self, database: str, source: sqlite3.Connection, target: Any, facts: SourceControl) -> None:
+    def __init__(self, database: str, source: sqlite3.Connection, target: Target, facts: SourceControl) -> None:
         """Use `Control.open`."""
         self.database = database
         self.source = source
@@ -138,118 +170,82 @@ class Control:
         deadline = self.row(judgement.outgoing).deadline or self.row(judgement.outgoing.other).deadline
         return deadline is None or time.time() > deadline
 
-    def perform(
-        self, step: Step, judgement: Judgement, *, to: Phase | None = None, allowed_s: float = 0.0, aligned_at: str = ""
-    ) -> None:
-        """Carry out one step in one transaction, or raise OvertakenError when its row is no longer the one judged.
-
-        `to` is the phase that an OPEN leads to, `allowed_s` how long the move may stay undecided from now (OPEN, FENCE),
-        `aligned_at` the watermark at which the coordinator found both sides equal (DECIDE).
-        """
+    def perform(self, step: Step, judgement: Judgement, order: Order | None = None) -> None:
+        """Carry out one step in one transaction, or raise OvertakenError when its row is no longer the one judged."""
         side = judgement.side_of(step)
-        other = self.row(side.other)
-        aim = to or self.row(side).move_to or other.move_to or other.phase
-        deadline = time.time() + allowed_s
+        row, other = self.row(side), self.row(side.other)
+        order = order or Order()
+        to = order.to or row.move_to or other.move_to or other.phase
+        move = Move(number=judgement.move, to=to, deadline=time.time() + order.allowed_s)
         write = self._write_source if side is Side.SOURCE else self._write_target
+        try:
+            write(step, row, written(step, row, other, move), Circumstances(other=other, aligned_at=order.aligned_at))
+        except KeyError as exc:
+            raise OvertakenError(_overtaken(step, side)) from exc
 
-        def change(row: ControlRow) -> ControlRow:
-            if row != self.row(side):
-                raise OvertakenError(_overtaken(step, side))
-            try:
-                return written(step, row, other, move=judgement.move, to=aim, deadline=deadline)
-            except KeyError as exc:
-                raise OvertakenError(_overtaken(step, side)) from exc
-
-        write(step, change, other, aligned_at)
-
-    # --- one transaction on each side -------------------------------------------------------------------------------
-
-    def _write_source(
-        self, step: Step, change: Callable[[ControlRow], ControlRow], other: ControlRow, aligned_at: str
-    ) -> None:
-        effects = _SOURCE_EFFECTS.get(step)
-        marks = target_journal.sequence_marks(self.target) if step is Step.DECIDE else {}
+    def _write_source(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
+        if step is Step.DECIDE:
+            at = replace(at, marks=target_journal.sequence_marks(self.target))
         connection = self.source
         with source_change(self.database, connection):
             facts = read_source(connection)
-            if facts is None:
+            if facts is None or facts.row != before:
                 raise OvertakenError(_overtaken(step, Side.SOURCE))
-            row = change(facts.row)
-            if effects is not None:
-                row = effects(connection, row, other, aligned_at, marks)
+            effect = _SOURCE_EFFECTS.get(step)
+            head = effect(connection, at) if effect else None
             connection.execute(
-                "UPDATE _dualdb_control SET epoch=?, phase=?, move=?, move_state=?, move_to=?, deadline=?, fenced_head=?",
-                _values(row),
+                "UPDATE _dualdb_control SET epoch = ?, phase = ?, move = ?, move_state = ?, move_to = ?, deadline = ?,"
+                " fenced_head = ?",
+                _values(after, head),
             )
 
-    def _write_target(
-        self, step: Step, change: Callable[[ControlRow], ControlRow], other: ControlRow, aligned_at: str
-    ) -> None:
-        effects = _TARGET_EFFECTS.get(step)
+    def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         schema = read_schema(self.source)
-        marks = journal.sequence_marks(self.source, schema) if step is Step.DECIDE else {}
+        at = replace(at, schema_version=schema.version)
+        if step is Step.DECIDE:
+            at = replace(at, marks=journal.sequence_marks(self.source, schema))
         with losses(), self.target.transaction():
             if step is Step.FENCE:
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
-                target_journal.enable_fence(self.target, lock_timeout_s=2.0)
+                target_journal.enable_fence(self.target, lock_timeout_s=FENCE_LOCK_S)
             found = self.target.execute(f"SELECT {_ROW} FROM dualdb.control FOR UPDATE").fetchone()
-            row = change(_control_row(found))
-            if effects is not None:
-                row = effects(self.target, row, other, aligned_at, marks, schema.version)
+            if found is None or _control_row(found) != before:
+                raise OvertakenError(_overtaken(step, Side.TARGET))
+            effect = _TARGET_EFFECTS.get(step)
+            head = effect(self.target, at) if effect else None
             self.target.execute(
-                "UPDATE dualdb.control SET epoch=%s, phase=%s, move=%s, move_state=%s, move_to=%s, deadline=%s,"
-                " fenced_head=%s",
-                _values(row),
+                "UPDATE dualdb.control SET epoch = %s, phase = %s, move = %s, move_state = %s, move_to = %s,"
+                " deadline = %s, fenced_head = %s",
+                _values(after, head),
             )
 
 
-# --- what belongs to each step, in its transaction ------------------------------------------------------------------
+# --- what belongs to a step, in its transaction: each returns the journal's head where the step records it ----------
 
 
-def _with_head(row: ControlRow, head: str | None) -> ControlRow:
-    return ControlRow(
-        source_id=row.source_id,
-        epoch=row.epoch,
-        phase=row.phase,
-        move=row.move,
-        move_state=row.move_state,
-        move_to=row.move_to,
-        deadline=row.deadline,
-        fenced_head=head,
-    )
-
-
-def _fence_source(
-    connection: sqlite3.Connection, row: ControlRow, _other: ControlRow, _at: str, _marks: Mapping[str, int]
-) -> ControlRow:
+def _fence_source(connection: sqlite3.Connection, _at: Circumstances) -> str | None:
     journal.install_fence(connection, read_schema(connection))
-    return _with_head(row, journal.journal_head(connection))
+    return journal.journal_head(connection)
 
 
-def _unfence_source(
-    connection: sqlite3.Connection, row: ControlRow, _other: ControlRow, _at: str, _marks: Mapping[str, int]
-) -> ControlRow:
+def _unfence_source(connection: sqlite3.Connection, _at: Circumstances) -> str | None:
     journal.remove_fence(connection)
-    return row
+    return None
 
 
-def _take_source(
-    connection: sqlite3.Connection, row: ControlRow, _other: ControlRow, aligned_at: str, marks: Mapping[str, int]
-) -> ControlRow:
+def _take_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
     held = connection.execute("SELECT position, aligned FROM _dualdb_watermark").fetchone()
-    if held is None or tuple(held) != (aligned_at, 1):
+    if held != (at.aligned_at, 1):
         raise OvertakenError(_overtaken(Step.DECIDE, Side.SOURCE))
     journal.remove_fence(connection)
     journal.restore_triggers(connection)
     journal.install_capture(connection, read_schema(connection))
-    journal.raise_sequences(connection, marks)
+    journal.raise_sequences(connection, at.marks)
     connection.execute("DELETE FROM _dualdb_watermark")  # a relay of the other direction finds nothing to go on from
-    return _with_head(row, journal.journal_head(connection))
+    return journal.journal_head(connection)
 
 
-def _settle_source(
-    connection: sqlite3.Connection, row: ControlRow, other: ControlRow, _at: str, _marks: Mapping[str, int]
-) -> ControlRow:
+def _settle_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
     schema = read_schema(connection)
     journal.remove_capture(connection)
     journal.set_aside_triggers(connection, schema)
@@ -261,59 +257,47 @@ def _settle_source(
     connection.execute(
         "INSERT OR REPLACE INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, applied_at)"
         " VALUES (1, ?, ?, 1, ?, ?)",
-        (other.epoch, other.fenced_head, schema.version, time.time()),
+        (at.other.epoch, at.other.fenced_head, schema.version, time.time()),
     )
-    return row
+    return None
 
 
-def _fence_target(
-    _connection: Any, row: ControlRow, _other: ControlRow, _at: str, _marks: Mapping[str, int], _version: str
-) -> ControlRow:
-    return row  # the fence itself was put up before the control row was locked
-
-
-def _unfence_target(
-    connection: Any, row: ControlRow, _other: ControlRow, _at: str, _marks: Mapping[str, int], _version: str
-) -> ControlRow:
+def _unfence_target(connection: Target, _at: Circumstances) -> str | None:
     target_journal.disable_fence(connection)
-    return row
+    return None
 
 
-def _take_target(
-    connection: Any, row: ControlRow, _other: ControlRow, aligned_at: str, marks: Mapping[str, int], _version: str
-) -> ControlRow:
+def _take_target(connection: Target, at: Circumstances) -> str | None:
     held = connection.execute("SELECT position, aligned FROM dualdb.watermark FOR UPDATE").fetchone()
-    if held != (aligned_at, True):
+    if held != (at.aligned_at, True):
         raise OvertakenError(_overtaken(Step.DECIDE, Side.TARGET))
-    target_journal.raise_sequences(connection, marks)
+    target_journal.raise_sequences(connection, at.marks)
     target_journal.enable_capture(connection)
     target_journal.disable_fence(connection)
     connection.execute("DELETE FROM dualdb.watermark")  # a relay of the other direction finds nothing to go on from
-    return _with_head(row, target_journal.journal_head(connection))
+    return target_journal.journal_head(connection)
 
 
-def _settle_target(
-    connection: Any, row: ControlRow, other: ControlRow, _at: str, _marks: Mapping[str, int], version: str
-) -> ControlRow:
+def _settle_target(connection: Target, at: Circumstances) -> str | None:
     target_journal.disable_capture(connection)
     connection.execute("UPDATE dualdb.copy SET done = true, cursor = NULL")
     connection.execute(
         "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, true, %s)"
         " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = true,"
         " schema_version = excluded.schema_version, applied_at = clock_timestamp()",
-        (other.epoch, other.fenced_head, version),
+        (at.other.epoch, at.other.fenced_head, at.schema_version),
     )
-    return row
+    return None
 
 
-_SOURCE_EFFECTS = {
+_SOURCE_EFFECTS: dict[Step, Callable[[sqlite3.Connection, Circumstances], str | None]] = {
     Step.FENCE: _fence_source,
     Step.UNFENCE: _unfence_source,
     Step.DECIDE: _take_source,
     Step.SETTLE: _settle_source,
 }
-_TARGET_EFFECTS = {
-    Step.FENCE: _fence_target,
+_TARGET_EFFECTS: dict[Step, Callable[[Target, Circumstances], str | None]] = {
+    # FENCE is not here: it goes up before the control row is locked.
     Step.UNFENCE: _unfence_target,
     Step.DECIDE: _take_target,
     Step.SETTLE: _settle_target,
@@ -348,7 +332,7 @@ def source_change(database: str, connection: sqlite3.Connection) -> Iterator[Non
         hint.close()
 
 
-def _control_row(found: Any) -> ControlRow:
+def _control_row(found: tuple[Any, ...]) -> ControlRow:
     source_id, epoch, phase, move, state, to, deadline, head = found
     return ControlRow(
         source_id=source_id,
@@ -362,9 +346,9 @@ def _control_row(found: Any) -> ControlRow:
     )
 
 
-def _values(row: ControlRow) -> tuple[Any, ...]:
+def _values(row: ControlRow, head: str | None) -> tuple[Any, ...]:
     to = row.move_to.value if row.move_to else None
-    return row.epoch, row.phase.value, row.move, row.move_state.value, to, row.deadline, row.fenced_head
+    return row.epoch, row.phase.value, row.move, row.move_state.value, to, row.deadline, head
 
 
 def _overtaken(step: Step, side: Side) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -16,6 +16,8 @@ from dualdb.errors import TargetError, TargetLostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+Target: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 EMBEDDED = "embedded"
 OLDEST_SERVER = 150000
@@ -44,7 +46,7 @@ def conninfo(target: str, database: str) -> str:
     chosen = os.environ.get("DUALDB_TARGET") or target
     if chosen != EMBEDDED:
         return chosen
-    from dualdb.stores.server import EmbeddedServer  # noqa: PLC0415 - only this target needs the server's code
+    from dualdb.stores.server import EmbeddedServer  # only this target needs the server's code
 
     server = EmbeddedServer.beside(database)
     server.ensure_running()
@@ -53,7 +55,7 @@ def conninfo(target: str, database: str) -> str:
 
 def connect_target(
     target: str, database: str, *, autocommit: bool = True, timeout_s: int = 5, purpose: str = "dualdb"
-) -> psycopg.Connection[tuple[Any, ...]]:
+) -> Target:
     """A connection to the target of a database file, its time zone UTC.
 
     Raises TargetError, naming host and database, never a password, when the server cannot be reached, refuses the

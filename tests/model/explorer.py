@@ -1,0 +1,283 @@
+"""Explores every interleaving of a change of authority, over the very tables that the product obeys.
+
+The model has two databases, two coordinators, a relay, writers that may try either database at any time, and
+bystanders. Every actor may stop for ever between any two of its atomic actions, which is also what being killed looks
+like to the others. Reading both control rows takes two actions; each step is one transaction, as in `stores.control`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from dualdb.core import phase as protocol
+from dualdb.core.phase import BYSTANDER, ControlRow, Move, Phase, Side, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Data = frozenset[int]
+T = TypeVar("T")
+INDEX = {Side.SOURCE: 0, Side.TARGET: 1}
+START = ControlRow(source_id="s", epoch=1, phase=Phase.DUAL_WRITE)
+
+
+class Violation(AssertionError):  # noqa: N818 - it is what a broken promise is called
+    """An invariant does not hold; the message is the shortest way there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """What a coordinator has read so far and is about to do; `aligned` is the watermark that it found covering all."""
+
+    source: ControlRow | None = None
+    target: ControlRow | None = None
+    aligned: Data | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A relay batch in flight: read from the authority, not yet applied."""
+
+    follower: Side
+    expected: tuple[int, Data]
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One state of everything."""
+
+    rows: tuple[ControlRow, ControlRow] = (START, START)
+    fenced: tuple[bool, bool] = (False, True)
+    data: tuple[Data, Data] = (frozenset(), frozenset())
+    acknowledged: Data = frozenset()
+    watermarks: tuple[tuple[int, Data] | None, tuple[int, Data] | None] = (None, (1, frozenset()))
+    heads: tuple[Data, Data] = (frozenset(), frozenset())
+    coordinators: tuple[Coordinator | None, ...] = (Coordinator(), Coordinator())
+    batch: Batch | None = None
+    moves: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far to look."""
+
+    commits: int = 2
+    moves: int = 2
+    coordinators: int = 2
+    faults: frozenset[str] = field(default_factory=frozenset)
+    """Deliberate mistakes, to show that the explorer finds them."""
+
+
+def successors(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
+    """Every state that one atomic action of one actor leads to."""
+    yield from _commits(world, limits)
+    yield from _relay(world)
+    for number in range(limits.coordinators):
+        yield from _coordinate(world, number, limits)
+    yield from _bystand(world, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """How many states there are, and how many authorities were seen at rest after each number of moves."""
+
+    states: int
+    reached: frozenset[tuple[int, Side]]
+
+
+def explore(limits: Limits) -> Explored:
+    """Walk every reachable state; raises Violation with the shortest counter-example."""
+    start = World(coordinators=(Coordinator(),) * limits.coordinators)
+    came_from: dict[World, tuple[World | None, str]] = {start: (None, "start")}
+    queue = deque([start])
+    while queue:
+        world = queue.popleft()
+        broken = _broken(world, limits)
+        if broken:
+            raise Violation(f"{broken}: {' → '.join(_path(world, came_from))}")
+        for name, following in successors(world, limits):
+            if following not in came_from:
+                came_from[following] = (world, name)
+                queue.append(following)
+    reached = frozenset((world.moves, protocol.judge(*world.rows).outgoing) for world in came_from)
+    return Explored(len(came_from), reached)
+
+
+def _path(world: World, came_from: dict[World, tuple[World | None, str]]) -> list[str]:
+    names: list[str] = []
+    current: World | None = world
+    while current is not None:
+        current, name = came_from[current]
+        names.append(name)
+    return names[::-1]
+
+
+# --- invariants -----------------------------------------------------------------------------------------------------
+
+
+def _broken(world: World, limits: Limits) -> str | None:
+    if not world.fenced[0] and not world.fenced[1]:
+        return "two authorities"
+    holder = _holder(world)
+    if not world.acknowledged <= world.data[INDEX[holder]]:
+        return "an acknowledged commit is lost"
+    follower = world.watermarks[INDEX[holder.other]]
+    if follower is not None and not follower[1] <= world.data[INDEX[holder]]:
+        return "the follower is ahead of the authority"
+    if all(world.fenced) and not _gets_free(world, limits):
+        return "stuck although both databases answer"
+    return None
+
+
+def _holder(world: World) -> Side:
+    if not world.fenced[0]:
+        return Side.SOURCE
+    if not world.fenced[1]:
+        return Side.TARGET
+    return protocol.judge(*world.rows).outgoing
+
+
+def _gets_free(world: World, limits: Limits) -> bool:
+    """Whether bystanders alone, once the deadline has passed, bring back somebody who accepts writes."""
+    for _ in range(4):
+        if not all(world.fenced):
+            return True
+        following = [state for _, state in _bystand(world, limits)]
+        if not following:
+            return False
+        world = following[0]
+    return not all(world.fenced)
+
+
+# --- actors ---------------------------------------------------------------------------------------------------------
+
+
+def _commits(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
+    number = len(world.acknowledged)
+    if number == limits.commits:
+        return
+    for side, at in INDEX.items():
+        if not world.fenced[at]:
+            data = _with(world.data, at, world.data[at] | {number})
+            yield (
+                f"commit {number} on {side.value}",
+                replace(world, data=data, acknowledged=world.acknowledged | {number}),
+            )
+
+
+def _relay(world: World) -> Iterator[tuple[str, World]]:
+    if world.batch is None:
+        for side, at in INDEX.items():
+            held = world.watermarks[at]
+            source = world.data[1 - at]
+            if held is not None and held[1] != source:
+                yield f"relay reads for {side.value}", replace(world, batch=Batch(side, held, source))
+        return
+    batch, at = world.batch, INDEX[world.batch.follower]
+    if world.watermarks[at] == batch.expected:
+        yield (
+            "relay applies",
+            replace(
+                world,
+                batch=None,
+                data=_with(world.data, at, batch.data),
+                watermarks=_with(world.watermarks, at, (batch.expected[0], batch.data)),
+            ),
+        )
+    else:
+        yield "relay is overtaken", replace(world, batch=None)
+
+
+def _coordinate(world: World, number: int, limits: Limits) -> Iterator[tuple[str, World]]:
+    mind = world.coordinators[number]
+    if mind is None:
+        return
+    name = f"coordinator {number}"
+    yield f"{name} dies", _think(world, number, None)
+    if mind.source is None:
+        yield f"{name} reads the source's row", _think(world, number, Coordinator(source=world.rows[0]))
+        return
+    if mind.target is None:
+        read = replace(mind, target=world.rows[1])
+        yield f"{name} reads the target's row", _think(world, number, read)
+        return
+    judgement = protocol.judge(mind.source, mind.target)
+    leaving = INDEX[judgement.outgoing]
+    step = judgement.step
+    if step is Step.OPEN and world.moves == limits.moves:
+        return
+    if step is Step.DECIDE and mind.aligned is None:
+        held = world.watermarks[1 - leaving]
+        # What `transition` asks of one snapshot of the authority: fenced for this very move, and nothing to carry.
+        if world.rows[leaving] == (mind.source, mind.target)[leaving]:
+            if held is not None and held[1] == world.data[leaving]:
+                yield f"{name} finds both aligned", _think(world, number, replace(mind, aligned=held[1]))
+            elif "decides unaligned" in limits.faults and held is not None:
+                yield f"{name} does not look", _think(world, number, replace(mind, aligned=held[1]))
+        yield f"{name} gives up", _perform(world, Step.ABORT, number, limits)
+        return
+    yield f"{name} {step.value}s", _perform(world, step, number, limits)
+
+
+def _bystand(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
+    judgement = protocol.judge(*world.rows)
+    wish = BYSTANDER[judgement.step]
+    if wish is not None:
+        yield f"a bystander {wish.value}s", _write(world, wish, *world.rows, aligned=None, limits=limits)
+
+
+# --- one transaction ------------------------------------------------------------------------------------------------
+
+
+def _perform(world: World, step: Step, number: int, limits: Limits) -> World:
+    mind = world.coordinators[number]
+    assert mind is not None
+    assert mind.source is not None
+    assert mind.target is not None
+    after = _write(world, step, mind.source, mind.target, aligned=mind.aligned, limits=limits)
+    return _think(after, number, Coordinator())
+
+
+def _write(
+    world: World, step: Step, source: ControlRow, target: ControlRow, *, aligned: Data | None, limits: Limits
+) -> World:
+    judgement = protocol.judge(source, target)
+    side = judgement.side_of(step)
+    at = INDEX[side]
+    read = (source, target)
+    present = world.rows[at]
+    if "writes blindly" in limits.faults:
+        present = read[at]
+    elif present != read[at]:
+        return world
+    to = Phase.POSTGRES if judgement.outgoing is Side.SOURCE else Phase.DUAL_WRITE
+    try:
+        row = protocol.written(step, present, read[1 - at], Move(number=judgement.move, to=to, deadline=0.0))
+    except KeyError:
+        return world
+    fenced, marks, heads = world.fenced, world.watermarks, world.heads
+    if step is Step.FENCE:
+        fenced = _with(fenced, at, True)
+    elif step is Step.UNFENCE:
+        fenced = _with(fenced, at, False)
+    elif step is Step.DECIDE:
+        held = marks[at]
+        if held is None or held[1] != aligned:
+            return world
+        fenced, marks, heads = _with(fenced, at, False), _with(marks, at, None), _with(heads, at, world.data[at])
+    elif step is Step.SETTLE:
+        marks = _with(marks, at, (row.epoch, heads[1 - at]))
+    moves = world.moves + (step is Step.OPEN)
+    return replace(world, rows=_with(world.rows, at, row), fenced=fenced, watermarks=marks, heads=heads, moves=moves)
+
+
+def _think(world: World, number: int, mind: Coordinator | None) -> World:
+    minds = world.coordinators
+    return replace(world, coordinators=(*minds[:number], mind, *minds[number + 1 :]))
+
+
+def _with(pair: tuple[T, T], at: int, value: T) -> tuple[T, T]:
+    return (value, pair[1]) if at == 0 else (pair[0], value)

@@ -1,0 +1,59 @@
+"""A change of authority keeps its promises in every interleaving, and a broken protocol would be found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dualdb.core import phase as protocol
+from dualdb.core.phase import Side, Standing, Step
+
+from .explorer import Limits, Violation, explore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param(Limits(coordinators=1, moves=3, commits=3), id="one coordinator, there and back and there"),
+        pytest.param(Limits(coordinators=2, moves=2, commits=2), id="two coordinators, there and back"),
+        pytest.param(
+            Limits(coordinators=2, moves=3, commits=3), id="two coordinators, three moves", marks=pytest.mark.soak
+        ),
+    ],
+)
+def test_never_two_authorities_never_stuck_nothing_lost(
+    limits: Limits, record_property: Callable[[str, object], None]
+) -> None:
+    """Whatever stops or dies wherever: one authority, no acknowledged commit lost, and bystanders can always end it."""
+    found = explore(limits)
+    record_property("states", found.states)
+    assert found.states > 1_000
+    assert {(1, Side.TARGET), (2, Side.SOURCE)} <= found.reached, "the moves are really made, there and back"
+
+
+@pytest.mark.parametrize("fault", ["decides unaligned", "writes blindly"])
+def test_the_explorer_finds_a_coordinator_that_cheats(fault: str) -> None:
+    """A coordinator that skips the alignment, or writes without comparing, breaks an invariant."""
+    with pytest.raises(Violation):
+        explore(Limits(faults=frozenset({fault})))
+
+
+@pytest.mark.parametrize(
+    ("key", "step"),
+    [
+        ((True, Standing.DEAD), Step.SETTLE),
+        ((False, Standing.OPEN), Step.DECIDE),
+        ((True, Standing.TAKEN), Step.UNFENCE),
+    ],
+)
+def test_the_explorer_finds_a_wrong_entry_in_the_table(
+    monkeypatch: pytest.MonkeyPatch, key: tuple[bool, Standing], step: Step
+) -> None:
+    """The table that the product obeys is the one explored: change an entry and a promise breaks."""
+    monkeypatch.setitem(protocol.NEXT_STEP, key, step)
+    with pytest.raises((Violation, KeyError)):
+        explore(Limits(moves=2))
