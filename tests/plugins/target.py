@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from dualdb.stores.server import EmbeddedServer
 from tests.plugins import watchdog
-from tests.plugins.run import worker_input, one_at_a_time, run_folder
+from tests.plugins.run import one_at_a_time, run_folder, worker_input
 from tests.plugins.timescale import outside_dsn
 
 if TYPE_CHECKING:

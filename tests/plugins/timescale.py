@@ -139,8 +139,8 @@ def _start_container() -> Any:  # noqa: ANN401 - testcontainers is there only wh
         docker.from_env().ping()
     except docker.errors.DockerException as exc:
         message = (
-            f"DUALDB_TEST_TIMESCALE=1, and no Docker engine answers ({exc}); start one, or name a server with TimescaleDB "
-            f"by DUALDB_TEST_DSN"
+            f"DUALDB_TEST_TIMESCALE=1, and no Docker engine answers ({exc}); start one, or name a server with it by "
+            f"DUALDB_TEST_DSN"
         )
         raise pytest.UsageError(message) from exc
     return PostgresContainer(IMAGE, driver=None).start()

@@ -309,7 +309,7 @@ class EmbeddedServer:
         After a kill -9 of the postmaster its last children may live for a moment. A new one refuses to start beside
         them, finding their shared memory by the data folder's inode, so it is tried again for a while.
         """
-        self._forget_foreign_pid()
+        self._forget_foreign_pids()
         # Relative paths, from within the folder: pg_ctl goes through a shell and escapes nothing.
         program = [binaries.program("pg_ctl"), "start", f"--pgdata={DATA}", "--log=log"]
         program += ["--wait", f"--timeout={_START_S}"]
@@ -331,16 +331,20 @@ class EmbeddedServer:
             time.sleep(0.02)
         return self.status().state is ServerState.RUNNING
 
-    def _forget_foreign_pid(self) -> None:
-        """Remove a pid file whose pid is alive as another program: PostgreSQL would refuse to start for its sake.
+    def _forget_foreign_pids(self) -> None:
+        """Remove lock files whose pid is alive as another program: PostgreSQL would refuse to start for its sake.
 
-        One whose process is dead is left alone: PostgreSQL replaces it, after checks of its own.
+        That program may also be the crashed postmaster itself, dead and never buried: not every container's first
+        process buries its orphans. A file whose process is gone is left to PostgreSQL, which has checks of its own.
         """
-        path = self.folder / DATA / "postmaster.pid"
-        if path.exists() and find_postmaster(self.folder / DATA) is None:
-            pid = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-            if pid.isdigit() and is_alive(int(pid)):
-                path.unlink()
+        data = self.folder / DATA
+        if find_postmaster(data) is not None:
+            return
+        for path in [data / "postmaster.pid", *socket_folder(self.folder).glob(".s.PGSQL.*.lock")]:
+            if path.exists():
+                pid = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].lstrip("-")
+                if pid.isdigit() and is_alive(int(pid)):
+                    path.unlink()
 
     def _chosen_port(self) -> int | None:
         try:

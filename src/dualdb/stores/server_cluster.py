@@ -35,17 +35,18 @@ def make_cluster(folder: Path, binaries: Binaries, account: Account | None, *, d
     Complete or absent after a crash at any point:
 
     1. the password is kept for clients, readable by the caller only;
-    2. initdb writes to `data.new`, the database is made there by a single-user server;
+    2. initdb writes to a folder of a name never used before, for an initdb that lost its parent in a crash may still be
+       writing; the database is made there by a single-user server;
     3. our settings are included from a file outside the data, since root writes it and must not write where the
        server's user could have left a link;
-    4. `data.new` becomes `data`.
+    4. that folder becomes `data`.
     """
-    fresh = folder / f"{DATA}.new"
-    if fresh.exists():
-        shutil.rmtree(fresh)
+    for left in folder.glob(f"{DATA}-*"):
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+    fresh = folder / f"{DATA}-{secrets.token_hex(4)}"
     password = secrets.token_urlsafe(24)
     write_private(folder / PASSFILE, f"*:*:*:{USER}:{password}\n")
-    secret = folder / "pwfile"
+    secret = folder / f"{fresh.name}.password"
     fresh.mkdir(mode=0o700)
     try:
         write_private(secret, password + "\n")
@@ -136,7 +137,7 @@ def _initdb(folder: Path, fresh: Path, binaries: Binaries, account: Account | No
         binaries.program("initdb"),
         f"--pgdata={fresh.name}",
         f"--username={USER}",
-        "--pwfile=pwfile",
+        f"--pwfile={fresh.name}.password",
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         "--locale-provider=builtin",

@@ -34,7 +34,7 @@ def find_postmaster(data: Path) -> Postmaster | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process of that number, whosoever it is."""
+    """Whether there is a process of that number, whosoever it is; a dead one counts until its parent has taken note."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -63,7 +63,9 @@ def _serves(pid: int, data: Path) -> bool:
 
 def _is_postgres(pid: int, data: Path) -> bool:
     try:
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-        return name == "postgres" and Path(f"/proc/{pid}").stat().st_uid == data.stat().st_uid
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        name, _, rest = text.partition("(")[2].rpartition(")")
+        dead = rest.split()[0] in {"Z", "X"}
+        return name == "postgres" and not dead and Path(f"/proc/{pid}").stat().st_uid == data.stat().st_uid
     except OSError:
         return False

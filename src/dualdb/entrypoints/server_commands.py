@@ -1,0 +1,77 @@
+"""`dualdb server`: shows, starts and stops the embedded server of a database file; knows nothing of its contents."""
+
+from __future__ import annotations
+
+import sys
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from dualdb.stores.server import ServerStatus
+
+_NOT_RUNNING = 3
+"""Exit code of `status` when the server does not run, as of pg_ctl and systemctl."""
+_DATABASE = click.argument("database", type=click.Path(dir_okay=False))
+
+
+@click.group()
+def server() -> None:
+    """Show, start and stop the embedded PostgreSQL server of a database file."""
+
+
+@server.command()
+@_DATABASE
+def status(database: str) -> None:
+    """Say whether the server runs and where; exit code 3 when it does not."""
+    from dualdb.stores.server import EmbeddedServer, ServerState
+
+    found = EmbeddedServer.beside(database).status()
+    for title, value in _rows(found):
+        click.echo(f"{title:9}{value}")
+    if found.state is not ServerState.RUNNING:
+        sys.exit(_NOT_RUNNING)
+
+
+@server.command()
+@_DATABASE
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Listen on this port of 127.0.0.1 too, now and at later starts; 0 chooses a free one.",
+)
+def start(database: str, port: int | None) -> None:
+    """Start the server unless it runs; other commands do so by themselves when they need it."""
+    from dualdb.stores.server import EmbeddedServer
+
+    embedded = EmbeddedServer.beside(database)
+    embedded.ensure_running(port=port)
+    click.echo(f"running; connect with: psql {quote(embedded.conninfo)}")
+
+
+@server.command()
+@_DATABASE
+@click.option(
+    "--mode",
+    type=click.Choice(["smart", "fast", "immediate"]),
+    default="fast",
+    show_default=True,
+    help="smart: when the last client has gone; fast: now, rolling back; immediate: without tidying up.",
+)
+def stop(database: str, mode: str) -> None:
+    """Stop the server and wait until it has ended; its data stay."""
+    from dualdb.stores.server import EmbeddedServer, StopMode
+
+    click.echo("stopped" if EmbeddedServer.beside(database).stop(StopMode(mode)) else "was not running")
+
+
+def _rows(found: ServerStatus) -> list[tuple[str, str]]:
+    rows = [("state", found.state.value), ("folder", str(found.folder)), ("socket", str(found.socket_folder))]
+    if found.port:
+        rows.append(("port", f"127.0.0.1:{found.port}"))
+    if found.version:
+        rows.append(("version", f"PostgreSQL {found.version}"))
+    if found.pid and found.started_at:
+        rows += [("pid", str(found.pid)), ("since", found.started_at.isoformat(sep=" "))]
+    return rows
