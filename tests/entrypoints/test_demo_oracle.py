@@ -55,12 +55,15 @@ class Workplace:
             file.write(json.dumps(line) + "\n")
 
 
-@pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    """A writer's work on a small database, done with plain sqlite3."""
-    place = Workplace(tmp_path / "beginning.db", tmp_path / "experiments.db", tmp_path / "writer-1.jsonl")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a writer's work on a small database, done once with plain sqlite3."""
+    folder = tmp_path_factory.mktemp("finished")
+    place = _workplace(folder)
     build(str(place.database), 1500, seed=1)
     shutil.copy(place.database, place.beginning)
+    with closing(sqlite3.connect(place.database)) as conn:
+        conn.execute("PRAGMA journal_mode = WAL")
     ledger = Ledger(place.ledger)
     assignment = Assignment(
         number=1,
@@ -75,7 +78,17 @@ def workplace(tmp_path: Path) -> Workplace:
     calls = count()
     Writer(assignment, ledger).work(lambda: next(calls) >= OPERATIONS)
     ledger.close()
-    return place
+    return folder
+
+
+@pytest.fixture
+def workplace(finished: Path, tmp_path: Path) -> Workplace:
+    """The test's own copy of it."""
+    return _workplace(shutil.copytree(finished, tmp_path / "work place"))
+
+
+def _workplace(folder: Path) -> Workplace:
+    return Workplace(folder / "beginning.db", folder / "experiments.db", folder / "writer-1.jsonl")
 
 
 def test_an_untouched_result_is_without_fault(workplace: Workplace) -> None:

@@ -108,6 +108,10 @@ def judge(beginning: Tables, ledgers: Sequence[Sequence[Entry]], actual: Tables)
     for table in IDENTITIES:
         _judge_untouched(table, beginning, actual, touched, verdict)
     for choices in histories:
+        # A row that one choice touched and another did not must be, in the other, as it was in the beginning.
+        for identity in {identity for history in choices for identity in history.rows}:
+            for history in choices:
+                history.change(identity)
         verdict.add(min((_judge_history(history, touched) for history in choices), key=lambda found: found.faults))
     _judge_total(beginning, ledgers, actual, verdict)
     return verdict
