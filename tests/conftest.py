@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = (
     "tests.plugins.run",
     "tests.plugins.database",
+    "tests.plugins.place",
     "tests.plugins.shared_data",
     "tests.plugins.timescale",
     "tests.plugins.target",

@@ -105,5 +105,5 @@ def test_the_loader_imports_nothing_heavy() -> None:
         "import sys, sqlite3; from dualdb.stores import queries; queries.load('source/control.sql');"
         "print([m for m in ('pathlib', 'dataclasses', 'inspect', 'importlib.resources') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -38,19 +38,6 @@ EmbeddedServer(folder=Path(sys.argv[1])).ensure_running()
 """
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that the server's user can pass through; the servers below it end with the test."""
-    folder = Path(mkdtemp(prefix="dualdb-place-"))
-    folder.chmod(0o755)
-    yield folder
-    for passfile in [*folder.rglob("pgpass"), *ROOTS_PLACE.glob("*/pgpass")]:
-        note = passfile.with_name("database")
-        if folder in passfile.parents or (note.exists() and str(folder) in note.read_text(encoding="utf-8")):
-            EmbeddedServer(folder=passfile.parent).remove()
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="module")
 def running() -> Iterator[EmbeddedServer]:
     """A server that tests look at and leave as it is."""
@@ -140,7 +127,7 @@ def test_the_process_is_never_roots(running: EmbeddedServer) -> None:
     assert process.stat().st_uid != 0
     mode = stat.S_IMODE(running.folder.stat().st_mode)
     assert (running.folder.stat().st_uid, mode) == ((0, 0o710) if AS_ROOT else (os.geteuid(), 0o700))
-    assert os.readlink(process / "exe").startswith(str(ROOTS_PLACE)) is AS_ROOT
+    assert process.joinpath("cmdline").read_bytes().startswith(os.fsencode(ROOTS_PLACE)) is AS_ROOT
 
 
 def test_a_server_outlives_its_starter(place: Path) -> None:
