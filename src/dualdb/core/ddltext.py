@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dualdb.core.sqltext import quote_literal, significant, unquote
+from dualdb.core.types import parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +121,28 @@ def default_expression(default: str) -> str:
             pieces += [default[place : token.start], quote_literal(unquote(token))]
             place = token.end
     return "".join(pieces) + default[place : found[-1].end]
+
+
+def literal_value(expression: str) -> tuple[bool, int | float | str | bytes | None]:
+    """Whether the expression is one literal, signed or in parentheses perhaps, and its value."""
+    found = significant(expression)
+    while len(found) > 2 and found[0].text == "(" and _closing(found, 0) == len(found) - 1:  # noqa: PLR2004 - ( x )
+        found = found[1:-1]
+    sign = -1 if found and found[0].text == "-" else 1
+    if len(found) == 2 and found[0].text in {"+", "-"} and found[1].kind == "number":  # noqa: PLR2004 - sign, number
+        found = found[1:]
+    if len(found) != 1:
+        return False, None
+    (token,) = found
+    if token.kind == "number":
+        number = parse_number(token.text)
+        return (False, None) if isinstance(number, str) else (True, sign * number)
+    if token.kind == "string":
+        return True, unquote(token)
+    if token.kind == "blob":
+        return True, bytes.fromhex(token.text[2:-1])
+    constants = {"NULL": None, "TRUE": 1, "FALSE": 0}
+    return token.word() in constants, constants.get(token.word())
 
 
 def names_in(expression: str) -> frozenset[str]:

@@ -14,9 +14,9 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dualdb.core.capture import free_rowid_name
-from dualdb.core.capture import rowid_name as rowid_name  # noqa: PLC0414 - where other stores look for it
 from dualdb.core.ddltext import index_terms, read_table, virtual_module
+from dualdb.core.probe import free_rowid_names
+from dualdb.core.probe import rowid_name as rowid_name  # noqa: PLC0414 - other stores look for it here
 from dualdb.core.schema import (
     ROWID_COLUMN,
     Affinity,
@@ -300,7 +300,7 @@ def _key(
             f"the primary key of table {table} has {len(primary_key)} columns and at most {MAX_KEY_COLUMNS} can be"
             " journaled; give the table a shorter primary key"
         )
-    if free_rowid_name(by_name) is None:
+    if not free_rowid_names(by_name):
         raise SchemaError(
             f"nothing can name a row of table {table}: it has no primary key that is NOT NULL, and rowid, oid and"
             " _rowid_ are all names of ordinary columns; give it an INTEGER PRIMARY KEY"
