@@ -7,14 +7,15 @@ the coordinator's work, between FENCE and DECIDE.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import AUTHORITY, BYSTANDER, ControlRow, Move, MoveState, Phase, Side, Step, judge, written
-from dualdb.errors import BusyError, NotPreparedError, OvertakenError
+from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import Hint, hint_path, make_hint
@@ -97,6 +98,23 @@ def read_target(connection: Target) -> ControlRow | None:
     return None if found is None else _control_row(found)
 
 
+@contextmanager
+def connect_source(database: str, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
+    """A connection to an existing SQLite file, in autocommit mode; raises SourceError, never makes a file."""
+    if not os.path.isfile(database):
+        message = f"there is no file {database}; give the path of the application's SQLite file"
+        raise SourceError(message)
+    connection = sqlite3.connect(database, timeout=timeout_s, isolation_level=None)
+    try:
+        yield connection
+    except sqlite3.DatabaseError as exc:
+        raise SourceError(
+            f"{database} cannot be used ({exc}); check the file, its permissions and who has it open"
+        ) from exc
+    finally:
+        connection.close()
+
+
 def resolve(database: str, connection: sqlite3.Connection) -> Phase | None:
     """One attempt of a bystander to bring a move to its end: settles what was decided, lifts a fence that can lead
     nowhere, aborts after the deadline. `connection` is one to the source, outside a transaction.
@@ -137,19 +155,13 @@ class Control:
     @contextmanager
     def open(cls, database: str, *, timeout_s: float = 10.0) -> Iterator[Control]:
         """Open both sides; raises NotPreparedError, TargetError."""
-        source = sqlite3.connect(database, timeout=timeout_s, isolation_level=None)
-        try:
+        with connect_source(database, timeout_s=timeout_s) as source:
             facts = read_source(source)
             if facts is None:
                 message = f"{database} is not prepared; run: dualdb init {database} --target …"
                 raise NotPreparedError(message)
-            target = connect_target(facts.target, database, purpose="dualdb control")
-            try:
+            with closing(connect_target(facts.target, database, purpose="dualdb control")) as target:
                 yield cls(database, source, target, facts)
-            finally:
-                target.close()
-        finally:
-            source.close()
 
     def judge(self) -> Judgement:
         """Read both rows, the source's first, and say what they mean together."""

@@ -1,0 +1,40 @@
+"""What stands in the way of a phase: each blocker with its reason and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dualdb.core.capture import blockers
+from dualdb.core.phase import Phase
+from dualdb.core.translate.ddl import target_ddl
+from dualdb.errors import PhaseError
+from dualdb.stores.catalog import read_schema
+
+if TYPE_CHECKING:
+    from dualdb.core.schema import Schema
+    from dualdb.stores.control import Control
+
+
+def check(control: Control, phase: Phase) -> None:
+    """Raise PhaseError with the first blocker of that phase and the number of the others."""
+    found = find_blockers(read_schema(control.source), phase, control.facts.target_schema)
+    if found:
+        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        message = f"phase {phase.value} is blocked{others}: {found[0]}"
+        raise PhaseError(message)
+
+
+def find_blockers(schema: Schema, phase: Phase, target_schema: str) -> list[str]:
+    """What the schema itself holds against a phase, each with its remedy; rows and verification are not looked at."""
+    found = [problem for table in schema.tables.values() for problem in blockers(table)]
+    if phase is Phase.POSTGRES:
+        found += [
+            f"trigger {trigger.name} of table {trigger.table} does not run on PostgreSQL yet;"
+            " move its work into the application, or stay in dual_write"
+            for trigger in schema.triggers
+        ]
+        found += [
+            f"{name} cannot be translated: {reason}; change or drop it, or stay in dual_write"
+            for name, reason in target_ddl(schema, target_schema).refusals
+        ]
+    return found

@@ -1,0 +1,323 @@
+"""`dualdb advance` and `dualdb rollback`: the way from phase to phase, each step of it resumable.
+
+Nothing is remembered but the control rows: whoever runs the same command after a crash judges them anew and does what
+follows. A change of authority goes
+
+1. align, verify everything, then only what changed since, until little is left (the application writes all the while);
+2. OPEN the move on the incoming side, FENCE the outgoing one: from here writers wait;
+3. carry and verify the residue; DECIDE on the incoming side: writers go on there;
+4. SETTLE the outgoing side, which follows from now on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step
+from dualdb.errors import BusyError, MismatchError, NotPreparedError, OvertakenError, PhaseError, TargetError
+from dualdb.operations import alignment, readiness
+from dualdb.operations.verify import verify
+from dualdb.settings import Settings
+from dualdb.stores import mirror
+from dualdb.stores.control import Control, Order, connect_source, read_source
+from dualdb.stores.hint import hint_path
+from dualdb.stores.pair import Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dualdb.core.events import Event
+    from dualdb.core.phase import Judgement
+    from dualdb.operations.verify_report import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """One step from phase to phase, done."""
+
+    before: Phase
+    after: Phase
+    duration_s: float
+    rows_moved: int
+    """Rows that the relay carried during the step."""
+    fenced_s: float
+    """How long no side accepted writes; 0 where the authority stays."""
+    verified: Report | None
+    """What the last verification before the decision found; None where nothing was compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What every function below needs: the file, who is told what happens, the numbers to work with."""
+
+    database: str
+    observer: Callable[[Event], None]
+    settings: Settings
+
+
+def advance(
+    database: str, to: Phase | None = None, *, observer: Callable[[Event], None], settings: Settings | None = None
+) -> list[StepReport]:
+    """Take the next step forward, or all steps up to `to`; returns one report per step taken.
+
+    A step that an earlier run began and did not end is finished first, and counts. Raises PhaseError when `to` does
+    not lie ahead or something blocks the step, BusyError when another coordinator is at work, MismatchError when
+    verification found a difference.
+    """
+    task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
+    with _coordinating(task.database):
+        steps = _finish(task)
+        while not (steps if to is None else _phase(task) is to):
+            phase = _phase(task)
+            if phase not in FORWARD or (to is not None and to not in _ahead(phase)):
+                raise PhaseError(_no_way(task.database, phase, to))
+            steps.append(_take(task, phase, FORWARD[phase]))
+        return steps
+
+
+def rollback(database: str, *, observer: Callable[[Event], None], settings: Settings | None = None) -> StepReport:
+    """Take one step back: from postgres to dual_write, from dual_write to sqlite. Raises as `advance` does."""
+    task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
+    with _coordinating(task.database):
+        begun = _unfinished_move(task)
+        if begun is not None:
+            return begun
+        phase = _phase(task)
+        if phase not in BACK:
+            message = f"{database} is in phase {phase.value}, and nothing lies behind it; see dualdb status {database}"
+            raise PhaseError(message)
+        return _take(task, phase, BACK[phase])
+
+
+# --- finishing what was begun ---------------------------------------------------------------------------------------
+
+
+def _finish(task: _Task) -> list[StepReport]:
+    """End whatever an earlier run left under way; the steps that this completed."""
+    steps = []
+    begun = _unfinished_move(task)
+    if begun is not None:
+        steps.append(begun)
+    if _phase(task) is Phase.DUAL_WRITE and not alignment.was_aligned(task.database):
+        steps.append(_take(task, Phase.SQLITE, Phase.DUAL_WRITE))
+    return steps
+
+
+def _unfinished_move(task: _Task) -> StepReport | None:
+    """End a change of authority that is under way; its report if that turned it into a success."""
+    if AUTHORITY[_phase(task)] is Side.SOURCE and not _source_is_moving(task.database):
+        return None
+    began = time.monotonic()
+    with Control.open(task.database) as control:
+        judgement = control.judge()
+        before = control.row(judgement.outgoing).phase
+        if judgement.step is Step.OPEN:
+            return None
+        after = _conclude(control)
+    if after is before:
+        return None
+    return _report(before, after, began=began)
+
+
+def _conclude(control: Control) -> Phase:
+    """Settle what was decided and give up what was not; returns the phase in force."""
+    while True:
+        judgement = control.judge()
+        if judgement.step is Step.OPEN:
+            return control.row(judgement.outgoing).phase
+        undecided = judgement.step in (Step.FENCE, Step.DECIDE)
+        _perform(control, Step.ABORT if undecided else judgement.step, judgement)
+
+
+def _perform(control: Control, step: Step, judgement: Judgement, order: Order | None = None) -> bool:
+    """Whether the step was taken here; False when somebody else moved on first, and the rows must be judged anew."""
+    try:
+        control.perform(step, judgement, order)
+    except OvertakenError:
+        return False
+    return True
+
+
+# --- one step -------------------------------------------------------------------------------------------------------
+
+
+def _take(task: _Task, before: Phase, after: Phase) -> StepReport:
+    if AUTHORITY[before] is not AUTHORITY[after]:
+        return _change_authority(task, before, after)
+    return _begin_mirror(task) if after is Phase.DUAL_WRITE else _end_mirror(task)
+
+
+def _begin_mirror(task: _Task) -> StepReport:
+    began = time.monotonic()
+    with Control.open(task.database) as control:
+        readiness.check(control, Phase.DUAL_WRITE)
+        mirror.begin(control)
+    with Pair.open(task.database) as pair:
+        moved = alignment.align(pair, task.observer, within_s=task.settings.align_s)
+    return _report(Phase.SQLITE, Phase.DUAL_WRITE, began=began, rows_moved=moved)
+
+
+def _end_mirror(task: _Task) -> StepReport:
+    began = time.monotonic()
+    try:
+        with Control.open(task.database) as control:
+            mirror.end(control)
+    except TargetError:
+        with connect_source(task.database) as source:
+            mirror.stop_capturing(task.database, source)
+    return _report(Phase.DUAL_WRITE, Phase.SQLITE, began=began)
+
+
+def _change_authority(task: _Task, before: Phase, after: Phase) -> StepReport:
+    began = time.monotonic()
+    with Pair.open(task.database) as pair, Control.open(task.database) as control:
+        readiness.check(control, after)
+        moved, verified = _approach(task, pair)
+        fenced = time.monotonic()
+        carried, residue = _switch(task, pair, control, after)
+        fenced_s = time.monotonic() - fenced
+    report = _report(before, after, began=began, rows_moved=moved + carried)
+    return replace(report, fenced_s=fenced_s, verified=residue or verified)
+
+
+def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
+    """Align and verify, again and again, until what changed since is small enough to be done behind a fence."""
+    moved = alignment.align(pair, task.observer, within_s=task.settings.align_s)
+    report = _verified(task, pair, full=True)
+    while True:
+        moved += alignment.align(pair, task.observer, within_s=task.settings.align_s)
+        report = _verified(task, pair, full=False)
+        if report.compared <= task.settings.residue_keys:
+            return moved, report
+
+
+def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
+    report = verify(pair, full=full, observer=task.observer)
+    if not report.agrees:
+        message = (
+            f"verification found {report.mismatched} rows that differ between the two sides;"
+            f" see dualdb verify {task.database}, and repair with dualdb verify --repair {task.database}"
+        )
+        raise MismatchError(message)
+    if report.quarantined:
+        message = (
+            f"{report.quarantined} rows are in quarantine, for the other side cannot hold them;"
+            f" see dualdb status {task.database} and change or delete them"
+        )
+        raise PhaseError(message)
+    return report
+
+
+def _switch(task: _Task, pair: Pair, control: Control, after: Phase) -> tuple[int, Report | None]:
+    """OPEN, FENCE, carry and verify the residue, DECIDE, SETTLE; gives up, un-fenced, when time runs out."""
+    moved, residue, mine = 0, None, 0
+    allowed_s = task.settings.move_allowed_s
+    try:
+        while True:
+            judgement = control.judge()
+            step = judgement.step
+            if step is Step.OPEN:
+                if control.row(judgement.outgoing).phase is after:
+                    return moved, residue
+                if mine:
+                    raise BusyError(_gave_up(task.database, allowed_s))
+                mine = judgement.move
+                _perform(control, step, judgement, Order(to=after, allowed_s=allowed_s))
+            elif (step is Step.FENCE and judgement.move != mine) or (step is Step.DECIDE and control.overdue(judgement)):
+                _perform(control, Step.ABORT, judgement)
+            elif step is Step.DECIDE:
+                moved += alignment.align(pair, task.observer, within_s=allowed_s)
+                residue = _verified_residue(task, pair)
+                mark = alignment.covering_mark(pair)
+                if mark is not None:
+                    _perform(control, step, judgement, Order(aligned_at=mark))
+            else:
+                _perform(control, step, judgement, Order(allowed_s=allowed_s))
+    except BaseException:
+        # Whatever went wrong, writers wait behind the fence: what is undecided is given up before it is told.
+        _conclude(control)
+        raise
+
+
+def _verified_residue(task: _Task, pair: Pair) -> Report:
+    report = verify(pair, full=False, observer=task.observer, counts=False)
+    if not report.agrees:
+        message = f"the rows carried behind the fence differ; nothing was switched: see dualdb verify {task.database}"
+        raise MismatchError(message)
+    return report
+
+
+def _report(before: Phase, after: Phase, *, began: float, rows_moved: int = 0) -> StepReport:
+    return StepReport(
+        before=before,
+        after=after,
+        duration_s=time.monotonic() - began,
+        rows_moved=rows_moved,
+        fenced_s=0.0,
+        verified=None,
+    )
+
+
+# --- who may coordinate, and where the file stands ------------------------------------------------------------------
+
+
+@contextmanager
+def _coordinating(database: str) -> Iterator[None]:
+    """Keep a second `advance` or `rollback` out. The lock lies on the hint, never on the database file, and the kernel
+    lifts it when this process ends, however that happens.
+    """
+    try:
+        descriptor = os.open(hint_path(database), os.O_RDWR)
+    except FileNotFoundError as exc:
+        message = f"{database} is not prepared; run: dualdb init {database} --target …"
+        raise NotPreparedError(message) from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as exc:
+        message = f"another advance or rollback is at work on {database}; wait for it, or stop it and try again"
+        raise BusyError(message) from exc
+    finally:
+        os.close(descriptor)
+
+
+def _phase(task: _Task) -> Phase:
+    with connect_source(task.database) as source:
+        facts = read_source(source)
+    if facts is None:
+        message = f"{task.database} is not prepared; run: dualdb init {task.database} --target …"
+        raise NotPreparedError(message)
+    return facts.row.phase
+
+
+def _source_is_moving(database: str) -> bool:
+    with connect_source(database) as source:
+        facts = read_source(source)
+    return facts is not None and facts.row.move_state in (MoveState.MOVING, MoveState.OPEN)
+
+
+def _ahead(phase: Phase) -> list[Phase]:
+    found = []
+    while phase in FORWARD:
+        phase = FORWARD[phase]
+        found.append(phase)
+    return found
+
+
+def _no_way(database: str, phase: Phase, to: Phase | None) -> str:
+    if to is None:
+        return f"{database} is in phase {phase.value}, the last one; go back with dualdb rollback {database}"
+    way = f"go back with dualdb rollback {database}" if to in BACK.values() else f"see dualdb status {database}"
+    return f"{database} is in phase {phase.value}, and {to.value} does not lie ahead of it; {way}"
+
+
+def _gave_up(database: str, allowed_s: float) -> str:
+    return (
+        f"the switch of {database} was not done within {allowed_s:g} s and was given up, nothing has changed;"
+        " run it again, at a quieter time"
+    )
