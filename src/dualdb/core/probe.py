@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 _STABLE_FUNCTIONS = frozenset(
     # Give the same answer each time they are evaluated within one statement: sqlite.org/deterministic.html, and for
     # 'now' lang_datefunc.html.
-    (
-        "abs char coalesce date datetime format glob hex ifnull iif instr json json_array json_object julianday length"
-        " like likelihood likely lower ltrim max min nullif printf quote replace round rtrim sign strftime substr"
-        " substring time timediff trim typeof unicode unixepoch unlikely upper zeroblob cast raise"
-    ).split()  # noqa: SIM905 - as a list it would fill the screen
+    {"abs", "char", "coalesce", "date", "datetime", "hex", "ifnull", "iif", "instr", "json", "json_array"}
+    | {"json_object", "julianday", "length", "lower", "ltrim", "max", "min", "nullif", "printf", "quote", "replace"}
+    | {"round", "rtrim", "strftime", "substr", "time", "trim", "typeof", "unicode", "unixepoch", "upper", "zeroblob"}
+    | {"cast", "format"}
 )
 _COMPARING = frozenset({"=", "==", "<>", "!=", "<", ">", "<=", ">=", "IS", "IN", "BETWEEN", "CASE"})
 _NOW = frozenset({"CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"})
