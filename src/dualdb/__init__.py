@@ -1,1 +1,47 @@
 """The public names of `sqlite3`, and `connect()`; nothing else."""
+
+from __future__ import annotations
+
+import sqlite3 as _sqlite3
+import sys as _sys
+import warnings as _warnings
+from sqlite3 import *
+
+from dualdb.driver.connection import Connection, Cursor, adopted
+
+_TYPE_CHECKING = False
+if _TYPE_CHECKING:
+    from typing import Any
+
+_POSITIONS = ("timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri")
+_KEYWORD_ONLY_SOON = (
+    "Passing more than 1 positional argument to sqlite3.connect() is deprecated. Parameters 'timeout', 'detect_types',"
+    " 'isolation_level', 'check_same_thread', 'factory', 'cached_statements' and 'uri' will become keyword-only"
+    " parameters in Python 3.15."
+)
+
+dbapi2 = _sys.modules[__name__]
+"""As in `from sqlite3 import dbapi2`: the same names."""
+
+
+def connect(*args: Any, **kwargs: Any) -> Any:  # type: ignore[no-redef]
+    """Open a database as `sqlite3.connect` does; a file prepared with `dualdb init` moves while it is used."""
+    given = dict(zip(_POSITIONS, args[1:], strict=False))
+    if given and len(args) <= len(_POSITIONS) + 1 and not given.keys() & kwargs.keys():
+        if _sys.version_info >= (3, 13):
+            _warnings.warn(_KEYWORD_ONLY_SOON, DeprecationWarning, stacklevel=2)
+        args, kwargs = args[:1], given | kwargs
+    kwargs["factory"] = adopted(kwargs.get("factory", Connection))
+    return _sqlite3.connect(*args, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    """The names that sqlite3 itself keeps behind a warning."""
+    if name not in getattr(_sqlite3, "_deprecated_names", ()):
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    with _warnings.catch_warnings():
+        _warnings.simplefilter("ignore")
+        value = getattr(_sqlite3, name)
+    _warnings.warn(f"{name} is deprecated and will be removed in Python 3.14", DeprecationWarning, stacklevel=2)
+    return value

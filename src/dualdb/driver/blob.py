@@ -1,0 +1,49 @@
+"""Writable blobs on a mirrored file: incremental writes fire no trigger (sqlite.org/c3ref/blob_open.html), so the row is
+journaled here, in the transaction that the blob is written in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from dualdb.core.schema import ROWID_COLUMN
+from dualdb.core.sqltext import quote_name
+from dualdb.driver.failure import refused
+
+if TYPE_CHECKING:
+    from dualdb.driver.connection import Connection
+
+
+def journal(connection: Connection, table_name: str, row: int) -> None:
+    """Journal the row whose blob is about to be opened for writing.
+
+    Raises NotSupportedError outside a transaction: the blob would be written, and committed, after its journal row.
+    """
+    from dualdb.stores.catalog import read_schema
+
+    watch = connection._watch
+    if watch is None:
+        return
+    authority = watch.authority(watch.seen(), None)
+    if authority is None or not authority.mirrored:
+        return
+    own = sqlite3.connect(connection._path, isolation_level=None)
+    try:
+        table = read_schema(own).tables.get(table_name.lower())
+    finally:
+        own.close()
+    if table is None:
+        return
+    if not connection.in_transaction:
+        raise refused(
+            f"a blob of {table_name} cannot be opened for writing outside a transaction while the file is mirrored",
+            "execute BEGIN first, or open it with readonly=True",
+        )
+    names = ["rowid" if name == ROWID_COLUMN else quote_name(name) for name in table.key.columns]
+    slots = ", ".join(f"k{place}" for place, _ in enumerate(names, 1))
+    sqlite3.Cursor(connection).execute(
+        f"INSERT INTO _dualdb_journal(tbl, {slots}) SELECT ?, {', '.join(names)} FROM main.{quote_name(table.name)}"
+        " WHERE rowid = ?",
+        (table.id, row),
+    )

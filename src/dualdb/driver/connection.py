@@ -1,0 +1,347 @@
+"""`Connection` and `Cursor` while SQLite is the authority: `sqlite3`'s own, with an eye on the hint.
+
+Capture is the work of triggers inside the file, so nothing happens here but one comparison before each statement, and
+what a fence asks for (`driver.fence`). PostgreSQL is not known here: when it becomes the authority the object changes
+its class (`driver.target_connection`), and fetching, committing and all the rest stay C code until then.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from functools import lru_cache
+from itertools import chain
+from time import monotonic
+
+from dualdb.driver.failure import is_fence
+from dualdb.driver.handle import ConnectionHandle, CursorHandle
+from dualdb.driver.watch import SETTLED, UNREADABLE, find_unhinted, find_watch, next_look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+    from typing import Any, Literal
+
+    from dualdb.driver.watch import Authority, Watch
+
+_open = sqlite3.Connection.__init__
+_new_cursor = sqlite3.Connection.cursor
+_commit = sqlite3.Connection.commit
+_rollback = sqlite3.Connection.rollback
+_leave = sqlite3.Connection.__exit__
+_blobopen = sqlite3.Connection.blobopen
+_execute = sqlite3.Cursor.execute
+_executemany = sqlite3.Cursor.executemany
+_executescript = sqlite3.Cursor.executescript
+
+_OPENING = frozenset({"BEGIN", "SAVEPOINT"})
+_NESTING = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK"})
+_POSITIONS = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory")
+
+
+class Cursor(CursorHandle):
+    """A cursor while SQLite is the authority."""
+
+    __slots__ = ()
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
+        """As `sqlite3.Cursor.execute`; a refusal by a fence is waited out."""
+        try:
+            connection: Connection = self.connection  # type: ignore[assignment]
+            moved = connection._counter[0] != connection._seen and connection._notice()
+        except AttributeError:  # another module's connection, or no __init__: sqlite3 says what it says
+            return _execute(self, sql, parameters)
+        if moved:
+            return self._follow().execute(sql, parameters)
+        if connection._watch is None:
+            return _execute(self, sql, parameters)
+        inside = connection.in_transaction
+        if not inside:
+            connection._opener = sql
+            connection._nesting = ()
+            connection._worked = False
+        try:
+            _execute(self, sql, parameters)
+        except sqlite3.IntegrityError as exc:
+            if not is_fence(exc):
+                raise
+        else:
+            if inside and not connection._worked:
+                connection._note(sql)
+            return self
+        from dualdb.driver import fence
+
+        fence.outlast(connection, inside=inside)
+        return self.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+        """As `sqlite3.Cursor.executemany`; from the row that a fence refused it goes on where the data went."""
+        try:
+            connection: Connection = self.connection  # type: ignore[assignment]
+            moved = connection._counter[0] != connection._seen and connection._notice()
+        except AttributeError:
+            return _executemany(self, sql, parameters)
+        if moved:
+            return self._follow().executemany(sql, parameters)
+        if connection._watch is None:
+            return _executemany(self, sql, parameters)
+        inside = connection.in_transaction
+        if not inside:
+            connection._opener = sql
+            connection._nesting = ()
+            connection._worked = False
+        rows = parameters if isinstance(parameters, _Remaining) else _Remaining(parameters)
+        try:
+            _executemany(self, sql, rows)
+        except sqlite3.IntegrityError as exc:
+            if not is_fence(exc):
+                raise
+        else:
+            if inside and not connection._worked:
+                connection._note(sql)
+            return self
+        from dualdb.driver import fence
+
+        fence.outlast(connection, inside=inside)
+        return self.executemany(sql, rows.again())
+
+    def executescript(self, sql_script: str, /) -> Cursor:
+        """As `sqlite3.Cursor.executescript`; on a prepared file one statement after the other, so that a fence can be
+        met between two of them.
+        """
+        try:
+            connection: Connection = self.connection  # type: ignore[assignment]
+            moved = connection._counter[0] != connection._seen and connection._notice()
+        except AttributeError:
+            return _executescript(self, sql_script)
+        if moved:
+            return self._follow().executescript(sql_script)
+        if connection._watch is None:
+            return _executescript(self, sql_script)
+        from dualdb.driver import script
+
+        script.run(self, sql_script)
+        return self
+
+    def _follow(self) -> Cursor:
+        """This cursor, of the class that its connection's authority asks for."""
+        from dualdb.driver.target_classes import target_cursor_class
+
+        self._home = type(self)
+        self.__class__ = target_cursor_class(type(self))
+        return self
+
+
+class Connection(ConnectionHandle):
+    """A connection while SQLite is the authority."""
+
+    __slots__ = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._counter = SETTLED
+        self._seen = 0
+        self._watch = None
+        self._worked = False
+        self._remote = None
+        _open(self, *args, **kwargs)
+        given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
+        self._home = type(self)
+        self._opener = "BEGIN"
+        self._nesting = ()
+        self._timeout_s = given.get("timeout", 5.0)
+        self._detect_types = given.get("detect_types", 0)
+        self._path = _path_of(self)
+        if not self._path:
+            return
+        self._watch = find_watch(self._path)
+        self._look_at = next_look()
+        self._counter = UNREADABLE if self._watch is None else self._watch.counter
+        self._seen = -1
+
+    def cursor(self, factory: Any = Cursor) -> Any:
+        """As `sqlite3.Connection.cursor`; a cursor class of the application's gets ours as its base."""
+        return _new_cursor(self, factory if factory is Cursor else adopted_cursor(factory))
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
+        """As `sqlite3.Connection.execute`."""
+        return _new_cursor(self, Cursor).execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+        """As `sqlite3.Connection.executemany`."""
+        return _new_cursor(self, Cursor).executemany(sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> Cursor:
+        """As `sqlite3.Connection.executescript`."""
+        return _new_cursor(self, Cursor).executescript(sql_script)
+
+    def commit(self) -> None:
+        """As `sqlite3.Connection.commit`."""
+        _commit(self)
+        self._begin_anew()
+
+    def rollback(self) -> None:
+        """As `sqlite3.Connection.rollback`."""
+        _rollback(self)
+        self._begin_anew()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]:
+        result = _leave(self, kind, value, trace)
+        self._begin_anew()
+        return result
+
+    def blobopen(self, table: str, column: str, row: int, /, **kwargs: Any) -> sqlite3.Blob:
+        """As `sqlite3.Connection.blobopen`; writes that no trigger sees are journaled first."""
+        if self._counter[0] != self._seen and self._notice():
+            return self.blobopen(table, column, row, **kwargs)
+        if self._watch is not None and not kwargs.get("readonly", False) and kwargs.get("name", "main") == "main":
+            from dualdb.driver import blob
+
+            blob.journal(self, table, row)
+        return _blobopen(self, table, column, row, **kwargs)
+
+    # --- the authority ---------------------------------------------------------------------------------------------
+
+    def _notice(self) -> bool:
+        """Look why the counter is not the one seen last; True when PostgreSQL is the authority and this object has
+        changed its class.
+        """
+        watch = self._watch
+        if watch is None:
+            now = monotonic()
+            if now < self._look_at:
+                return False
+            self._look_at = next_look()
+            watch = find_watch(self._path) or find_unhinted(self._path)
+            if watch is None:
+                return False
+            self._watch = watch
+            self._counter = watch.counter
+            # What this transaction did before is not known.
+            self._worked = True
+        return self._learn(watch)
+
+    def _learn(self, watch: Watch) -> bool:
+        # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
+        seen = watch.seen()
+        inside = self.in_transaction
+        authority = watch.authority(seen, None if inside else self)
+        if authority is None:
+            self._watch, self._counter, self._look_at = None, UNREADABLE, next_look()
+            return False
+        if authority.mirrored:
+            from dualdb.driver.relaying import keep_relaying
+
+            keep_relaying(watch.path)
+        if not self._is_remote(authority, watch.path):
+            self._seen = -1 if authority.moving else seen
+            return False
+        replay = self._replayable() if inside else ()
+        if replay is None:
+            # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
+            self._seen = -1
+            return False
+        if inside:
+            _rollback(self)
+        self._become_remote()
+        for statement in replay:
+            self.execute(statement)
+        return True
+
+    @staticmethod
+    def _is_remote(authority: Authority, path: str) -> bool:
+        if not authority.moving:
+            return authority.remote
+        from dualdb.driver.fence import find_outcome
+
+        return find_outcome(path) == "postgres"
+
+    def _become_remote(self) -> None:
+        """Change the class: from the next call on PostgreSQL answers."""
+        from dualdb.driver.target_classes import target_class
+
+        self._home = type(self)
+        self._seen = -1  # a cursor made before the change asks, and follows
+        self.__class__ = target_class(type(self))
+        self._arrive()  # type: ignore[attr-defined]
+
+    # --- what a transaction has done -------------------------------------------------------------------------------
+
+    def _note(self, sql: str) -> None:
+        """Remember a statement that ran inside a transaction: repeatable elsewhere, or work that is not."""
+        from dualdb.core.sqltext import first_keyword
+
+        if first_keyword(sql) in _NESTING:
+            self._nesting = (*self._nesting, sql)
+        else:
+            self._worked = True
+
+    def _replayable(self) -> tuple[str, ...] | None:
+        """The statements that open the same transaction anew; None when it has read or written."""
+        from dualdb.core.sqltext import first_keyword
+
+        if self._worked or first_keyword(self._opener) not in _OPENING:
+            return None
+        return (self._opener, *self._nesting)
+
+    def _begin_anew(self) -> None:
+        # Without an implicit transaction the next statement overwrites this; with `autocommit=False` one is open again.
+        self._opener, self._nesting, self._worked = "BEGIN", (), False
+
+
+class _Remaining:
+    """The rows of an executemany, able to go on from the one that was handed out last."""
+
+    __slots__ = ("_last", "_rows")
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows = iter(rows)
+        self._last: tuple[Any, ...] = ()
+
+    def __iter__(self) -> _Remaining:
+        return self
+
+    def __next__(self) -> Any:
+        row = next(self._rows)
+        self._last = (row,)
+        return row
+
+    def again(self) -> Iterator[Any]:
+        """The row handed out last, and those behind it."""
+        return chain(self._last, self._rows)
+
+
+def adopted(factory: Any) -> Any:
+    """A connection factory whose connections are ours: a foreign subclass of sqlite3's gets ours as its base."""
+    return _adopted(factory, sqlite3.Connection, Connection)
+
+
+def adopted_cursor(factory: Any) -> Any:
+    """A cursor factory whose cursors are ours."""
+    return _adopted(factory, sqlite3.Cursor, Cursor)
+
+
+def _adopted(factory: Any, foreign: type, ours: type) -> Any:
+    if not isinstance(factory, type) or issubclass(factory, ours) or not issubclass(factory, foreign):
+        return factory
+    return ours if factory is foreign else _with_base(factory, ours)
+
+
+@lru_cache(maxsize=128)
+def _with_base(factory: Any, ours: Any) -> Any:
+    try:
+        names = {"__module__": factory.__module__, "__qualname__": factory.__qualname__, "__slots__": ()}
+        return type(factory.__name__, (factory, ours), names)
+    except TypeError:  # its own slots leave no room for ours: it stays sqlite3's
+        return factory
+
+
+def _path_of(connection: sqlite3.Connection) -> str:
+    """The file as SQLite has resolved it, '' for a private database; takes no lock and reads no page."""
+    try:
+        path = sqlite3.Cursor(connection).execute("PRAGMA database_list").fetchone()[2]
+    except (sqlite3.Error, TypeError):
+        return ""
+    return os.fspath(path or "")

@@ -1,0 +1,39 @@
+"""sqlite3's own exceptions, made by us: class, message, error code and name as SQLite would have set them.
+
+Knows no database.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+FENCE = "dualdb:moved"
+"""How the refusal of a fence begins, on both sides."""
+
+
+def failure(kind: type[sqlite3.Error], message: str, name: str = "SQLITE_ERROR") -> sqlite3.Error:
+    """An exception of that class with SQLite's error code and its name."""
+    error = kind(message)
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    error.sqlite_errorname = name
+    return error
+
+
+def locked(name: str = "SQLITE_BUSY") -> sqlite3.Error:
+    """`database is locked`, which applications already retry."""
+    return failure(sqlite3.OperationalError, "database is locked", name)
+
+
+def overtaken() -> sqlite3.Error:
+    """What SQLite says to a transaction that has read a snapshot and finds that the world has moved on since."""
+    return locked("SQLITE_BUSY_SNAPSHOT")
+
+
+def refused(cause: str, remedy: str) -> sqlite3.Error:
+    """What cannot be honoured, with its cause and what to do."""
+    return sqlite3.NotSupportedError(f"{cause}; {remedy}")
+
+
+def is_fence(error: BaseException) -> bool:
+    """Whether a fence of ours refused the statement: the transaction is rolled back then."""
+    return str(error).startswith(FENCE)

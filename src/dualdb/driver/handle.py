@@ -1,0 +1,69 @@
+"""What every connection and cursor of ours carries, whichever database is the authority.
+
+State only: slots, so that an object can change its class when the authority does, and so that, as with `sqlite3`'s own
+classes, an application's stray attribute is an error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from dualdb.driver.watch import Watch
+
+
+class ConnectionHandle(sqlite3.Connection):
+    """A connection's own state beside the C object's."""
+
+    __slots__ = (
+        "_counter",
+        "_detect_types",
+        "_home",
+        "_look_at",
+        "_nesting",
+        "_opener",
+        "_path",
+        "_remote",
+        "_seen",
+        "_timeout_s",
+        "_watch",
+        "_worked",
+    )
+
+    _counter: Sequence[int]
+    """The hint's counter at [0]."""
+    _seen: int
+    """The counter as of when the control row was last read; -1: read it before the next statement."""
+    _watch: Watch | None
+    """None: the file was never prepared, as far as is known."""
+    _path: str
+    """The file as SQLite resolved it, '' when there is none."""
+    _look_at: float
+    """When to look again whether the file has been prepared since; monotonic seconds."""
+    _timeout_s: float
+    _detect_types: int
+    _home: type[ConnectionHandle]
+    """The object's class while SQLite is the authority."""
+    _opener: str
+    """The statement that was executed last outside a transaction: the one that opened it, if one is open."""
+    _nesting: tuple[str, ...]
+    """The SAVEPOINTs and such since, as long as nothing else was done in the transaction."""
+    _worked: bool
+    """Whether the transaction has done anything that could not be done again elsewhere."""
+    _remote: Any
+    """What the connection has on the other side while PostgreSQL is the authority."""
+
+
+class CursorHandle(sqlite3.Cursor):
+    """A cursor's own state beside the C object's."""
+
+    __slots__ = ("_home", "_result")
+
+    _home: type[CursorHandle]
+    """The object's class while SQLite is the authority; unset until it changes first."""
+    _result: Any
+    """What PostgreSQL answered; unset until it does first."""

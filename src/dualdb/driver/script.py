@@ -1,0 +1,50 @@
+"""`executescript` on a prepared file: the statements of `sqlite3.Cursor.executescript`, one after the other.
+
+A script is executed outside sqlite3's implicit transactions: what is open is committed first, then nothing begins but
+what the script says. Which database executes a statement is its cursor's affair, as for any other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from dualdb.core.sqltext import significant, split_statements
+
+if TYPE_CHECKING:
+    from dualdb.driver.connection import Cursor
+
+
+def run(cursor: Cursor, script: str) -> None:
+    """Execute a script on the cursor's connection."""
+    # An empty script makes every check that sqlite3 makes, and its COMMIT.
+    sqlite3.Cursor.executescript(cursor, "" if type(script) is str and "\0" not in script else script)
+    connection = cursor.connection
+    level = connection.isolation_level
+    legacy = getattr(connection, "autocommit", -1) == -1
+    if legacy and level is not None:
+        connection.isolation_level = None
+    try:
+        for statement in split_statements(script):
+            runner = connection.cursor()
+            runner.row_factory = None
+            runner.execute(statement, _nulls(statement)).fetchall()
+            runner.close()
+    finally:
+        if legacy and level is not None:
+            connection.isolation_level = level
+
+
+def _nulls(statement: str) -> Any:
+    """A NULL for each placeholder: what a script's placeholders are bound to."""
+    names = [token.text for token in significant(statement) if token.kind == "param"]
+    if not names:
+        return ()
+    if all(name[0] != "?" for name in names):
+        return defaultdict(lambda: None)
+    highest = 0
+    for position, name in enumerate(names):
+        number = int(name[1:]) if name[0] == "?" and name[1:] else highest + 1
+        highest = max(highest, number if name not in names[:position] or name == "?" else highest)
+    return (None,) * highest

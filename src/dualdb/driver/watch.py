@@ -1,0 +1,148 @@
+"""The watch over one database file: who is the authority, looked up again only when the hint has moved.
+
+Reads the hint and the control row and nothing else; what follows from them is the connection's affair. On the path of
+every application that never leaves SQLite, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from functools import lru_cache
+from time import monotonic
+
+from dualdb.stores.hint import Hint, hint_path, make_hint
+from dualdb.stores.queries import query
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOK_EVERY_S = 0.01
+"""How often a connection to a file that was never prepared looks whether it has been since."""
+UNREADABLE: Sequence[int] = (1,)
+"""Stands for a counter that no connection ever has seen: each statement asks."""
+SETTLED: Sequence[int] = (0,)
+"""Stands for the counter of a database that can never be prepared: a private one in memory."""
+
+
+class Authority:
+    """What the control row says: the phase, and whether a move of authority is under way on this side."""
+
+    __slots__ = ("epoch", "moving", "phase")
+
+    def __init__(self, epoch: int, phase: str, *, moving: bool) -> None:
+        self.epoch = epoch
+        self.phase = phase
+        self.moving = moving
+
+    @property
+    def remote(self) -> bool:
+        """Whether PostgreSQL is the authority."""
+        return self.phase == "postgres"
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether a relay has work."""
+        return self.phase != "sqlite"
+
+
+class Watch:
+    """The hint of one prepared file; shared by this process's connections to it."""
+
+    __slots__ = ("_hint", "_known", "counter", "path")
+
+    def __init__(self, path: str, hint: Hint | None) -> None:
+        self.path = path
+        self._hint = hint
+        self.counter: Sequence[int] = UNREADABLE if hint is None else hint.view.cast("Q")[1:]
+        self._known: tuple[int, Authority] | None = None
+
+    def seen(self) -> int:
+        """What a connection may note as seen *before* it reads the control row: -1, which never matches, while a
+        change is being written.
+        """
+        value = self.counter[0]
+        return -1 if value & 1 or self._hint is None else value
+
+    def authority(self, seen: int, connection: sqlite3.Connection | None) -> Authority | None:
+        """The control row, read over `connection` or a passing one of our own; None when there is none any more.
+
+        The counter vouches for what another connection has read. `connection` is outside a transaction: within one
+        the row would be as old as its snapshot.
+        """
+        known = self._known
+        if known is not None and known[0] == seen:
+            return known[1]
+        found = _read(self.path, connection)
+        if found is not None and seen != -1:
+            self._known = (seen, found)
+        return found
+
+
+def find_watch(path: str) -> Watch | None:
+    """The watch over a prepared file; None when it has no hint."""
+    side = hint_path(path)
+    if not os.access(side, os.F_OK):
+        return None
+    try:
+        status = os.stat(side)
+        return _watch(path, status.st_dev, status.st_ino)
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=128)
+def _watch(path: str, _device: int, _inode: int) -> Watch:
+    # The file's identity is part of the key: a hint that was removed and made again is another one.
+    return Watch(path, Hint(hint_path(path), writable=False))
+
+
+def find_unhinted(path: str) -> Watch | None:
+    """The watch over a prepared file whose hint was lost, made again; None when the file was never prepared.
+
+    Only a file in WAL mode can have been prepared, and only there does a reader never stand in a writer's way; so
+    whoever has no log beside it is left alone. Whatever goes wrong here is nobody's business.
+    """
+    if not os.access(path + "-wal", os.F_OK):
+        return None
+    try:
+        if _read(path, None, timeout_s=0.0) is None:
+            return None
+    except sqlite3.Error:
+        return None
+    try:
+        make_hint(path)
+    except OSError:
+        return Watch(path, None)
+    return find_watch(path)
+
+
+def next_look() -> float:
+    """When a connection to a file without a hint looks again."""
+    return monotonic() + LOOK_EVERY_S
+
+
+def _read(path: str, connection: sqlite3.Connection | None, timeout_s: float = 5.0) -> Authority | None:
+    if connection is not None:
+        try:
+            return _select(connection)
+        except sqlite3.DatabaseError:
+            pass  # an authorizer, a progress handler of the application's: read it over a connection that has none
+    own = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+    try:
+        return _select(own)
+    finally:
+        own.close()
+
+
+def _select(connection: sqlite3.Connection) -> Authority | None:
+    try:
+        found = sqlite3.Cursor(connection).execute(query("source/watch.sql", "authority")).fetchone()
+    except sqlite3.OperationalError as exc:
+        if "no such table" in str(exc):
+            return None
+        raise
+    if found is None:
+        return None
+    return Authority(found[0], found[1].decode(), moving=found[2] == b"moving")

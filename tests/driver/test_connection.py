@@ -1,0 +1,158 @@
+"""While SQLite is the authority a connection is sqlite3's own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import dualdb
+from tests.driver.prepared import prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_a_file_that_was_never_prepared_gets_no_file_beside_it(database: Path) -> None:
+    """Neither opening nor using it leaves anything but the database."""
+    connection = dualdb.connect(database)
+    connection.execute("CREATE TABLE t(a)")
+    connection.execute("INSERT INTO t VALUES (1)")
+    connection.commit()
+    connection.close()
+    assert os.listdir(database.parent) == [database.name]
+
+
+def test_opening_takes_no_lock_and_waits_for_none(database: Path) -> None:
+    """A file that another connection holds exclusively can be opened at once."""
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("CREATE TABLE t(a)")
+    holder.execute("BEGIN EXCLUSIVE")
+    connection = dualdb.connect(database, timeout=60)
+    assert not connection.in_transaction
+    connection.close()
+    holder.close()
+
+
+def test_the_first_statement_of_an_unprepared_file_is_the_applications_own(database: Path) -> None:
+    """Nothing else is executed on its connection, whatever the tracer looks at."""
+    connection = dualdb.connect(database)
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    connection.execute("SELECT 1")
+    assert seen == ["SELECT 1"]
+    connection.close()
+
+
+def test_a_file_that_is_prepared_later_is_noticed(database: Path) -> None:
+    """An open connection finds the hint within hundredths of a second, at its next statement."""
+    connection = dualdb.connect(database)
+    connection.execute("CREATE TABLE t(a)")
+    assert connection._watch is None
+    prepare(database)
+    connection._look_at = 0.0
+    connection.execute("SELECT 1")
+    assert connection._watch is not None
+    connection.close()
+
+
+def test_a_lost_hint_is_made_again(database: Path) -> None:
+    """A prepared file without its hint is recognised by its control row."""
+    prepare(database)
+    (database.parent / (database.name + "-dualdb")).unlink()
+    first = sqlite3.connect(database)
+    first.execute("SELECT * FROM _dualdb_control").fetchall()
+    connection = dualdb.connect(database)
+    connection._look_at = 0.0
+    connection.execute("SELECT 1")
+    assert (database.parent / (database.name + "-dualdb")).exists()
+    connection.close()
+    first.close()
+
+
+def test_subclasses_of_the_application_keep_their_methods(database: Path) -> None:
+    """A factory made from sqlite3's class or from ours is what the application gets, with our class in its bases."""
+
+    class Plain(sqlite3.Connection):
+        def answer(self) -> int:
+            return int(self.execute("SELECT 42").fetchone()[0])
+
+    class Rows(sqlite3.Cursor):
+        def all(self) -> list[Any]:
+            return self.fetchall()
+
+    for factory in (Plain, type("Own", (dualdb.Connection,), {"answer": Plain.answer})):
+        connection = dualdb.connect(database, factory=factory)
+        assert isinstance(connection, factory)
+        assert isinstance(connection, dualdb.Connection)
+        assert connection.answer() == 42
+        cursor = connection.cursor(Rows)
+        assert isinstance(cursor, dualdb.Cursor)
+        assert cursor.execute("SELECT 1").all() == [(1,)]
+        assert connection.cursor(factory=Rows).connection is connection
+        connection.close()
+
+
+def test_stray_attributes_are_errors_as_in_sqlite3() -> None:
+    """The objects have no dictionary."""
+    connection = dualdb.connect(":memory:")
+    for target in (connection, connection.cursor()):
+        try:
+            target.stray = 1
+        except AttributeError:
+            continue
+        raise AssertionError(target)
+    connection.close()
+
+
+def test_memory_databases_pass_straight_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """':memory:', '' and URIs that name one have no file to watch."""
+    monkeypatch.chdir(tmp_path)
+    for name, uri in ((":memory:", False), ("", False), ("file:x?mode=memory&cache=shared", True)):
+        connection = dualdb.connect(name, uri=uri)
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert connection._path == ""
+        connection.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_uri_works_on_a_prepared_file(database: Path) -> None:
+    """The control row is read over a connection that cannot write."""
+    prepare(database)
+    connection = dualdb.connect(f"file:{database}?mode=ro", uri=True)
+    assert connection.execute("SELECT phase FROM _dualdb_control").fetchone() == ("sqlite",)
+    connection.close()
+
+
+def test_every_public_name_of_sqlite3_is_there() -> None:
+    """`import dualdb as sqlite3` finds all of them."""
+    missing = {name for name in dir(sqlite3) if not name.startswith("_")} - set(dir(dualdb))
+    assert missing == set()
+    assert dualdb.connect is not sqlite3.connect
+    assert dualdb.dbapi2.connect is dualdb.connect
+
+
+def test_misuse_is_answered_by_sqlite3_itself() -> None:
+    """A connection or cursor without its base's __init__, and a closed one."""
+
+    class Bare(dualdb.Cursor):
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            pass
+
+    connection = dualdb.connect(":memory:")
+    closed = connection.cursor()
+    closed.close()
+    for call, message in (
+        (lambda: Bare(connection).execute("SELECT 1"), "Base Cursor.__init__ not called."),
+        (lambda: closed.execute("SELECT 1"), "Cannot operate on a closed cursor."),
+        (lambda: connection.execute("SELECT ?"), "Incorrect number of bindings supplied. The current statement uses 1, and there are 0 supplied."),
+    ):
+        try:
+            call()
+        except sqlite3.ProgrammingError as exc:
+            assert str(exc) == message
+        else:
+            raise AssertionError(message)
+    connection.close()

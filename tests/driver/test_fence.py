@@ -1,0 +1,134 @@
+"""A writer that meets SQLite's fence sees a pause; what it did before is never done twice."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import dualdb
+from tests.driver.prepared import lift_fence, prepare, raise_fence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def fenced(database: Path) -> Iterator[Path]:
+    """A prepared file with table `t`, fenced; the move is given up a fifth of a second after `lifting` is entered."""
+    prepare(database)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t(a)")
+    yield database
+
+
+class lifting:  # noqa: N801 - reads as a statement
+    """Fence now, and lift the fence from another thread soon."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._thread = threading.Thread(target=self._lift)
+
+    def _lift(self) -> None:
+        time.sleep(0.2)
+        lift_fence(self._database)
+
+    def __enter__(self) -> None:
+        raise_fence(self._database)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+
+def rows(database: Path) -> list[Any]:
+    """What the table holds, seen by plain sqlite3."""
+    with closing(sqlite3.connect(database)) as connection:
+        return [value for (value,) in connection.execute("SELECT a FROM t ORDER BY rowid")]
+
+
+@pytest.mark.parametrize("level", ["", None, "IMMEDIATE"])
+def test_a_single_write_waits(fenced: Path, level: Any) -> None:
+    """It is executed once the move is given up, in the transaction that sqlite3 would have begun."""
+    connection = dualdb.connect(fenced, isolation_level=level)
+    with lifting(fenced):
+        cursor = connection.execute("INSERT INTO t VALUES (1)")
+    assert cursor.lastrowid == 1
+    assert connection.in_transaction is (level is not None)
+    connection.commit()
+    assert rows(fenced) == [1]
+    connection.close()
+
+
+def test_a_transaction_that_has_only_begun_is_begun_again(fenced: Path) -> None:
+    """BEGIN and savepoints are replayed; rolling back to the savepoint works afterwards."""
+    connection = dualdb.connect(fenced, isolation_level=None)
+    with lifting(fenced):
+        connection.execute("BEGIN IMMEDIATE") if False else connection.execute("BEGIN")
+        connection.execute("SAVEPOINT outer")
+        connection.execute("SAVEPOINT inner")
+        connection.execute("INSERT INTO t VALUES (1)")
+    connection.execute("ROLLBACK TO inner")
+    connection.execute("INSERT INTO t VALUES (2)")
+    connection.execute("RELEASE outer")
+    connection.execute("COMMIT")
+    assert rows(fenced) == [2]
+    connection.close()
+
+
+@pytest.mark.parametrize("level", ["", None])
+@pytest.mark.parametrize("source", [list, iter])
+def test_executemany_goes_on_from_the_refused_row(fenced: Path, level: Any, source: Any) -> None:
+    """Rows that were committed before the fence rose are not written again, and none is left out."""
+    connection = dualdb.connect(fenced, isolation_level=level)
+
+    def slow() -> Iterator[tuple[int]]:
+        for value in range(20):
+            if value == 7 and level is None:
+                with lifting(fenced):
+                    yield (value,)
+            else:
+                yield (value,)
+
+    if level is None:
+        connection.executemany("INSERT INTO t VALUES (?)", slow())
+    else:
+        with lifting(fenced):
+            connection.executemany("INSERT INTO t VALUES (?)", source([(value,) for value in range(20)]))
+        connection.commit()
+    assert rows(fenced) == list(range(20))
+    connection.close()
+
+
+def test_a_script_goes_on_from_the_refused_statement(fenced: Path) -> None:
+    """Statements before it are done, those behind it follow."""
+    connection = dualdb.connect(fenced)
+    with lifting(fenced):
+        connection.executescript(
+            "CREATE TABLE u(a); INSERT INTO u VALUES (1); -- a ; in a comment\n INSERT INTO t VALUES (1), (';');"
+            " BEGIN; INSERT INTO t VALUES (2); COMMIT; INSERT INTO t VALUES (?)"
+        )
+    assert rows(fenced) == [1, ";", 2, None]
+    assert not connection.in_transaction
+    assert connection.isolation_level == ""
+    connection.close()
+
+
+def test_without_a_decision_the_database_is_locked(fenced: Path) -> None:
+    """The time-out is the connection's own, and the implicit transaction stays open as after any SQLITE_BUSY."""
+    connection = dualdb.connect(fenced, timeout=0.1)
+    raise_fence(fenced)
+    with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$") as caught:
+        connection.execute("INSERT INTO t VALUES (1)")
+    assert (caught.value.sqlite_errorcode, caught.value.sqlite_errorname) == (5, "SQLITE_BUSY")
+    assert connection.in_transaction
+    lift_fence(fenced)
+    connection.execute("INSERT INTO t VALUES (2)")
+    connection.commit()
+    assert rows(fenced) == [2]
+    connection.close()
