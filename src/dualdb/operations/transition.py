@@ -215,33 +215,59 @@ def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
 
 def _switch(task: _Task, pair: Pair, control: Control, after: Phase) -> tuple[int, Report | None]:
     """OPEN, FENCE, carry and verify the residue, DECIDE, SETTLE; gives up, un-fenced, when time runs out."""
-    moved, residue, mine = 0, None, 0
-    allowed_s = task.settings.move_allowed_s
     try:
-        while True:
-            judgement = control.judge()
-            step = judgement.step
-            if step is Step.OPEN:
-                if control.row(judgement.outgoing).phase is after:
-                    return moved, residue
-                if mine:
-                    raise BusyError(_gave_up(task.database, allowed_s))
-                mine = judgement.move
-                _perform(control, step, judgement, Order(to=after, allowed_s=allowed_s))
-            elif (step is Step.FENCE and judgement.move != mine) or (step is Step.DECIDE and control.overdue(judgement)):
-                _perform(control, Step.ABORT, judgement)
-            elif step is Step.DECIDE:
-                moved += alignment.align(pair, task.observer, within_s=allowed_s)
-                residue = _verified_residue(task, pair)
-                mark = alignment.covering_mark(pair)
-                if mark is not None:
-                    _perform(control, step, judgement, Order(aligned_at=mark))
-            else:
-                _perform(control, step, judgement, Order(allowed_s=allowed_s))
+        return _Switch(task, pair, control, after).run()
     except BaseException:
         # Whatever went wrong, writers wait behind the fence: what is undecided is given up before it is told.
         _conclude(control)
         raise
+
+
+class _Switch:
+    """One change of authority, by one coordinator; judged anew before each step, since others may take steps too."""
+
+    def __init__(self, task: _Task, pair: Pair, control: Control, after: Phase) -> None:
+        self._task = task
+        self._pair = pair
+        self._control = control
+        self._after = after
+        self._mine: int | None = None
+        self._moved = 0
+        self._residue: Report | None = None
+
+    def run(self) -> tuple[int, Report | None]:
+        """Take steps until the phase is there: rows carried behind the fence, and what verifying them found."""
+        while True:
+            judgement = self._control.judge()
+            if judgement.step is Step.OPEN and self._control.row(judgement.outgoing).phase is self._after:
+                return self._moved, self._residue
+            self._advance(judgement)
+
+    def _advance(self, judgement: Judgement) -> None:
+        step, allowed_s = judgement.step, self._task.settings.move_allowed_s
+        if step is Step.OPEN:
+            if self._mine is not None:
+                raise BusyError(_gave_up(self._task.database, allowed_s))
+            self._mine = judgement.move
+            self._perform(step, judgement, Order(to=self._after, allowed_s=allowed_s))
+        elif step is Step.FENCE and judgement.move == self._mine:
+            self._perform(step, judgement, Order(allowed_s=allowed_s))
+        elif step is Step.FENCE or (step is Step.DECIDE and self._control.overdue(judgement)):
+            self._perform(Step.ABORT, judgement)
+        elif step is Step.DECIDE:
+            self._decide(judgement)
+        else:
+            self._perform(step, judgement)
+
+    def _decide(self, judgement: Judgement) -> None:
+        self._moved += alignment.align(self._pair, self._task.observer, within_s=self._task.settings.move_allowed_s)
+        self._residue = _verified_residue(self._task, self._pair)
+        mark = alignment.covering_mark(self._pair)
+        if mark is not None:
+            self._perform(Step.DECIDE, judgement, Order(aligned_at=mark))
+
+    def _perform(self, step: Step, judgement: Judgement, order: Order | None = None) -> None:
+        _perform(self._control, step, judgement, order)
 
 
 def _verified_residue(task: _Task, pair: Pair) -> Report:

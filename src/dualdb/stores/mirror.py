@@ -34,7 +34,7 @@ def begin(control: Control) -> None:
 
 
 def end(control: Control) -> None:
-    """Bring the pair from phase dual_write back to sqlite; the target keeps its copy, as of now, and follows no more."""
+    """Bring the pair from phase dual_write back to sqlite; the target keeps its copy and follows no more."""
     stop_capturing(control.database, control.source)
     row = _facts(control).row
     with losses(), control.target.transaction():

@@ -22,12 +22,11 @@ SCRIPTS = ("target/control.sql", "target/capture.sql")
 def identity(connection: Target) -> str:
     """Which server and database this is: the system identifier survives restarts and fail-over, not a new cluster."""
     with losses():
-        row = connection.execute(
+        cursor = connection.execute(
             "SELECT system_identifier::text || ':' || (SELECT oid FROM pg_database WHERE datname = current_database())"
             " FROM pg_control_system()"
-        ).fetchone()
-    assert row is not None
-    return str(row[0])
+        )
+    return "".join(str(value) for row in cursor for value in row)
 
 
 def check_empty(connection: Target, schema: str) -> None:

@@ -1,0 +1,248 @@
+"""A file goes from phase to phase and back while the commands that lead it are interrupted, repeated and refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from dualdb.stores.pair import Pair
+
+from dualdb.core.phase import Phase, Side, Step
+from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError
+from dualdb.operations import alignment
+from dualdb.operations.initialise import initialise
+from dualdb.operations.transition import advance, rollback
+from dualdb.stores.control import Control, Order, read_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, score REAL, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+);
+CREATE TABLE points (run INTEGER NOT NULL, step INTEGER NOT NULL, value REAL, PRIMARY KEY (run, step)) WITHOUT ROWID;
+CREATE TABLE links (run INTEGER NOT NULL, kind TEXT, PRIMARY KEY (run, kind));
+CREATE TABLE once (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE never (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
+CREATE VIEW best AS SELECT name, MAX(score) AS score FROM runs GROUP BY name;
+INSERT INTO runs(name, score) VALUES ('a', 0.1), ('b', NULL), ('a', -0.0);
+DELETE FROM runs WHERE id = 3;
+INSERT INTO points VALUES (1, 1, 0.5), (1, 2, 1e300), (2, 1, NULL);
+INSERT INTO links VALUES (1, NULL), (1, NULL), (2, 'x');
+INSERT INTO once(name) VALUES ('alone');
+"""
+
+
+def ignore(_event: object) -> None:
+    """An observer that looks away."""
+
+
+@pytest.fixture
+def prepared(database: Path, target_dsn: str) -> str:
+    """A small file with every kind of key, prepared for an empty target."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(SCHEMA)
+    initialise(str(database), target_dsn)
+    return str(database)
+
+
+def phase_of(database: str) -> Phase:
+    """The phase in the file's own control row."""
+    with closing(sqlite3.connect(database)) as connection:
+        facts = read_source(connection)
+    assert facts is not None
+    return facts.row.phase
+
+
+def rows(database: str) -> list[Any]:
+    """Every row of the SQLite file's tables."""
+    with closing(sqlite3.connect(database)) as connection:
+        return [
+            connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+            for name in ("runs", "points", "links", "once", "never")
+        ]
+
+
+def target_rows(dsn: str) -> list[Any]:
+    """The same rows on the target, the hidden key left out."""
+    with psycopg.connect(dsn) as connection:
+        return [
+            connection.execute("SELECT id, name, score, at FROM runs ORDER BY 1, 2").fetchall(),
+            connection.execute("SELECT run, step, value FROM points ORDER BY 1, 2").fetchall(),
+            connection.execute("SELECT run, kind FROM links ORDER BY 1, 2 NULLS FIRST").fetchall(),
+            connection.execute("SELECT id, name FROM once ORDER BY 1, 2").fetchall(),
+            connection.execute("SELECT id, name FROM never ORDER BY 1, 2").fetchall(),
+        ]
+
+
+def test_there_and_back_and_there_again(prepared: str, target_dsn: str) -> None:
+    """Every row is on both sides in each phase, and the phases follow each other as the tables say."""
+    before = rows(prepared)
+    for phase in (Phase.DUAL_WRITE, Phase.POSTGRES):
+        steps = advance(prepared, observer=ignore)
+        assert [step.after for step in steps] == [phase]
+        assert phase_of(prepared) is phase
+        assert target_rows(target_dsn) == before
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rows(prepared) == before
+    (step,) = advance(prepared, observer=ignore)
+    assert step.after is Phase.POSTGRES
+    assert step.verified is not None
+    assert step.verified.agrees
+    assert 0 < step.fenced_s < 5
+
+
+def test_all_steps_to_a_phase_by_one_command(prepared: str) -> None:
+    """`advance --to` takes the steps between."""
+    steps = advance(prepared, Phase.POSTGRES, observer=ignore)
+    assert [step.after for step in steps] == [Phase.DUAL_WRITE, Phase.POSTGRES]
+    assert advance(prepared, Phase.POSTGRES, observer=ignore) == []
+
+
+def test_back_to_plain_sqlite(prepared: str) -> None:
+    """Out of dual_write a rollback ends the mirror; the way forward copies anew."""
+    advance(prepared, observer=ignore)
+    assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.execute("INSERT INTO once(name) VALUES ('later')")
+        connection.commit()
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone() == (0,)
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+
+
+def test_ids_go_on_where_they_were(prepared: str, target_dsn: str) -> None:
+    """After the switch no id that was ever used is given again: deleted ones, empty and one-row tables included."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with psycopg.connect(target_dsn, autocommit=True) as connection:
+        ids = [
+            connection.execute(f"INSERT INTO {table} (name) VALUES ('new') RETURNING id").fetchone()  # type: ignore[arg-type]
+            for table in ("runs", "once", "never")
+        ]
+        assert ids == [(4,), (2,), (1,)]
+        connection.execute("DELETE FROM runs WHERE id = 4")
+    rollback(prepared, observer=ignore)
+    with closing(sqlite3.connect(prepared)) as connection:
+        assert connection.execute("INSERT INTO runs(name) VALUES ('newer')").lastrowid == 5
+        assert connection.execute("INSERT INTO never(name) VALUES ('newer')").lastrowid == 2
+
+
+def test_a_plain_writer_meets_the_fence(prepared: str) -> None:
+    """After the switch plain sqlite3 is told so by the file itself, whatever the conflict policy."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with closing(sqlite3.connect(prepared)) as connection:
+        for statement in (
+            "INSERT OR IGNORE INTO once(name) VALUES ('late')",
+            "INSERT OR REPLACE INTO points VALUES (1, 1, 2.0)",
+            "UPDATE runs SET name = 'late'",
+            "DELETE FROM links",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
+                connection.execute(statement)
+
+
+def test_a_plain_writer_on_the_follower_is_refused(prepared: str, target_dsn: str) -> None:
+    """While SQLite is the authority nobody writes to PostgreSQL past the relay, TRUNCATE included."""
+    advance(prepared, observer=ignore)
+    with psycopg.connect(target_dsn, autocommit=True) as connection:
+        for statement in ("INSERT INTO once (name) VALUES ('x')", "DELETE FROM links", "TRUNCATE points"):
+            with pytest.raises(psycopg.Error, match="dualdb:moved"):
+                connection.execute(statement)  # type: ignore[arg-type]
+
+
+def test_no_way_is_an_error_with_a_remedy(prepared: str, database: Path) -> None:
+    """A phase that cannot follow from this one is refused and named."""
+    with pytest.raises(PhaseError, match="nothing lies behind"):
+        rollback(prepared, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with pytest.raises(PhaseError, match="the last one; go back with dualdb rollback"):
+        advance(prepared, observer=ignore)
+    with pytest.raises(PhaseError, match="does not lie ahead"):
+        advance(prepared, Phase.DUAL_WRITE, observer=ignore)
+    with pytest.raises(NotPreparedError, match="dualdb init"):
+        advance(str(database.with_name("other.db")), observer=ignore)
+
+
+def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
+    """Two `advance` at once: one works, the other says so and changes nothing."""
+    told: list[str] = []
+
+    def second(_event: object) -> None:
+        if not told:
+            with pytest.raises(BusyError, match="another advance or rollback") as caught:
+                advance(prepared, observer=ignore)
+            told.append(str(caught.value))
+
+    advance(prepared, observer=second)
+    assert told
+
+
+def leave_at(database: str, step: Step) -> None:
+    """Do what a coordinator does from dual_write towards postgres, and die after that step."""
+    with Control.open(database) as control:
+        while True:
+            judgement = control.judge()
+            if judgement.step is Step.DECIDE:
+                with Pair.open(database) as pair:
+                    alignment.align(pair, ignore, within_s=10)
+                    mark = alignment.covering_mark(pair)
+                assert mark is not None
+                order = Order(aligned_at=mark)
+            else:
+                order = Order(to=Phase.POSTGRES, allowed_s=30)
+            control.perform(judgement.step, judgement, order)
+            if judgement.step is step:
+                return
+
+
+@pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE, Step.SETTLE])
+def test_the_same_command_finishes_what_a_dead_one_began(prepared: str, target_dsn: str, last: Step) -> None:
+    """Killed after any step of the switch, `advance` run again ends in phase postgres with every row."""
+    advance(prepared, observer=ignore)
+    before = rows(prepared)
+    leave_at(prepared, last)
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    assert phase_of(prepared) is Phase.POSTGRES
+    assert target_rows(target_dsn) == before
+    with Control.open(prepared) as control:
+        assert control.judge().authority is Side.TARGET
+
+
+def test_a_difference_stops_the_switch_before_the_fence(prepared: str, target_dsn: str) -> None:
+    """A row that somebody changed on the follower is found, named, and nothing is switched."""
+    advance(prepared, observer=ignore)
+    with psycopg.connect(target_dsn, autocommit=True) as connection:
+        connection.execute("SET dualdb.applying = 'on'")
+        connection.execute("UPDATE points SET value = 0.25 WHERE step = 1 AND run = 1")
+    with pytest.raises(MismatchError, match="1 row"):
+        advance(prepared, observer=ignore)
+    assert phase_of(prepared) is Phase.DUAL_WRITE
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.execute("INSERT INTO once(name) VALUES ('still the authority')")
+        connection.commit()
+
+
+def test_a_row_that_postgresql_cannot_hold_blocks_the_switch(prepared: str) -> None:
+    """Quarantined rows are told and block the next phase; changing them lifts the block."""
+    advance(prepared, observer=ignore)
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.execute("INSERT INTO once(id, name) VALUES (7, CAST(x'610062' AS TEXT))")
+        connection.commit()
+    with pytest.raises(PhaseError, match="quarantine"):
+        advance(prepared, observer=ignore)
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.execute("UPDATE once SET name = 'ab' WHERE id = 7")
+        connection.commit()
+    advance(prepared, observer=ignore)
+
+
+def test_an_application_trigger_blocks_postgres_and_nothing_else(prepared: str) -> None:
+    """What PostgreSQL cannot run yet is said before anything is switched."""
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.execute("CREATE TRIGGER own AFTER INSERT ON once BEGIN UPDATE runs SET score = 1 WHERE id = 1; END")
+    advance(prepared, observer=ignore)
+    with pytest.raises(PhaseError, match="trigger own"):
+        advance(prepared, observer=ignore)
