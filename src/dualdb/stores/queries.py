@@ -70,8 +70,8 @@ def query(path: str, name: str) -> str:
 
 def _read(file: str) -> str:
     """A file's text, through the loader that this module itself came from."""
-    loader = globals().get("__loader__")
-    if hasattr(loader, "get_data"):
-        return str(loader.get_data(file), "utf-8")
+    get_data = getattr(globals().get("__loader__"), "get_data", None)
+    if get_data is not None:
+        return str(get_data(file), "utf-8")
     with open(file, encoding="utf-8") as stream:  # a frozen program may have no such loader
         return stream.read()
