@@ -93,7 +93,14 @@ class Plan:
     verb: str = ""
     """First keyword, upper case: INSERT, REPLACE, UPDATE, DELETE, SELECT, WITH, BEGIN …"""
     name: str | None = None
-    """Savepoint's name, created object's name."""
+    """Savepoint's name, created or dropped object's name, BEGIN's mode (None, DEFERRED, IMMEDIATE, EXCLUSIVE)."""
+    object: str | None = None
+    """What a DDL statement creates or drops: table, index, view."""
+    if_exists: bool = False
+    """IF [NOT] EXISTS was written."""
     pragma: str | None = None
+    """The PRAGMA's name, lower-cased; also vacuum, analyze, reindex."""
+    rows: Sequence[tuple[int | str, ...]] = ()
+    """The whole answer of an emulated PRAGMA, under `columns`; executed nowhere."""
     fingerprint: str = ""
     notes: Sequence[str] = field(default_factory=tuple)

@@ -1,0 +1,53 @@
+"""Names on the target, made from the names in SQLite; knows no other SQL than quoting an identifier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dualdb.core.schema import Column
+
+_LIMIT_BYTES = 63
+_DIGEST_CHARACTERS = 12
+
+
+def target_name(name: str) -> str:
+    """The name that an object or column carries on PostgreSQL: itself, or a unique short form when it is too long.
+
+    PostgreSQL cuts an identifier after 63 bytes without a word (NAMEDATALEN), which makes two names one.
+    """
+    encoded = name.encode("utf-8", "surrogatepass")
+    if 0 < len(encoded) <= _LIMIT_BYTES:
+        return name
+    import hashlib  # loads OpenSSL, and almost no name is this long
+
+    digest = hashlib.sha256(encoded).hexdigest()[:_DIGEST_CHARACTERS]
+    head = encoded[: _LIMIT_BYTES - _DIGEST_CHARACTERS - 1].decode("utf-8", "ignore")
+    return f"{head}_{digest}"
+
+
+def quoted(name: str) -> str:
+    """The name as it stands in PostgreSQL's text, always quoted and in its declared spelling."""
+    return '"' + target_name(name).replace('"', '""') + '"'
+
+
+def qualified(schema: str, name: str) -> str:
+    """The name of an object in a schema, as it stands in PostgreSQL's text."""
+    return f"{quoted(schema)}.{quoted(name)}"
+
+
+def collated(term: str, collation: str) -> str:
+    """A text term such that PostgreSQL's `=` and order on it are those of SQLite's collation (datatype3.html, 7)."""
+    match collation.upper():
+        case "BINARY":
+            return term
+        case "NOCASE":
+            return f"sqlite.nocase({term})"
+        case "RTRIM":
+            return f"rtrim({term}, ' ')"
+    raise ValueError(f"the collation {collation!r} is not one of SQLite's own; use BINARY, NOCASE or RTRIM")
+
+
+def key_term(column: Column) -> str:
+    """What a key column is compared by on PostgreSQL: the column, folded as its collation wants it."""
+    return collated(quoted(column.name), column.collation)

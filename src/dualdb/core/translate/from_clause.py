@@ -1,0 +1,150 @@
+"""FROM: tables, views, subqueries and their joins (lang_select.html, section 2). Knows no other clause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dualdb.core.names import quoted
+from dualdb.core.translate.comparison import compare
+from dualdb.core.translate.conversion import as_truth
+from dualdb.core.translate.place import Place, Source, require, source_of
+from dualdb.core.translate.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.translate.term import Term
+
+_KINDS: Mapping[tuple[str, str], str] = {
+    ("", ""): "JOIN",
+    ("", "INNER"): "JOIN",
+    ("", "CROSS"): "JOIN",
+    ("LEFT", ""): "LEFT JOIN",
+    ("LEFT", "OUTER"): "LEFT JOIN",
+    ("RIGHT", ""): "RIGHT JOIN",
+    ("RIGHT", "OUTER"): "RIGHT JOIN",
+    ("FULL", ""): "FULL JOIN",
+    ("FULL", "OUTER"): "FULL JOIN",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class From:
+    """A FROM clause: its text, and what may be named."""
+
+    sql: str
+    sources: Sequence[Source]
+
+
+def from_clause(select: exp.Select, parent: Place) -> From:
+    """The FROM clause of a SELECT."""
+    clause = select.args.get("from_")
+    if clause is None:
+        return From(sql="", sources=())
+    require(clause, "this")
+    text, source = _source(clause.this, parent)
+    sources = [source]
+    for join in select.args.get("joins") or []:
+        joined, source = _source(join.this, parent)
+        if any(other.name.lower() == source.name.lower() for other in sources):
+            raise Refused(f"two sources named {source.name!r}", "a name would mean either", "give one of them an alias")
+        words, condition, source = _condition(join, sources, source, parent)
+        sources.append(source)
+        text += f" {words} {joined}{condition}"
+    return From(sql=f" FROM {text}", sources=tuple(sources))
+
+
+def _condition(join: exp.Join, sources: Sequence[Source], source: Source, parent: Place) -> tuple[str, str, Source]:
+    require(join, "this", "side", "kind", "on", "using", "method")
+    words = _KINDS.get((join.side.upper(), join.kind.upper()))
+    if words is None or str(join.args.get("method") or "").upper() not in {"", "NATURAL"}:
+        raise Refused("this kind of join", "no rule covers it")
+    merged = _merged_names(join, sources, source)
+    if merged and words not in {"JOIN", "LEFT JOIN"}:
+        raise Refused(f"{words} … USING", "the merged column comes from either side", "write ON")
+    source = replace(source, merged=frozenset(name.lower() for name in merged))
+    place = Place(work=parent.work, sources=(*sources, source), parent=parent)
+    tests = [_equal(name, sources, source, place) for name in merged]
+    if join.args.get("on") is not None:
+        tests.append(as_truth(place.known(join.args["on"])).sql)
+    if tests:
+        return words, f" ON {' AND '.join(tests)}", source
+    if words == "JOIN":
+        return "CROSS JOIN", "", source
+    return words, " ON TRUE", source
+
+
+def _merged_names(join: exp.Join, sources: Sequence[Source], source: Source) -> list[str]:
+    if join.args.get("using"):
+        return [one.name for one in join.args["using"]]
+    if not join.args.get("method"):
+        return []
+    return [name for name in source.fields if any(other.find(name) is not None for other in sources)]
+
+
+def _equal(name: str, sources: Sequence[Source], source: Source, place: Place) -> str:
+    """The comparison of a merged column with the one of the same name further left."""
+    right = source.find(name)
+    left = [found for other in sources if name.lower() not in other.merged and (found := other.find(name)) is not None]
+    if right is None or len(left) != 1:
+        raise Refused(f"USING ({name})", "it does not name one column on either side", "write ON")
+    return compare("=", left[0][1], right[1], place.work).sql
+
+
+def _source(node: exp.Expression, parent: Place) -> tuple[str, Source]:
+    if isinstance(node, exp.Table):
+        return _named(node, parent)
+    if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Select, exp.SetOperation)):
+        from dualdb.core.translate.select import subquery  # a query in FROM is a query again
+
+        require(node, "this", "alias")
+        alias = node.alias or "_subquery"
+        # A query in FROM does not see the other sources beside it.
+        query = subquery(node.this, Place(work=parent.work, parent=_outer(parent)), named=True)
+        return f"({query.sql}) AS {quoted(alias)}", _derived(alias, query.fields)
+    raise Refused("this source in FROM", "no rule covers it", "name a table, or write a subquery")
+
+
+def _outer(parent: Place) -> Place | None:
+    return parent if parent.sources or parent.parent is not None else None
+
+
+def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
+    require(node, "this", "alias", "db", "indexed")
+    if not isinstance(node.this, exp.Identifier) or node.text("db").lower() not in {"", "main"}:
+        raise Refused(f"{node.sql()} in FROM", "only tables and views of the main database are translated")
+    name, work = node.name, parent.work
+    alias = node.alias or name
+    as_alias = f" AS {quoted(alias)}" if node.alias and node.alias != name else ""
+    query = work.queries.get(name.lower()) if not node.text("db") else None
+    if query is not None:
+        return quoted(name) + as_alias, _derived(alias, query)
+    table = work.schema.tables.get(name.lower())
+    if table is not None:
+        work.reads.add(name.lower())
+        if alias == name:
+            alias = table.name
+        return work.table(table.name) + (as_alias or _declared_alias(alias, table.name)), source_of(table, alias)
+    view = work.schema.views.get(name.lower())
+    if view is not None:
+        from dualdb.core.translate.views import fields_of_view  # a view is a query again
+
+        alias = node.alias or view.name
+        return work.table(view.name) + as_alias, _derived(alias, fields_of_view(view, work))
+    raise Refused(f"the table {name!r}", "the schema has none of that name", "correct the name")
+
+
+def _declared_alias(alias: str, name: str) -> str:
+    return "" if alias == name else f" AS {quoted(alias)}"
+
+
+def _derived(alias: str, fields: Mapping[str, Term]) -> Source:
+    """A view or subquery as a source: its columns are what its terms were, under their names."""
+    columns = {}
+    for name, term in fields.items():
+        sql = "NULL" if term.storage.value == "null" else f"{quoted(alias)}.{quoted(name)}"
+        columns[name] = replace(term, sql=sql, constant=None, explicit=False)
+    return Source(name=alias, fields=columns)

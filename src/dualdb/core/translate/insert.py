@@ -1,0 +1,280 @@
+"""INSERT with its conflict clauses, REPLACE and UPSERT (lang_insert.html, lang_conflict.html, lang_upsert.html).
+
+The order of what OR REPLACE does to each row:
+
+1. a NULL for a NOT NULL column that has a default becomes the default;
+2. every row that conflicts on any unique key is deleted;
+3. the row is inserted, with a new automatic id unless it names one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dualdb.core.names import collated, quoted
+from dualdb.core.schema import Affinity, KeyKind, TargetType
+from dualdb.core.statement import Kind, Plan
+from dualdb.core.translate.conversion import into_column
+from dualdb.core.translate.place import Place, require, source_of
+from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.select import subquery
+from dualdb.core.translate.term import STORED_AS, Storage, Term
+from dualdb.core.translate.upsert import upsert_clause
+from dualdb.core.translate.written import (
+    check_sql,
+    default_term,
+    generates_id,
+    id_column,
+    returning,
+    target_of,
+    unique_keys,
+    written_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.schema import Column, Table
+    from dualdb.core.translate.work import Work
+
+_ROWID_NAMES = frozenset({"rowid", "oid", "_rowid_"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slot:
+    """One column that receives a value: a declared one, or None for the rowid by one of its names."""
+
+    name: str
+    column: Column | None
+    is_id: bool
+
+
+def insert(node: exp.Insert, work: Work, conflict: str | None) -> Plan:
+    """The plan of an INSERT or REPLACE."""
+    require(node, "this", "expression", "conflict", "returning", "default")
+    schema = node.this if isinstance(node.this, exp.Schema) else None
+    table, alias = written_table(schema.this if schema is not None else node.this, work)
+    names = [one.name for one in schema.expressions] if schema is not None else None
+    slots = _slots(table, names)
+    policy = (conflict or "ABORT").upper()
+    if policy not in {"ABORT", "REPLACE", "IGNORE"}:
+        raise Refused(f"INSERT OR {policy}", "PostgreSQL cannot keep or undo that much", "use INSERT")
+    if policy != "ABORT" and node.args.get("conflict") is not None:
+        raise Refused(f"INSERT OR {policy} … ON CONFLICT", "no rule covers both", "use one of them")
+    statement = _Insert(node, work, table, alias, slots)
+    if isinstance(node.expression, (exp.Select, exp.SetOperation)):
+        return statement.from_query(policy)
+    if isinstance(node.expression, exp.Values):
+        return statement.from_values(policy)
+    if node.args.get("default") and policy == "ABORT":
+        return statement.of_defaults()
+    raise Refused("this form of INSERT", "no rule covers it", "use VALUES or SELECT")
+
+
+def _slots(table: Table, names: Sequence[str] | None) -> list[_Slot]:
+    if names is None:
+        names = [column.name for column in table.columns if column.generated is None]
+    slots = [_slot(table, name) for name in names]
+    if len({slot.name for slot in slots}) < len(slots):
+        raise Refused("a column named twice", "SQLite keeps only the first value", "name it once")
+    return slots
+
+
+def _slot(table: Table, name: str) -> _Slot:
+    key = id_column(table) if generates_id(table) else None
+    for column in table.columns:
+        if column.name.lower() == name.lower():
+            if column.generated is not None:
+                raise Refused(f"a value for {table.name}.{column.name}", "the column is generated", "leave it out")
+            is_id = column.name == key
+            return _Slot(name=column.name, column=column, is_id=is_id)
+    if name.lower() in _ROWID_NAMES and key is not None:
+        column = table.column(key) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else None
+        return _Slot(name=key, column=column, is_id=True)
+    raise Refused(f"the column {name!r}", f"{table.name} has none of that name", "correct the name")
+
+
+class _Insert:
+    """One INSERT under way."""
+
+    def __init__(self, node: exp.Insert, work: Work, table: Table, alias: str, slots: Sequence[_Slot]) -> None:
+        self.node, self.work, self.table, self.slots = node, work, table, slots
+        self.target = target_of(table, work)
+        self.as_alias = f" AS {quoted(alias)}" if alias != table.name else ""
+        self.source = source_of(table, alias)
+        self.columns = ", ".join(quoted(slot.name) for slot in slots)
+        self.has_id = generates_id(table)
+        self.returning, self.result = returning(node, self.source, work, add_id=self.has_id)
+        on_conflict = node.args.get("conflict")
+        self.upsert = upsert_clause(on_conflict, self.source, work) if on_conflict is not None else ""
+
+    def from_values(self, policy: str) -> Plan:
+        """INSERT … VALUES."""
+        rows = [self._row(row, policy) for row in self.node.expression.expressions]
+        if policy == "REPLACE":
+            return self._replaced(rows)
+        if policy == "IGNORE":
+            rows_sql = " UNION ALL ".join(self._ignored(row) for row in rows)
+            return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {rows_sql} ON CONFLICT DO NOTHING"])
+        values = ", ".join(self._written(row) for row in rows)
+        return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) VALUES {values}{self.upsert}"])
+
+    def from_query(self, policy: str) -> Plan:
+        """INSERT … SELECT."""
+        if policy != "ABORT":
+            raise Refused(f"INSERT OR {policy} … SELECT", "no rule covers it", "insert the rows one by one")
+        if self.upsert and self.upsert != " ON CONFLICT DO NOTHING":
+            raise Refused("INSERT … SELECT … ON CONFLICT", "the rows' order would matter", "insert the rows one by one")
+        query = subquery(self.node.expression, Place(work=self.work), named=True)
+        if len(query.fields) != len(self.slots):
+            raise Refused("this INSERT", f"{len(query.fields)} values for {len(self.slots)} columns", "correct it")
+        values = []
+        for position, (slot, term) in enumerate(zip(self.slots, query.fields.values(), strict=True), 1):
+            field = replace(term, sql=f"\"_row\".\"{position}\"", constant=None)
+            values.append(self._value(field, slot).sql)
+        numbers = ", ".join(f'"{number}"' for number in range(1, len(self.slots) + 1))
+        select = f"SELECT {', '.join(values)} FROM ({query.sql}) AS \"_row\" ({numbers})"
+        return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {select}{self.upsert}"])
+
+    def of_defaults(self) -> Plan:
+        """INSERT … DEFAULT VALUES."""
+        return self._plan([f"INSERT INTO {self.target}{self.as_alias} DEFAULT VALUES"])
+
+    def _plan(self, steps: list[str], *, rows_written: int | None = None) -> Plan:
+        steps[-1] += self.returning
+        name = self.table.name.lower()
+        return Plan(
+            kind=Kind.WRITE,
+            steps=tuple(self.work.finish(step) for step in steps),
+            columns=self.result,
+            reads=frozenset(self.work.reads),
+            writes=frozenset({name}),
+            insert_id=self.has_id,
+            rows_written=rows_written,
+            notes=tuple(self.work.notes),
+        )
+
+    def _row(self, node: exp.Expression, policy: str) -> list[Term]:
+        values = node.expressions if isinstance(node, exp.Tuple) else [node.this if isinstance(node, exp.Paren) else node]
+        if len(values) != len(self.slots):
+            raise Refused("this INSERT", f"{len(values)} values for {len(self.slots)} columns", "correct it")
+        place = Place(work=self.work)
+        row = []
+        for slot, value in zip(self.slots, values, strict=True):
+            term = self._value(place.term(value), slot)
+            row.append(self._with_default(term, slot) if policy == "REPLACE" else term)
+        return row
+
+    def _value(self, term: Term, slot: _Slot) -> Term:
+        """A value as its column stores it; an id given by the application is claimed from the sequence."""
+        label = f"{self.table.name}.{slot.name}"
+        if slot.column is None:
+            if term.storage is not Storage.OPEN:
+                raise Refused("an expression as rowid", "no rule covers it", "bind it as a parameter")
+            return self.work.placeholder(
+                term, Storage.INTEGER, affinity=Affinity.INTEGER, stored=TargetType.BIGINT, label=label
+            )
+        return into_column(term, slot.column, label, self.work)
+
+    def _with_default(self, term: Term, slot: _Slot) -> Term:
+        column = slot.column
+        if column is None or slot.is_id or not column.not_null or column.default is None:
+            return term
+        default = default_term(self.table, column, self.work)
+        return Term(sql=f"coalesce({term.sql}, {default.sql})", storage=STORED_AS[column.stored])
+
+    def _written(self, row: Sequence[Term]) -> str:
+        return "(" + ", ".join(self._claimed(term, slot) for term, slot in zip(row, self.slots, strict=True)) + ")"
+
+    def _claimed(self, term: Term, slot: _Slot) -> str:
+        if not slot.is_id:
+            return term.sql
+        if term.storage is Storage.NULL:
+            return "DEFAULT"
+        name = self.target.replace("'", "''")
+        column = quoted(slot.name)[1:-1].replace('""', '"').replace("'", "''")
+        return f"sqlite.claim_id('{name}', '{column}', {term.sql})"
+
+    # OR REPLACE ---------------------------------------------------------------------------------------------------
+
+    def _replaced(self, rows: Sequence[Sequence[Term]]) -> Plan:
+        if self.node.args.get("returning") is not None and len(rows) > 1:
+            raise Refused("REPLACE of several rows with RETURNING", "no rule covers it", "replace the rows one by one")
+        steps = []
+        for row in rows:
+            conflicts = self._conflicts(row)
+            if conflicts:
+                steps.append(f"DELETE FROM {self.target} WHERE {conflicts}")
+            steps.append(f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) VALUES {self._written(row)}")
+        if len(rows) > 1 and self.has_id:
+            return self._plan(steps, rows_written=len(rows))
+        return self._plan(steps, rows_written=len(rows))
+
+    def _conflicts(self, row: Sequence[Term]) -> str:
+        """The condition of the rows that share a unique key with this one; '' when there can be none."""
+        given = {slot.name: term for slot, term in zip(self.slots, row, strict=True)}
+        tests = []
+        for key in unique_keys(self.table):
+            terms = [self._key_value(column, given) for column in key.columns]
+            if any(term is None or term.storage is Storage.NULL for term in terms):
+                continue
+            tests.append(" AND ".join(_same(column, term) for column, term in zip(key.columns, terms, strict=True) if term))
+        if len(tests) == 1:
+            return tests[0]
+        return " OR ".join(f"({test})" for test in tests)
+
+    def _key_value(self, column: Column, given: Mapping[str, Term]) -> Term | None:
+        """The value that the new row has in a unique key's column; None for an automatic id, which conflicts with nothing."""
+        if column.name in given:
+            return given[column.name]
+        if self.has_id and column.name == id_column(self.table):
+            return None
+        term = default_term(self.table, column, self.work)
+        if not term.is_constant and term.storage is not Storage.NULL:
+            raise Refused(f"OR REPLACE without {column.name}", "its default is part of a unique key", "give the value")
+        return term
+
+    # OR IGNORE ----------------------------------------------------------------------------------------------------
+
+    def _ignored(self, row: Sequence[Term]) -> str:
+        """A row as a query that is empty when a constraint would be violated (lang_conflict.html, IGNORE)."""
+        given = {slot.name: term for slot, term in zip(self.slots, row, strict=True)}
+        values = ", ".join(self._claimed_or_null(term, slot) for term, slot in zip(row, self.slots, strict=True))
+        conditions = []
+        for column in self.table.columns:
+            if not column.not_null or (self.has_id and column.name == id_column(self.table)):
+                continue
+            if column.name in given:
+                conditions.append(f"{given[column.name].sql} IS NOT NULL")
+            elif column.default is None or default_term(self.table, column, self.work).storage is Storage.NULL:
+                conditions.append("FALSE")
+        conditions += [f"({check}) IS NOT FALSE" for check in self._checks(given)]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {values}{where}"
+
+    def _claimed_or_null(self, term: Term, slot: _Slot) -> str:
+        if slot.is_id and term.storage is Storage.NULL:
+            return self._claimed(Term(sql="NULL::bigint", storage=Storage.INTEGER), slot)
+        return self._claimed(term, slot)
+
+    def _checks(self, given: Mapping[str, Term]) -> list[str]:
+        """The CHECKs over the new row's values."""
+        if not self.table.checks:
+            return []
+        row = ", ".join(
+            f"{(given.get(column.name) or default_term(self.table, column, self.work)).sql} AS {quoted(column.name)}"
+            for column in self.table.columns
+            if column.generated is None
+        )
+        checks = [check_sql(check.expression, self.table, self.work) for check in self.table.checks]
+        return [f"SELECT {check} FROM (SELECT {row}) AS \"_row\"" for check in checks]
+
+
+def _same(column: Column, term: Term) -> str:
+    left, right = quoted(column.name), term.sql
+    if column.stored is TargetType.TEXT:
+        left, right = collated(left, column.collation), collated(right, column.collation)
+    return f"{left} = {right}"

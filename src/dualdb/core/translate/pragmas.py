@@ -1,0 +1,117 @@
+"""What each PRAGMA means once PostgreSQL is the authority: one literal table (pragma.html).
+
+Pragmas that read the schema are answered by the catalog database; settings of SQLite's own storage are accepted and
+have nothing to set; what would change answers is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dualdb.core.sqltext import unquote
+from dualdb.core.statement import Kind, Plan, ResultColumn
+from dualdb.core.translate.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.sqltext import Token
+
+CATALOG = frozenset(
+    """collation_list compile_options database_list encoding foreign_key_list freelist_count function_list index_info
+    index_list index_xinfo module_list page_count page_size pragma_list schema_version table_info table_list table_xinfo
+    application_id""".split()
+)
+"""Read on the catalog database; with a value, those that take one name an object."""
+_NAMES_OBJECT = frozenset(
+    {"foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list", "table_xinfo"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A setting that SQLite's storage knows and PostgreSQL has no need of."""
+
+    answer: int | str | None
+    """What reading it gives; None: no row."""
+    echoes: bool = False
+    """Whether setting it gives a row as well: the value now in force."""
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "analysis_limit": Setting(answer=0, echoes=True),
+    "auto_vacuum": Setting(answer=0),
+    "automatic_index": Setting(answer=1),
+    "busy_timeout": Setting(answer=5000, echoes=True),
+    "cache_size": Setting(answer=-2000),
+    "cache_spill": Setting(answer=483),
+    "cell_size_check": Setting(answer=0),
+    "checkpoint_fullfsync": Setting(answer=0),
+    "foreign_keys": Setting(answer=0),
+    "fullfsync": Setting(answer=0),
+    "incremental_vacuum": Setting(answer=None),
+    "journal_mode": Setting(answer="wal", echoes=True),
+    "journal_size_limit": Setting(answer=-1, echoes=True),
+    "locking_mode": Setting(answer="normal", echoes=True),
+    "mmap_size": Setting(answer=0, echoes=True),
+    "optimize": Setting(answer=None),
+    "page_size": Setting(answer=4096),
+    "secure_delete": Setting(answer=0, echoes=True),
+    "shrink_memory": Setting(answer=None),
+    "soft_heap_limit": Setting(answer=0, echoes=True),
+    "synchronous": Setting(answer=2),
+    "temp_store": Setting(answer=0),
+    "threads": Setting(answer=0, echoes=True),
+    "wal_autocheckpoint": Setting(answer=1000, echoes=True),
+}
+REFUSED: Mapping[str, str] = {
+    "case_sensitive_like": "it changes what LIKE means",
+    "data_version": "PostgreSQL has no such counter",
+    "defer_foreign_keys": "foreign keys are not enforced on PostgreSQL",
+    "foreign_key_check": "it reads rows",
+    "ignore_check_constraints": "PostgreSQL always checks them",
+    "integrity_check": "it reads SQLite's own storage",
+    "query_only": "it is not carried over",
+    "quick_check": "it reads SQLite's own storage",
+    "read_uncommitted": "PostgreSQL has no such reads",
+    "recursive_triggers": "triggers are not translated",
+    "reverse_unordered_selects": "the order of unordered rows is not promised",
+    "user_version": "it is a number in SQLite's own file",
+    "wal_checkpoint": "PostgreSQL checkpoints by itself",
+    "writable_schema": "the schema is not a table on PostgreSQL",
+}
+_OFF = frozenset({"0", "OFF", "NO", "FALSE"})
+
+
+def pragma(tokens: Sequence[Token]) -> Plan:
+    """The plan of `PRAGMA [schema.]name [= value | (value)]`."""
+    words = tokens[1:]
+    if len(words) > 1 and words[1].text == ".":
+        if words[0].text.lower() not in {"main"}:
+            raise Refused(f"a PRAGMA of {words[0].text}", "only the main database is translated")
+        words = words[2:]
+    if not words:
+        raise Refused("PRAGMA", "it names nothing", "correct the statement")
+    name, value = unquote(words[0]).lower(), "".join(unquote(token) for token in words[2:] if token.text != ")")
+    if name == "foreign_keys" and value and value.upper() not in _OFF:
+        raise Refused("PRAGMA foreign_keys = ON", "foreign keys are not enforced on PostgreSQL in this version",
+                      "leave it off, and look at the orphans that verification lists")  # fmt: skip
+    if name == "user_version" and not value:
+        return Plan(kind=Kind.CATALOG, pragma=name)
+    if name in CATALOG and (not value or name in _NAMES_OBJECT):
+        return Plan(kind=Kind.CATALOG, pragma=name)
+    if name in SETTINGS:
+        return _setting(name, SETTINGS[name], is_set=bool(value))
+    raise Refused(f"PRAGMA {name}", REFUSED.get(name, "no rule covers it"), "leave it out")
+
+
+def _setting(name: str, setting: Setting, *, is_set: bool) -> Plan:
+    answers = setting.answer is not None and (setting.echoes or not is_set)
+    column = "timeout" if name == "busy_timeout" else name
+    return Plan(
+        kind=Kind.PRAGMA,
+        pragma=name,
+        columns=(ResultColumn(name=column),) if answers else None,
+        rows=((setting.answer,),) if answers and setting.answer is not None else (),
+    )

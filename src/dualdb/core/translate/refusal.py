@@ -1,0 +1,20 @@
+"""The error of a statement that has no translation; knows nothing else."""
+
+from __future__ import annotations
+
+from dualdb.errors import DualdbError
+
+
+class Refused(DualdbError):
+    """A statement means something on SQLite that is not proven to come out the same on PostgreSQL."""
+
+    def __init__(
+        self, construct: str, reason: str, remedy: str = "write it in another way, or keep it on SQLite"
+    ) -> None:
+        super().__init__(f"{construct} is not translated to PostgreSQL: {reason}; {remedy}")
+        self.construct = construct
+        """What was met, in SQL's words."""
+        self.reason = reason
+        """Why it is not translated."""
+        self.remedy = remedy
+        """What to write instead."""

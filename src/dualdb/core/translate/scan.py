@@ -1,0 +1,102 @@
+"""The order in which SQLite visits a table's rows, where that can be told without its planner.
+
+The rows of one group reach an aggregate in this order (its sorter keeps the order of equal keys). Provable are: a walk
+along the rowid or the WITHOUT ROWID key when no index could serve the query, and an index whose first columns are all
+compared with constants (queryplanner.html, optoverview.html).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dualdb.core.names import key_term, quoted
+from dualdb.core.schema import KeyKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dualdb.core.schema import Index, Table
+    from dualdb.core.translate.place import Source
+
+
+def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
+    """ORDER BY terms for an aggregate's rows, or None when the order is not provable."""
+    if len(sources) != 1 or sources[0].table is None:
+        return None
+    table = sources[0].table
+    if table.key.kind is KeyKind.DECLARED and not table.without_rowid:
+        return None
+    names = {column.name.lower() for column in select.find_all(exp.Column)}
+    fixed, examined = fixed_columns(select), _examined(select)
+    orders = {_order(index, table, fixed) for index in table.indexes if _serves(index, table, names, examined)}
+    if len(orders) > 1 or None in orders:
+        return None
+    before = orders.pop() or () if orders else ()
+    prefix = quoted(sources[0].name)
+    terms = [f"{prefix}.{key_term(table.column(name))}" for name in before]
+    key = [quoted(name) for name in table.key.columns] if table.key.kind is KeyKind.ROWID else _key_terms(table)
+    if any("(" in term for term in [*terms, *key]):
+        return None  # a folded collation leaves equal keys in an order of their own
+    return ", ".join([*(f"{term} NULLS FIRST" for term in terms), *(f"{prefix}.{term}" for term in key)])
+
+
+def _key_terms(table: Table) -> list[str]:
+    return [key_term(table.column(name)) for name in table.key.columns]
+
+
+def _serves(index: Index, table: Table, names: set[str], examined: set[str]) -> bool:
+    """Whether the planner could choose the index: to find rows, to group them, or because it holds all columns."""
+    if index.origin == "pk" and (table.without_rowid or table.key.kind is KeyKind.INTEGER_PRIMARY_KEY):
+        return False
+    columns = [term.column.lower() if term.column else "" for term in index.terms]
+    covering = names <= {*columns, *(name.lower() for name in table.key.columns)}
+    return columns[0] in examined or covering or "" in columns or index.where is not None
+
+
+def _order(index: Index, table: Table, fixed: set[str]) -> tuple[str, ...] | None:
+    """The columns by which the index orders the rows that it finds; None when it may find several runs of them."""
+    columns = [term.column for term in index.terms if term.column]
+    if len(columns) < len(index.terms) or any(term.descending for term in index.terms) or index.where is not None:
+        return None
+    if columns[0].lower() not in fixed:
+        return None
+    return tuple(column for column in columns if column.lower() not in fixed and table.column(column))
+
+
+def _conjuncts(select: exp.Expression) -> Iterator[exp.Expression]:
+    where = select.args.get("where")
+    pending = [where.this] if where is not None else []
+    while pending:
+        node = pending.pop()
+        if isinstance(node, exp.And):
+            pending += [node.this, node.expression]
+        elif isinstance(node, exp.Paren):
+            pending.append(node.this)
+        else:
+            yield node
+
+
+def fixed_columns(select: exp.Expression) -> set[str]:
+    """Columns that WHERE holds equal to one constant, and single columns by which the query groups."""
+    found = set()
+    for node in _conjuncts(select):
+        if isinstance(node, exp.EQ):
+            for side, other in ((node.this, node.expression), (node.expression, node.this)):
+                if isinstance(side, exp.Column) and isinstance(other, (exp.Literal, exp.Placeholder)):
+                    found.add(side.name.lower())
+    return found | _grouped(select)
+
+
+def _grouped(select: exp.Expression) -> set[str]:
+    group = select.args.get("group")
+    terms = group.expressions if group is not None else []
+    return {terms[0].name.lower()} if len(terms) == 1 and isinstance(terms[0], exp.Column) else set()
+
+
+def _examined(select: exp.Select) -> set[str]:
+    """Columns that could make the planner look at an index."""
+    clauses = [select.args.get(name) for name in ("where", "group", "order", "having", "distinct")]
+    found = {column.name.lower() for clause in clauses if clause is not None for column in clause.find_all(exp.Column)}
+    return found | {column.name.lower() for one in select.find_all(exp.Distinct) for column in one.find_all(exp.Column)}

@@ -1,0 +1,170 @@
+"""A statement of SQLite's SQL into the plan that PostgreSQL executes: prepare, parse, apply the RULES, refuse the rest.
+
+The world is closed: each node of the syntax tree is translated by the one rule that claims its type, a node or function
+that none claims is refused, and so is a node with an argument that its rule does not read. The statement is assumed to
+be one that SQLite accepts. Pure: the same text and schema always give the same plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+
+from dualdb.core.statement import Kind, Plan
+from dualdb.core.translate import functions, operators
+from dualdb.core.translate.aggregates import aggregate, filtered, is_aggregate
+from dualdb.core.translate.change import delete, update
+from dualdb.core.translate.commands import COMMANDS
+from dualdb.core.translate.insert import insert
+from dualdb.core.translate.lexis import fingerprint, statement_tokens
+from dualdb.core.translate.place import Place
+from dualdb.core.translate.prepared import FUNCTION, Prepared, prepare
+from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.select import result_texts, subquery
+from dualdb.core.translate.work import Work
+from dualdb.core.translate.written import result_column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.schema import Schema, TargetType
+    from dualdb.core.sqltext import Token
+    from dualdb.core.translate.term import Term
+    from dualdb.core.translate.work import Rule
+
+
+def _call(node: exp.Expression, place: Place) -> Term:
+    return aggregate(node, place) if is_aggregate(node) else functions.call(node, place)
+
+
+RULES: Mapping[type[exp.Expression], Rule] = {
+    # Literals and names
+    exp.Literal: operators.literal,
+    exp.HexString: operators.blob,
+    exp.Null: operators.nothing,
+    exp.Boolean: operators.boolean,
+    exp.Placeholder: operators.placeholder,
+    exp.Column: operators.name,
+    exp.Paren: operators.parenthesised,
+    # Comparisons and logic
+    exp.EQ: operators.comparison,
+    exp.NEQ: operators.comparison,
+    exp.LT: operators.comparison,
+    exp.LTE: operators.comparison,
+    exp.GT: operators.comparison,
+    exp.GTE: operators.comparison,
+    exp.NullSafeEQ: operators.comparison,
+    exp.NullSafeNEQ: operators.comparison,
+    exp.Is: operators.is_value,
+    exp.Not: operators.negation,
+    exp.And: operators.logic,
+    exp.Or: operators.logic,
+    exp.Between: operators.between,
+    exp.In: operators.membership,
+    exp.Like: operators.like,
+    exp.Escape: operators.escaped,
+    exp.Glob: functions.glob_operator,
+    # Arithmetic and text
+    exp.Add: operators.arithmetic,
+    exp.Sub: operators.arithmetic,
+    exp.Mul: operators.arithmetic,
+    exp.Div: operators.division,
+    exp.Mod: operators.modulo,
+    exp.BitwiseAnd: operators.bits,
+    exp.BitwiseOr: operators.bits,
+    exp.BitwiseNot: operators.complement,
+    exp.Neg: operators.minus,
+    exp.DPipe: operators.concatenation,
+    exp.Collate: operators.collate,
+    # Conditional values and casts
+    exp.Case: operators.case,
+    exp.Cast: operators.cast,
+    # Functions
+    exp.Anonymous: _call,
+    exp.Filter: filtered,
+    exp.CurrentTimestamp: functions.current_timestamp,
+    exp.CurrentDate: functions.current_date,
+    exp.CurrentTime: functions.current_time,
+    # Queries as values
+    exp.Subquery: operators.scalar_query,
+    exp.Exists: operators.exists,
+}
+"""The one rule for each kind of node. What is not here is refused."""
+
+_QUERIES = frozenset({"SELECT", "WITH", "VALUES"})
+_WRITES = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
+_SESSION = frozenset({"changes", "last_insert_rowid", "total_changes"})
+_SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"})
+
+
+def translate(
+    sql: str,
+    schema: Schema,
+    *,
+    target_schema: str = "public",
+    hints: Mapping[int | str, TargetType] | None = None,
+) -> Plan:
+    """The plan of one statement; raises Refused when it is not proven to mean the same on PostgreSQL.
+
+    `hints` tells the class of the values bound to parameters (by `Parameter.source`); it types those parameters that
+    their context does not, as in `SELECT ? || name`, and lets an integer column be compared with a float.
+    """
+    tokens = statement_tokens(sql)
+    verb = tokens[0].word()
+    if verb in COMMANDS:
+        plan = COMMANDS[verb](tokens)
+    elif verb in _QUERIES | _WRITES:
+        plan = _translated(sql, tokens, Work(schema, target_schema, rules=RULES, functions=functions.FUNCTIONS, hints=hints))
+    else:
+        raise Refused(tokens[0].text.upper(), "no rule covers this statement")
+    return replace(plan, verb=plan.verb or verb, fingerprint=fingerprint(tokens))
+
+
+def _translated(sql: str, tokens: Sequence[Token], work: Work) -> Plan:
+    prepared = prepare(tokens)
+    node = parse(prepared)
+    work.use(prepared)
+    match node:
+        case exp.Insert():
+            return insert(node, work, prepared.conflict)
+        case exp.Update():
+            return update(node, work)
+        case exp.Delete():
+            return delete(node, work)
+    if reads_only_schema(node, work):
+        return Plan(kind=Kind.CATALOG)
+    query = subquery(node, Place(work=work), texts=result_texts(tokens, sql))
+    return Plan(
+        kind=Kind.READ,
+        steps=(work.finish(query.sql),),
+        columns=tuple(result_column(name, term) for name, term in query.fields.items()),
+        reads=frozenset(work.reads),
+        notes=tuple(work.notes),
+    )
+
+
+def parse(prepared: Prepared) -> exp.Expression:
+    """The syntax tree of a prepared statement; raises Refused when sqlglot cannot read it."""
+    try:
+        return sqlglot.parse_one(prepared.text, read="sqlite")
+    except sqlglot.errors.SqlglotError as exc:
+        raise Refused("this statement", "its syntax is not understood") from exc
+
+
+def reads_only_schema(node: exp.Expression, work: Work) -> bool:
+    """Whether a query reads no table of the application, so that a SQLite without rows gives SQLite's own answer."""
+    if not isinstance(node, (exp.Select, exp.SetOperation, exp.Values)):
+        raise Refused(f"{type(node).__name__.upper()}", "no rule covers this statement")
+    if any(str(call.this).removeprefix(FUNCTION) in _SESSION for call in node.find_all(exp.Anonymous)):
+        return False
+    named = {cte.alias.lower() for cte in node.find_all(exp.CTE)}
+    tables = [table for table in node.find_all(exp.Table) if table.name.lower() not in named]
+    theirs = [table for table in tables if isinstance(table.this, exp.Identifier)]
+    if all(table.name.lower() in _SCHEMA_TABLES for table in theirs):
+        return True
+    if any(table.name.lower() in _SCHEMA_TABLES for table in theirs):
+        raise Refused("sqlite_master beside other tables", "the two are not kept in one place", "query them apart")
+    return False

@@ -1,0 +1,70 @@
+"""ON CONFLICT of an INSERT (lang_upsert.html): DO NOTHING, and DO UPDATE on one unique key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from dualdb.core.names import key_term, quoted
+from dualdb.core.translate.conversion import as_truth, into_column
+from dualdb.core.translate.place import Place, Source, require, source_of
+from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.written import unique_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dualdb.core.schema import Table
+    from dualdb.core.translate.work import Work
+
+
+def upsert_clause(node: exp.Expression, source: Source, work: Work) -> str:
+    """The ON CONFLICT clause for PostgreSQL."""
+    require(node, "expressions", "action", "conflict_keys", "where")
+    table = source.table
+    if table is None:
+        raise AssertionError("only a table is inserted into")
+    target = _target(node.args.get("conflict_keys") or [], table)
+    if not node.expressions:
+        return f" ON CONFLICT{target} DO NOTHING"
+    if not target:
+        raise Refused("ON CONFLICT DO UPDATE", "it names no unique key", "name the key's columns")
+    place = Place(work=work, sources=(source, source_of(table, "excluded")))
+    changed = [_assignment(one, table, place) for one in node.expressions]
+    where = node.args.get("where")
+    condition = f" WHERE {as_truth(place.known(where.this)).sql}" if where is not None else ""
+    return f" ON CONFLICT{target} DO UPDATE SET {', '.join(changed)}{condition}"
+
+
+def _target(keys: Sequence[exp.Expression], table: Table) -> str:
+    """The key in parentheses, as PostgreSQL's index has it; raises Refused when it is not a unique key."""
+    if not keys:
+        return ""
+    names = set()
+    for key in keys:
+        column = key.this if isinstance(key, exp.Ordered) else key
+        if not isinstance(column, exp.Column):
+            raise Refused("ON CONFLICT (expression)", "no rule covers it", "name columns")
+        names.add(column.name.lower())
+    for unique in unique_keys(table):
+        if {column.name.lower() for column in unique.columns} == names:
+            return f" ({', '.join(key_term(column) for column in unique.columns)})"
+    raise Refused("ON CONFLICT", "it names no unique key of the table", "name a unique key's columns")
+
+
+def _assignment(node: exp.Expression, table: Table, place: Place) -> str:
+    if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
+        raise Refused("this assignment", "no rule covers it", "assign one column at a time")
+    column = table.column(node.this.name)
+    if any(column.name == one.name for key in unique_keys(table) for one in key.columns):
+        raise Refused(f"ON CONFLICT DO UPDATE of {column.name}", "it changes a unique key", "leave the key alone")
+    # An unqualified name means the row that is there already, not the one that was to be inserted.
+    existing = replace(place, sources=place.sources[:1]) if not _names_excluded(node.expression) else place
+    value = into_column(existing.term(node.expression), column, f"{table.name}.{column.name}", place.work)
+    return f"{quoted(column.name)} = {value.sql}"
+
+
+def _names_excluded(node: exp.Expression) -> bool:
+    return any(column.text("table").lower() == "excluded" for column in node.find_all(exp.Column))

@@ -1,0 +1,94 @@
+"""What is gathered while one statement is translated: parameters, tables touched, notes; and the finished text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dualdb.core.names import qualified
+from dualdb.core.statement import Parameter, Target
+from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.term import STORED_AS, Storage, Term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlglot import exp
+
+    from dualdb.core.schema import Affinity, Schema, TargetType
+    from dualdb.core.translate.place import Place
+    from dualdb.core.translate.prepared import Prepared
+
+    Rule = Callable[[exp.Expression, Place], Term]
+    Rules = Mapping[type[exp.Expression], Rule]
+    Function = Callable[[Sequence[exp.Expression], Place], Term]
+    Functions = Mapping[str, Function]
+
+_MARKER = re.compile("\x01(\\d+)\x02")
+
+
+class Work:
+    """One translation under way."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        target_schema: str,
+        *,
+        rules: Rules,
+        functions: Functions,
+        hints: Mapping[int | str, TargetType] | None = None,
+    ) -> None:
+        self.schema = schema
+        self.target_schema = target_schema
+        self.rules = rules
+        self.functions = functions
+        self.hints = hints or {}
+        self.sources: Sequence[int | str] = ()
+        self.strings: frozenset[str] = frozenset()
+        self.parameters: list[Parameter] = []
+        self.reads: set[str] = set()
+        self.notes: list[str] = []
+        self.queries: dict[str, Mapping[str, Term]] = {}
+        """The columns of the common table expressions in scope, by lower-cased name."""
+        self.views_open: set[str] = set()
+        """Views that are being translated, lower-cased."""
+
+    def use(self, prepared: Prepared) -> None:
+        """Take the parameters and doubtful strings of a prepared statement."""
+        self.sources = prepared.sources
+        self.strings = prepared.strings
+
+    def table(self, name: str) -> str:
+        """A table, view or index of the application as it stands in PostgreSQL's text."""
+        return qualified(self.target_schema, name)
+
+    def placeholder(
+        self, term: Term, storage: Storage, *, affinity: Affinity | None, stored: TargetType, label: str | None = None
+    ) -> Term:
+        """The term of class OPEN as a placeholder whose value the driver brings to this class."""
+        if term.parameter is None:
+            raise AssertionError("only a parameter becomes a placeholder")
+        self.parameters.append(Parameter(source=term.parameter, affinity=affinity, stored=stored, column=label))
+        marker = f"\x01{len(self.parameters) - 1}\x02"
+        return Term(sql=f"{marker}::{storage.type_name}", storage=storage)
+
+    def known(self, term: Term) -> Term:
+        """The term with its class known: a parameter that no context has typed takes that of its value, if told."""
+        if term.storage is not Storage.OPEN:
+            return term
+        hint = self.hints.get(term.parameter) if term.parameter is not None else None
+        if hint is None:
+            raise Refused(
+                "a parameter here",
+                "its meaning depends on the type of the value that is bound",
+                "compare it with a column, or write a literal",
+            )
+        return self.placeholder(term, STORED_AS[hint], affinity=None, stored=hint)
+
+    def finish(self, sql: str) -> Target:
+        """One step: the text in psycopg's format, and its parameters in the order in which they stand in it."""
+        if "\x00" in sql:
+            raise Refused("a NUL character", "PostgreSQL's text cannot hold one", "leave it out")
+        order = [self.parameters[int(number)] for number in _MARKER.findall(sql)]
+        return Target(sql=_MARKER.sub("%s", sql.replace("%", "%%")), parameters=tuple(order))

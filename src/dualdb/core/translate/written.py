@@ -1,0 +1,162 @@
+"""The table that a statement writes: what may be written to, its defaults, its unique keys, its RETURNING.
+
+Knows what INSERT, UPDATE and DELETE have in common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+
+from dualdb.core.ddltext import default_expression
+from dualdb.core.names import qualified, quoted
+from dualdb.core.schema import ROWID_COLUMN, KeyKind
+from dualdb.core.statement import Decoder, ResultColumn
+from dualdb.core.translate.conversion import as_truth, into_column, plain_value
+from dualdb.core.translate.lexis import statement_tokens
+from dualdb.core.translate.place import Place, require, source_of
+from dualdb.core.translate.prepared import prepare
+from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.term import Storage, Term, null
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dualdb.core.schema import Column, Index, Table
+    from dualdb.core.translate.place import Source
+    from dualdb.core.translate.work import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unique:
+    """One unique key of a table: the columns that no two rows share."""
+
+    columns: Sequence[Column]
+
+
+def written_table(node: exp.Expression, work: Work) -> tuple[Table, str]:
+    """The table that INSERT, UPDATE or DELETE names, and what it is called there; raises Refused for any other object."""
+    if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+        raise Refused("what is written to", "it is no table")
+    require(node, "this", "alias", "db")
+    name = node.name
+    if node.text("db").lower() not in {"", "main"}:
+        raise Refused(f"the database {node.text('db')!r}", "only the main database is translated")
+    table = work.schema.tables.get(name.lower())
+    if table is None:
+        reason = "views cannot be written to" if name.lower() in work.schema.views else "the schema has no such table"
+        raise Refused(f"writing to {name!r}", reason, "name a table of the main database")
+    if any(trigger.table.lower() == name.lower() for trigger in work.schema.triggers):
+        raise Refused(f"writing to {name!r}", "it has triggers, which are not translated", "drop the triggers")
+    return table, node.alias or table.name
+
+
+def generates_id(table: Table) -> bool:
+    """Whether an inserted row gets its key from the table: what sqlite3 tells as lastrowid."""
+    return table.key.kind in {KeyKind.INTEGER_PRIMARY_KEY, KeyKind.ROWID}
+
+
+def id_column(table: Table) -> str:
+    """The column of the automatic id."""
+    return ROWID_COLUMN if table.key.kind is KeyKind.ROWID else table.column(table.key.columns[0]).name
+
+
+def unique_keys(table: Table) -> list[Unique]:
+    """Every unique key; raises Refused for one that is partial or over expressions."""
+    keys = []
+    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY:
+        keys.append(Unique(columns=(table.column(table.key.columns[0]),)))
+    for index in table.indexes:
+        if index.unique:
+            keys.append(Unique(columns=tuple(_column(table, index, name.column) for name in index.terms)))
+    return keys
+
+
+def _column(table: Table, index: Index, name: str | None) -> Column:
+    if name is None or index.where is not None:
+        raise Refused(f"a conflict clause on {table.name}", f"its unique index {index.name!r} is partial or over an expression")
+    return table.column(name)
+
+
+def parsed_expression(sql: str, work: Work) -> exp.Expression:
+    """An expression of the schema (a default, a CHECK, an index's term) parsed."""
+    prepared = prepare(statement_tokens(f"SELECT {sql}"))
+    if prepared.sources:
+        raise Refused("a parameter in the schema", "SQLite has none there")
+    work.use(prepared)
+    return sqlglot.parse_one(prepared.text, read="sqlite").expressions[0]
+
+
+def table_term(sql: str, table: Table, work: Work, *, qualifier: str | None = None) -> Term:
+    """An expression of the schema over a table's own columns."""
+    sources, strings = work.sources, work.strings
+    try:
+        node = parsed_expression(sql, work)
+        return Place(work=work, sources=(source_of(table, table.name, qualifier=qualifier),)).term(node)
+    finally:
+        work.sources, work.strings = sources, strings
+
+
+def default_term(table: Table, column: Column, work: Work) -> Term:
+    """A column's default as the column stores it; NULL when it has none."""
+    if column.default is None:
+        return into_column(null(), column, f"{table.name}.{column.name}", work)
+    sources, strings = work.sources, work.strings
+    try:
+        node = parsed_expression(default_expression(column.default), work)
+        term = Place(work=work).term(node)
+    finally:
+        work.sources, work.strings = sources, strings
+    return into_column(work.known(term), column, f"{table.name}.{column.name}", work)
+
+
+def check_sql(expression: str, table: Table, work: Work, *, qualifier: str | None = None) -> str:
+    """A CHECK's condition: NULL passes on both engines."""
+    return as_truth(table_term(expression, table, work, qualifier=qualifier)).sql
+
+
+def returning(
+    node: exp.Expression, source: Source, work: Work, *, add_id: bool
+) -> tuple[str, Sequence[ResultColumn] | None]:
+    """The RETURNING clause and the columns that the application sees; the id comes last and is not one of them."""
+    clause = node.args.get("returning")
+    texts: list[str] = []
+    columns: list[ResultColumn] = []
+    if clause is not None:
+        require(clause, "expressions")
+        place = Place(work=work, sources=(source,))
+        for one in clause.expressions:
+            for name, term in _returned(one, place, source):
+                texts.append(term.sql)
+                columns.append(result_column(name, term))
+    if add_id:
+        if source.table is None:
+            raise AssertionError("only a table is inserted into")
+        texts.append(f"{quoted(source.name)}.{quoted(id_column(source.table))}")
+    sql = f" RETURNING {', '.join(texts)}" if texts else ""
+    return sql, tuple(columns) if clause is not None else None
+
+
+def _returned(node: exp.Expression, place: Place, source: Source) -> Sequence[tuple[str, Term]]:
+    if isinstance(node, exp.Star):
+        return list(source.fields.items())
+    name = node.alias if isinstance(node, exp.Alias) else node.name or "column"
+    value = node.this if isinstance(node, exp.Alias) else node
+    return [(name, plain_value(place.known(value)))]
+
+
+def result_column(name: str, term: Term) -> ResultColumn:
+    """What the driver must know of a result column."""
+    return ResultColumn(
+        name=name,
+        decoder=Decoder.NUMBER if term.storage is Storage.NUMBER else Decoder.AS_IS,
+        decltype=term.column.decltype or None if term.column is not None else None,
+    )
+
+
+def target_of(table: Table, work: Work) -> str:
+    """The table as it stands in PostgreSQL's text."""
+    return qualified(work.target_schema, table.name)
