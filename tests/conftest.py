@@ -6,6 +6,7 @@ pytest_plugins = (
     "tests.plugins.run",
     "tests.plugins.database",
     "tests.plugins.place",
+    "tests.plugins.property",
     "tests.plugins.shared_data",
     "tests.plugins.timescale",
     "tests.plugins.target",

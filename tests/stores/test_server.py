@@ -281,6 +281,22 @@ def test_stopping_and_starting(place: Path) -> None:
     assert not server.folder.exists()
 
 
+def test_a_server_that_is_stopping_is_waited_for_and_started_again(place: Path) -> None:
+    """Somebody else may have asked it to end when its clients have gone, as a service manager does."""
+    server = EmbeddedServer(folder=place / "pg", durable=False)
+    server.ensure_running()
+    first = pid_of(server)
+    with closing(psycopg.connect(server.conninfo)) as client:
+        client.execute("SELECT 1")
+        os.kill(first, signal.SIGTERM)
+        wait_for(lambda: server.status().state is ServerState.STARTING)
+        asker = threading.Thread(target=server.ensure_running)
+        asker.start()
+    asker.join()
+    assert pid_of(server) != first
+    assert ask(server, "SELECT 1") == [(1,)]
+
+
 def test_data_of_another_major_version_are_refused(place: Path) -> None:
     """The refusal names both versions and the way out; the data stay as they are."""
     server = EmbeddedServer(folder=place / "pg", durable=False)

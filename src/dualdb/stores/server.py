@@ -158,16 +158,14 @@ class EmbeddedServer:
         account = find_account()
         self._make_folder(account)
         with self._locked():
-            state = self.status().state
-            if state is ServerState.RUNNING:
+            if self._becomes_ready():
                 self._check_port(port)
                 return
             if account:
                 binaries = copy_binaries(binaries, ROOTS_PLACE, account)
             if port is not None:
                 self._keep_port(port)
-            if state is not ServerState.STARTING:
-                self._prepare(binaries, account)
+            self._prepare(binaries, account)
             self._start(binaries, account)
 
     def stop(self, mode: StopMode = StopMode.FAST, *, timeout_s: int = 60) -> bool:
@@ -325,11 +323,17 @@ class EmbeddedServer:
             time.sleep(0.1)
 
     def _becomes_ready(self) -> bool:
-        """Whether it takes statements; waits for one that is recovering, or that somebody else started."""
+        """Whether it takes statements, once it is neither recovering nor stopping; raises BusyError if it stays so."""
         deadline = time.monotonic() + _START_S
-        while self.status().state is ServerState.STARTING and time.monotonic() < deadline:
+        while (state := self.status().state) is ServerState.STARTING:
+            if time.monotonic() > deadline:
+                message = (
+                    f"the server in {self.folder} has been starting or stopping for {_START_S} s; look at its log, "
+                    f"close its clients, and try again"
+                )
+                raise BusyError(message)
             time.sleep(0.02)
-        return self.status().state is ServerState.RUNNING
+        return state is ServerState.RUNNING
 
     def _forget_foreign_pids(self) -> None:
         """Remove lock files whose pid is alive as another program: PostgreSQL would refuse to start for its sake.
