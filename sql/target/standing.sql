@@ -1,0 +1,38 @@
+-- What `dualdb status` asks of PostgreSQL; reads only.
+
+-- name: verified
+-- The last verification, JSON.
+SELECT verified FROM dualdb.control
+
+-- name: watermark
+-- What PostgreSQL holds while it follows, and how long ago that became true.
+SELECT position, aligned, extract(epoch FROM clock_timestamp() - applied_at)::double precision FROM dualdb.watermark
+
+-- name: copies
+-- How far the copy of each table has come.
+SELECT coalesce(r.name, 'table ' || c.tbl), c.rows, c.done
+FROM dualdb.copy AS c LEFT JOIN dualdb.relation AS r ON r.id = c.tbl
+ORDER BY c.tbl
+
+-- name: quarantined
+-- How many rows are in quarantine.
+SELECT count(*) FROM dualdb.quarantine
+
+-- name: first_quarantined
+-- The first few of them.
+SELECT coalesce(r.name, 'table ' || q.tbl), q.key, q.reason
+FROM dualdb.quarantine AS q LEFT JOIN dualdb.relation AS r ON r.id = q.tbl
+ORDER BY q.tbl, q.key LIMIT %s
+
+-- name: head
+-- The number of the newest journal row.
+SELECT coalesce(max(seq), 0) FROM dualdb.journal
+
+-- name: behind
+-- How many journal rows a snapshot does not hold, up to a number and counted as far as a limit.
+SELECT count(*) FROM (
+    SELECT 1 FROM dualdb.journal
+    WHERE xid >= pg_snapshot_xmin(%(position)s::pg_snapshot)
+      AND NOT pg_visible_in_snapshot(xid, %(position)s::pg_snapshot) AND seq <= %(until)s
+    LIMIT %(cap)s
+) AS behind

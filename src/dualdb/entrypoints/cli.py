@@ -1,0 +1,248 @@
+"""The `dualdb` command: reads arguments, calls one operation, shows what it returns, turns errors into one line.
+
+Decides nothing. Everything but click is imported inside the commands, so that `dualdb --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dualdb.entrypoints.server_commands import server
+from dualdb.errors import DualdbError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FAILED = 1
+_INTERRUPTED = 130
+"""What a shell shows for a program that Ctrl-C ended."""
+_TRACEBACK = "DUALDB_TRACEBACK"
+_PHASES = ("sqlite", "dual_write", "postgres")
+"""As in `core.phase`, which would cost every command its import."""
+_STATUS_KEYS = """\b
+Keys of --json:
+  database, phase, epoch
+  authority  "source": the SQLite file; "target": PostgreSQL
+  target     {address, schema, reachable, error}
+  server     the embedded server's state, null for another target
+  move       {number, to, state, overdue}: a switch under way, else null
+  follower   {aligned, lag_rows, lag_rows_capped, lag_s}, null when unknown
+  copies     [{table, rows, done}]
+  quarantine {count, first: [{table, key, reason}]}, null when unknown
+  verified   the last verification, null when there was none
+  next       the next phase, null when there is none
+  blockers   [{reason, remedy}]: what keeps the file from it"""
+_VERIFY_KEYS = """\b
+Keys of --json:
+  agrees, full, authority, epoch, position, since, reason, began_at, duration_s, pairs
+  compared, mismatched, repaired, quarantined, unsettled: rows, in all tables
+  tables     [{name, compared, mismatches, quarantined, unsettled, control_count, candidate_count}]
+  mismatches [{kind, table, key, columns}], the first ones
+  missing_objects
+  sequences  [{table, next_id, used, sound}]
+  orphans    [{table, columns, parent, count, keys, problem}]: rows without their parent"""
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else; its keys: see below.")
+_DATABASE = click.argument("database", type=click.Path())
+
+
+class Commands(click.Group):
+    """The commands, in the order in which they are needed, with one border where errors become one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which they were added."""
+        del ctx
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run a command; whatever goes wrong in it ends here."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _complain("interrupted; nothing is lost, and the same command goes on from here")
+            ctx.exit(_INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as exc:  # the border: a stack trace is for whoever asks for one
+            if os.environ.get(_TRACEBACK):
+                raise
+            _complain(_one_line(exc))
+            ctx.exit(_FAILED)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+The way of a file, each step while the application runs:
+  dualdb init app.db --target embedded     prepare both sides
+  dualdb advance app.db                    sqlite -> dual_write: copy, and follow
+  dualdb advance app.db                    dual_write -> postgres: switch
+  dualdb rollback app.db                   one step back
+
+Every command can be interrupted, and killed; run it again and it goes on. Exit status: 0 done, 1 could not be
+done (one line on stderr says why and what to do), 2 wrong usage.""",
+)
+@click.version_option(package_name="dualdb", message="%(prog)s %(version)s")
+def main() -> None:
+    """Move a running sqlite3 application to PostgreSQL, step by step, and back.
+
+    In the application: import dualdb as sqlite3.
+    """
+
+
+@main.command()
+@_DATABASE
+@click.option(
+    "--target",
+    required=True,
+    metavar="embedded|DSN",
+    help="A PostgreSQL database for this file alone: postgresql://user@host/name, or 'embedded' for a server of "
+    "its own beside the file. A password is used and not stored: later commands take it from DUALDB_TARGET "
+    "(a whole DSN), PGPASSWORD or ~/.pgpass.",
+)
+@click.option("--schema", default="public", show_default=True, help="The target's schema for the application's tables.")
+def init(database: str, target: str, schema: str) -> None:
+    """Prepare a SQLite file and a PostgreSQL database for each other.
+
+    Nothing changes for the application; the file is in phase sqlite afterwards, in WAL mode.
+    """
+    from dualdb.entrypoints.console import Console
+    from dualdb.operations.initialise import initialise
+
+    console = Console()
+    initialise(database, target, schema=schema)
+    console.say(f"{database} is prepared, in phase sqlite; next: {_command('advance', database)}")
+
+
+@main.command(epilog=_STATUS_KEYS, short_help="Show where a file stands, and what blocks its next step.")
+@_DATABASE
+@_JSON
+def status(database: str, *, as_json: bool) -> None:
+    """Show where a file stands, what blocks its next step and what to do about it.
+
+    It answers from the file alone when PostgreSQL is down, and says so. It starts nothing.
+    """
+    from dualdb.operations.status import read_status
+
+    found = read_status(database)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    from dualdb.entrypoints.console import Console
+
+    Console().show_status(found)
+
+
+@main.command(epilog=_VERIFY_KEYS, short_help="Compare both databases while the application writes.")
+@_DATABASE
+@click.option("--full", is_flag=True, help="Compare every row, not only what changed since the last verification.")
+@_JSON
+def verify(database: str, *, full: bool, as_json: bool) -> None:
+    """Compare both databases while the application writes; exit status 1 when they differ.
+
+    Values are compared exactly, on snapshots of the same state: a difference that is shown is real.
+    """
+    from dualdb.entrypoints.console import Console
+    from dualdb.operations.verify import verify as compare
+    from dualdb.stores.pair import Pair
+
+    console = Console(quiet=as_json)
+    with Pair.open(database) as pair, console.progress() as observer:
+        report = compare(pair, full=full, observer=observer)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        console.show_verification(report)
+    if not report.agrees:
+        sys.exit(_FAILED)
+
+
+@main.command()
+@_DATABASE
+@click.option("--to", type=click.Choice(_PHASES[1:]), help="Take all the steps up to this phase; else one step.")
+def advance(database: str, to: str | None) -> None:
+    """Take the next step: sqlite -> dual_write -> postgres.
+
+    To dual_write: everything is copied while the application writes, and followed from then on. To postgres:
+    everything is verified, writers wait for a moment, and go on in PostgreSQL; the file follows.
+    """
+    from dualdb.core.phase import Phase
+    from dualdb.entrypoints.console import Console
+    from dualdb.operations.transition import advance as take_steps
+
+    console = Console()
+    with console.progress() as observer:
+        steps = take_steps(database, Phase(to) if to else None, observer=observer)
+    if not steps:
+        console.say(f"{database} is in phase {to} already")
+    for step in steps:
+        console.show_step(step)
+
+
+@main.command(short_help="Take one step back: postgres -> dual_write -> sqlite.")
+@_DATABASE
+def rollback(database: str) -> None:
+    """Take one step back: postgres -> dual_write -> sqlite, without losing a row.
+
+    From postgres writers wait for a moment and go on in the file, which PostgreSQL follows again.
+    """
+    from dualdb.entrypoints.console import Console
+    from dualdb.operations.transition import rollback as take_step_back
+
+    console = Console()
+    with console.progress() as observer:
+        step = take_step_back(database, observer=observer)
+    console.show_step(step)
+
+
+@main.command(short_help="Watch a database move under fire, and have every row counted.")
+@click.option("--writers", type=click.IntRange(2, 64), default=8, show_default=True, help="Processes that write.")
+@click.option(
+    "--rows", type=click.IntRange(1_000), default=100_000, show_default=True, help="Size of the database at its start."
+)
+@click.option("--rate", type=click.FloatRange(1, 1000), default=20, show_default=True, help="Writes/s of each process.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same data.")
+@click.option(
+    "--keep", type=click.Path(file_okay=False), metavar="DIR", help="Work in this new or empty folder, and keep it."
+)
+def demo(**options: Any) -> None:  # noqa: ANN401 - handed on by name
+    """Watch a database move to PostgreSQL, back and there again under fire, and have every row counted.
+
+    Builds an experiment tracker's database with plain sqlite3, lets several processes log to it all the time, and
+    takes it sqlite -> dual_write -> postgres -> dual_write -> postgres with the very operations of the other
+    commands, on an embedded server. At the end each writer's own list of acknowledged writes is compared with both
+    databases; exit status 1 when a row is lost, doubled or different.
+    """
+    from dualdb.entrypoints.demo import Setting, run_demo
+
+    if not run_demo(Setting(**options)):
+        sys.exit(_FAILED)
+
+
+main.add_command(server)
+
+
+def _complain(line: str) -> None:
+    click.echo(f"dualdb: {line}", err=True)
+
+
+def _one_line(exc: Exception) -> str:
+    text = " ".join(str(exc).split())
+    if isinstance(exc, DualdbError):
+        return text
+    if isinstance(exc, sqlite3.Error):
+        return f"SQLite says: {text}; set {_TRACEBACK}=1 to see where"
+    return f"unexpected {type(exc).__name__}: {text}; set {_TRACEBACK}=1, run it again and report what it prints"
+
+
+def _command(name: str, database: str, *more: str) -> str:
+    from shlex import join
+
+    words: Sequence[str] = ("dualdb", name, database, *more)
+    return join(words)

@@ -1,0 +1,289 @@
+"""`dualdb status`: where a file stands, and what keeps it from its next phase; reads only, and starts nothing.
+
+Answers from the SQLite file alone when PostgreSQL does not answer, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dualdb.core.phase import AUTHORITY, FORWARD, MoveState, Phase, Side
+from dualdb.errors import NotPreparedError, TargetError
+from dualdb.operations import readiness
+from dualdb.stores.catalog import read_schema
+from dualdb.stores.control import connect_source, read_source, read_target
+from dualdb.stores.server import EmbeddedServer, ServerState
+from dualdb.stores.standing import SourceStanding
+from dualdb.stores.target_connection import EMBEDDED, address_of, connect_target
+from dualdb.stores.target_standing import TargetStanding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dualdb.core.phase import ControlRow
+    from dualdb.core.schema import Schema
+    from dualdb.stores.control import SourceControl
+    from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
+    from dualdb.stores.target_connection import Target
+
+_QUARANTINE_SHOWN = 5
+_CAP = 100_000
+"""Changes are counted as far as this."""
+_PATIENCE_S = 1.0
+"""A follower that catches up within this is called up to date."""
+_LOOK_S = 0.02
+
+
+class Standing(Protocol):
+    """One side, as `stores.standing` and `stores.target_standing` have it."""
+
+    def verified(self) -> str | None:
+        """The last verification noted there."""
+
+    def following(self, shown: int) -> Following | None:
+        """What it holds as a follower."""
+
+    def head(self) -> int:
+        """The number of its newest journal row."""
+
+    def behind(self, position: str, until: int, cap: int) -> int:
+        """How many changes a follower at that position lacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus:
+    """PostgreSQL as seen from here."""
+
+    address: str
+    schema: str
+    reachable: bool
+    error: str | None
+    """Why it is not reachable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveStatus:
+    """A change of authority under way."""
+
+    number: int
+    to: str | None
+    state: str
+    overdue: bool
+    """Whether its time is up: whoever meets it next ends it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerStatus:
+    """How far the follower is behind."""
+
+    aligned: bool
+    """Equal to a past state of the authority; not while a backlog is caught up or a table copied."""
+    lag_rows: int
+    lag_rows_capped: bool
+    """There are more than were counted."""
+    lag_s: float
+    """How long the follower took to reach the authority's state of when it was asked; since its last batch where it
+    did not reach it within a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineStatus:
+    """Rows that the follower cannot hold."""
+
+    count: int
+    first: tuple[QuarantinedRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """Something that keeps the file from its next phase."""
+
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything that `dualdb status` shows."""
+
+    database: str
+    phase: str
+    authority: str
+    epoch: int
+    target: TargetStatus
+    server: str | None
+    move: MoveStatus | None
+    follower: FollowerStatus | None
+    copies: tuple[TableCopy, ...]
+    quarantine: QuarantineStatus | None
+    verified: dict[str, Any] | None
+    next: str | None
+    blockers: tuple[Blocker, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as JSON's own types, under the names above."""
+        return asdict(self)
+
+
+def read_status(database: str) -> Status:
+    """Where the file stands now. Raises SourceError, NotPreparedError."""
+    database = os.path.realpath(database)
+    with ExitStack() as stack:
+        connection = stack.enter_context(connect_source(database))
+        facts = read_source(connection)
+        if facts is None:
+            message = f"{database} is not prepared; run: dualdb init {database} --target …"
+            raise NotPreparedError(message)
+        target, target_status = _reach_target(stack, database, facts)
+        row = _control_row(facts, target)
+        sides: dict[Side, Standing] = {Side.SOURCE: SourceStanding(connection)}
+        if target is not None:
+            sides[Side.TARGET] = TargetStanding(target)
+        file = facts, read_schema(connection)
+        try:
+            return _compose(database, row, target_status, sides, file)
+        except TargetError as exc:  # it went away while it was asked
+            del sides[Side.TARGET]
+            lost = replace(target_status, reachable=False, error=str(exc))
+            return _compose(database, row, lost, sides, file)
+
+
+def _compose(
+    database: str,
+    row: ControlRow,
+    target: TargetStatus,
+    sides: dict[Side, Standing],
+    file: tuple[SourceControl, Schema],
+) -> Status:
+    facts, schema = file
+    authority = AUTHORITY[row.phase]
+    follower = sides.get(authority.other)
+    following = follower.following(_QUARANTINE_SHOWN) if follower and row.phase is not Phase.SQLITE else None
+    moving = _moving(facts, row)
+    status = Status(
+        database=database,
+        phase=row.phase.value,
+        authority=authority.value,
+        epoch=row.epoch,
+        target=target,
+        server=_server(database, facts.target),
+        move=moving,
+        follower=_measure(sides.get(authority), follower, following),
+        copies=following.copies if following else (),
+        quarantine=QuarantineStatus(count=following.quarantined, first=following.first_quarantined)
+        if following
+        else None,
+        verified=_verified(sides, authority),
+        next=FORWARD[row.phase].value if row.phase in FORWARD else None,
+        blockers=(),
+    )
+    return replace(status, blockers=tuple(_blockers(status, row.phase, schema, facts.target_schema)))
+
+
+def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tuple[Target | None, TargetStatus]:
+    chosen = os.environ.get("DUALDB_TARGET") or facts.target
+    error = None
+    target = None
+    try:
+        address = address_of(chosen)
+        if chosen == EMBEDDED and _server(database, chosen) != ServerState.RUNNING.value:
+            error = f"the embedded server does not run; dualdb server start {database}"
+        else:
+            target = stack.enter_context(closing(connect_target(facts.target, database, purpose="dualdb status")))
+    except TargetError as exc:
+        address, error = facts.target, str(exc)
+    return target, TargetStatus(address=address, schema=facts.target_schema, reachable=target is not None, error=error)
+
+
+def _control_row(facts: SourceControl, target: Target | None) -> ControlRow:
+    """The row of the side that heard of the later epoch: between a decision and its settling the other one is old."""
+    if target is None:
+        return facts.row
+    try:
+        other = read_target(target)
+    except TargetError:
+        return facts.row
+    return other if other is not None and other.epoch > facts.row.epoch else facts.row
+
+
+def _server(database: str, target: str) -> str | None:
+    if (os.environ.get("DUALDB_TARGET") or target) != EMBEDDED:
+        return None
+    return EmbeddedServer.beside(database).status().state.value
+
+
+def _moving(facts: SourceControl, row: ControlRow) -> MoveStatus | None:
+    for one in (facts.row, row):
+        if one.move_state in (MoveState.MOVING, MoveState.OPEN):
+            return MoveStatus(
+                number=one.move,
+                to=one.move_to.value if one.move_to else None,
+                state=one.move_state.value,
+                overdue=one.deadline is None or time.time() > one.deadline,
+            )
+    return None
+
+
+def _measure(
+    authority: Standing | None, follower: Standing | None, following: Following | None
+) -> FollowerStatus | None:
+    """How far behind the follower is, and how long it takes to get where the authority is now."""
+    if authority is None or follower is None or following is None:
+        return None
+    head = authority.head()
+    began_s = time.monotonic()
+    first = authority.behind(following.position, head, _CAP)
+    reached = first == 0
+    while not reached and time.monotonic() - began_s < _PATIENCE_S:
+        time.sleep(_LOOK_S)
+        following = follower.following(0) or following
+        reached = following.aligned and authority.behind(following.position, head, 1) == 0
+    took_s = time.monotonic() - began_s if first else 0.0
+    return FollowerStatus(
+        aligned=following.aligned,
+        lag_rows=first,
+        lag_rows_capped=first == _CAP,
+        lag_s=round(took_s if reached else following.age_s, 3),
+    )
+
+
+def _verified(sides: dict[Side, Standing], authority: Side) -> dict[str, Any] | None:
+    """The last verification, as the authority knows it, or the other side if that does not answer."""
+    for side in (authority, authority.other):
+        text = sides[side].verified() if side in sides else None
+        if text:
+            found = json.loads(text)
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def _blockers(status: Status, phase: Phase, schema: Schema, target_schema: str) -> Iterator[Blocker]:
+    if phase not in FORWARD:
+        return
+    if status.target.error:
+        yield _blocker(status.target.error)
+    if status.move:
+        again = f"run dualdb advance {status.database}, or rollback, to end it"
+        yield Blocker(reason=f"move {status.move.number} to {status.move.to} is under way", remedy=again)
+    for problem in readiness.find_blockers(schema, FORWARD[phase], target_schema):
+        yield _blocker(problem)
+    unfinished = [copy.table for copy in status.copies if not copy.done]
+    if unfinished:
+        again = f"dualdb advance {status.database} shows its progress and waits for it"
+        yield Blocker(reason=f"the copy of {', '.join(unfinished)} is not done", remedy=again)
+    if status.quarantine and status.quarantine.count:
+        reason = f"{status.quarantine.count} rows cannot be held by the other side"
+        yield Blocker(reason=reason, remedy="change or delete them")
+    if status.verified and status.verified.get("agrees") is False:
+        again = f"run dualdb verify {status.database}"
+        yield Blocker(reason="the last verification found differences", remedy=again)
+
+
+def _blocker(problem: str) -> Blocker:
+    reason, _, remedy = problem.rpartition("; ")
+    return Blocker(reason=reason or problem, remedy=remedy if reason else "")

@@ -1,0 +1,85 @@
+"""Where one side of a pair stands, for people to look at; and the SQLite file's answers to that. Writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dualdb.stores.queries import query
+from dualdb.stores.source_read import sequence_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_ASK = "source/standing.sql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableCopy:
+    """How far the copy of one table has come."""
+
+    table: str
+    rows: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedRow:
+    """A row that the follower cannot hold, without its image."""
+
+    table: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """What a follower holds."""
+
+    position: str
+    aligned: bool
+    age_s: float
+    """Since the last batch."""
+    copies: tuple[TableCopy, ...]
+    quarantined: int
+    first_quarantined: tuple[QuarantinedRow, ...]
+
+
+class SourceStanding:
+    """The SQLite file's side; each question is answered as of now."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Ask over a connection outside a transaction."""
+        self._connection = connection
+
+    def verified(self) -> str | None:
+        """The last verification that was noted here, JSON."""
+        found = self._connection.execute(query(_ASK, "verified")).fetchone()
+        return None if found is None else found[0]
+
+    def following(self, shown: int) -> Following | None:
+        """What the file holds as a follower, with that many rows of its quarantine; None when it follows nobody."""
+        ask = self._connection.execute
+        held = ask(query(_ASK, "watermark")).fetchone()
+        if held is None:
+            return None
+        first = ask(query(_ASK, "first_quarantined"), (shown,))
+        return Following(
+            position=held[0],
+            aligned=bool(held[1]),
+            age_s=max(0.0, held[2]),
+            copies=tuple(
+                TableCopy(table=name, rows=rows, done=bool(done)) for name, rows, done in ask(query(_ASK, "copies"))
+            ),
+            quarantined=ask(query(_ASK, "quarantined")).fetchone()[0],
+            first_quarantined=tuple(QuarantinedRow(table=name, key=key, reason=why) for name, key, why in first),
+        )
+
+    def head(self) -> int:
+        """The number of the newest journal row."""
+        return int(self._connection.execute(query(_ASK, "head")).fetchone()[0])
+
+    def behind(self, position: str, until: int, cap: int) -> int:
+        """How many changes up to a journal row lie behind a follower's position, counted as far as `cap`."""
+        found = self._connection.execute(query(_ASK, "behind"), (sequence_of(position), until, cap))
+        return int(found.fetchone()[0])

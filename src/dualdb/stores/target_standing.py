@@ -1,0 +1,59 @@
+"""Where PostgreSQL stands, for people to look at; the counterpart of `standing.SourceStanding`. Writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dualdb.stores.queries import query
+from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
+from dualdb.stores.target_connection import losses
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dualdb.stores.target_connection import Target
+
+_ASK = "target/standing.sql"
+
+
+class TargetStanding:
+    """PostgreSQL's side; each question is answered as of now and may raise TargetLostError."""
+
+    def __init__(self, connection: Target) -> None:
+        """Ask over a connection in autocommit mode."""
+        self._connection = connection
+
+    def verified(self) -> str | None:
+        """The last verification that was noted here, JSON."""
+        found = self._rows("verified")
+        return found[0][0] if found else None
+
+    def following(self, shown: int) -> Following | None:
+        """What PostgreSQL holds as a follower, with that many rows of its quarantine; None when it follows nobody."""
+        held = self._rows("watermark")
+        if not held:
+            return None
+        position, aligned, age_s = held[0]
+        return Following(
+            position=position,
+            aligned=aligned,
+            age_s=max(0.0, age_s),
+            copies=tuple(TableCopy(table=name, rows=rows, done=done) for name, rows, done in self._rows("copies")),
+            quarantined=self._rows("quarantined")[0][0],
+            first_quarantined=tuple(
+                QuarantinedRow(table=name, key=key, reason=reason)
+                for name, key, reason in self._rows("first_quarantined", (shown,))
+            ),
+        )
+
+    def head(self) -> int:
+        """The number of the newest journal row."""
+        return int(self._rows("head")[0][0])
+
+    def behind(self, position: str, until: int, cap: int) -> int:
+        """How many changes up to a journal row a follower's position does not hold, counted as far as `cap`."""
+        return int(self._rows("behind", {"position": position, "until": until, "cap": cap})[0][0])
+
+    def _rows(self, name: str, values: Any = None) -> list[tuple[Any, ...]]:  # noqa: ANN401 - psycopg's parameters
+        with losses():
+            return self._connection.execute(query(_ASK, name).encode(), values).fetchall()
