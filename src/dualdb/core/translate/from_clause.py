@@ -132,6 +132,7 @@ def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
     if view is not None:
         from dualdb.core.translate.views import fields_of_view  # a view is a query again
 
+        work.views_read.add(name.lower())
         alias = node.alias or view.name
         return work.table(view.name) + as_alias, _derived(alias, fields_of_view(view, work))
     raise Refused(f"the table {name!r}", "the schema has none of that name", "correct the name")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.names import collated, quoted
+from dualdb.core.names import collated, quoted, target_name
 from dualdb.core.schema import Affinity, KeyKind, TargetType
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import into_column
@@ -195,7 +195,7 @@ class _Insert:
         if term.storage is Storage.NULL:
             return "DEFAULT"
         name = self.target.replace("'", "''")
-        column = quoted(slot.name)[1:-1].replace('""', '"').replace("'", "''")
+        column = target_name(slot.name).replace("'", "''")
         return f"sqlite.claim_id('{name}', '{column}', {term.sql})"
 
     # OR REPLACE ---------------------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ class Work:
         """The columns of the common table expressions in scope, by lower-cased name."""
         self.views_open: set[str] = set()
         """Views that are being translated, lower-cased."""
+        self.views_read: set[str] = set()
+        """Views that were read, those inside of views too, lower-cased."""
 
     def use(self, prepared: Prepared) -> None:
         """Take the parameters and doubtful strings of a prepared statement."""

@@ -1,0 +1,212 @@
+"""The schema of the application as PostgreSQL statements: tables, indexes, views, and what has no translation.
+
+Faithful, not improved: 64-bit integers, doubles, text in byte order, no foreign keys. What cannot be translated is left
+out and listed, because the tables are needed by the relay all the same. Executes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dualdb.core.names import collated, key_term, qualified, quoted
+from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
+from dualdb.core.translate.conversion import into_column
+from dualdb.core.translate.functions import FUNCTIONS
+from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.term import Storage
+from dualdb.core.translate.translator import RULES
+from dualdb.core.translate.views import view_sql
+from dualdb.core.translate.work import Work
+from dualdb.core.translate.written import check_sql, default_term, table_term
+from dualdb.core.types import PG_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dualdb.core.schema import Column, Index, IndexTerm, Table, View
+
+    Refusals = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDdl:
+    """One table's statements; the indexes may be made after its rows were copied."""
+
+    create: str
+    """CREATE TABLE with its columns, primary key and CHECKs."""
+    indexes: Sequence[str]
+    """CREATE INDEX statements, unique ones first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ddl:
+    """A whole schema's statements."""
+
+    tables: Mapping[str, TableDdl]
+    """By lower-cased name."""
+    views: Mapping[str, str]
+    """CREATE VIEW statements by lower-cased name, in an order in which each finds what it reads."""
+    refusals: Sequence[tuple[str, str]]
+    """What was left out, and why: (`view summary`, reason). It blocks phase postgres and nothing before it."""
+
+
+def target_ddl(schema: Schema, target_schema: str) -> Ddl:
+    """The PostgreSQL statements of a schema."""
+    refusals: Refusals = []
+    tables = {}
+    for name, table in schema.tables.items():
+        tables[name], refused = table_ddl(table, target_schema)
+        refusals += refused
+    return Ddl(tables=tables, views=_views(schema, target_schema, refusals), refusals=tuple(refusals))
+
+
+def table_ddl(table: Table, target_schema: str) -> tuple[TableDdl, Sequence[tuple[str, str]]]:
+    """One table's statements, and what was left out of them."""
+    refusals: Refusals = []
+    work = _work(Schema(tables={table.name.lower(): table}), target_schema)
+    parts = [_column(table, column, work, refusals) for column in table.columns]
+    if table.key.kind is KeyKind.ROWID:
+        parts.insert(0, f"{quoted(ROWID_COLUMN)} bigint {_identity(table, target_schema)}")
+    primary = _primary_key(table)
+    if primary:
+        parts.append(f"CONSTRAINT {quoted(f'sqlite_key_{table.name}')} PRIMARY KEY ({primary})")
+    parts += _checks(table, work, refusals)
+    create = f"CREATE TABLE {qualified(target_schema, table.name)} (\n  " + ",\n  ".join(parts) + "\n)"
+    return TableDdl(create=create, indexes=tuple(_indexes(table, work, refusals))), tuple(refusals)
+
+
+def view_ddl(view: View, schema: Schema, target_schema: str) -> str:
+    """One CREATE VIEW statement; raises Refused."""
+    return view_sql(view, _work(schema, target_schema))
+
+
+def _work(schema: Schema, target_schema: str) -> Work:
+    return Work(schema, target_schema, rules=RULES, functions=FUNCTIONS)
+
+
+def _attempt(what: str, make: Callable[[], str], refusals: Refusals) -> str | None:
+    """The text, or None when it was refused, which is then on the list."""
+    try:
+        return make()
+    except Refused as refusal:
+        refusals.append((what, f"{refusal.construct}: {refusal.reason}"))
+        return None
+
+
+# Columns and constraints ------------------------------------------------------------------------------------------
+
+
+def _column(table: Table, column: Column, work: Work, refusals: Refusals) -> str:
+    text = f"{quoted(column.name)} {PG_TYPE[column.stored]}"
+    label = f"{table.name}.{column.name}"
+    if column.generated is not None:
+        expression = column.generated
+
+        def generated() -> str:
+            return into_column(table_term(expression, table, work), column, label, work).sql
+
+        made = _attempt(f"generated column {label}", generated, refusals)
+        return f"{text} GENERATED ALWAYS AS ({made}) STORED" if made else text
+    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY and column.name in table.key.columns:
+        return f"{text} {_identity(table, work.target_schema)}"
+    if column.default is not None:
+        default = _attempt(f"default of {label}", lambda: default_term(table, column, work).sql, refusals)
+        text += f" DEFAULT {default}" if default else ""
+    return text + (" NOT NULL" if column.not_null else "")
+
+
+def _identity(table: Table, target_schema: str) -> str:
+    """An automatic id. The sequence's name cannot be any table's: SQLite keeps `sqlite_…` for itself."""
+    sequence = qualified(target_schema, f"sqlite_sequence_{table.name}")
+    return f"GENERATED BY DEFAULT AS IDENTITY (SEQUENCE NAME {sequence})"
+
+
+def _primary_key(table: Table) -> str:
+    """The columns of the PRIMARY KEY constraint; '' when the key's collation needs an index on an expression."""
+    if table.key.kind is KeyKind.ROWID:
+        return quoted(ROWID_COLUMN)
+    columns = [table.column(name) for name in table.key.columns]
+    if any(_collation(column) != "BINARY" for column in columns):
+        return ""
+    return ", ".join(quoted(column.name) for column in columns)
+
+
+def _collation(column: Column) -> str:
+    return column.collation.upper() if column.stored is TargetType.TEXT else "BINARY"
+
+
+def _checks(table: Table, work: Work, refusals: Refusals) -> list[str]:
+    found: list[str] = []
+    names: set[str] = set()
+    for check in table.checks:
+        made = _attempt(f"check of {table.name}", lambda check=check: check_sql(check.expression, table, work), refusals)  # type: ignore[misc]
+        if made is None:
+            continue
+        named = check.name is not None and check.name.lower() not in names
+        names.add((check.name or "").lower())
+        found.append(f"{f'CONSTRAINT {quoted(check.name or str())} ' if named else ''}CHECK ({made})")
+    return found
+
+
+# Indexes ----------------------------------------------------------------------------------------------------------
+
+
+def _indexes(table: Table, work: Work, refusals: Refusals) -> list[str]:
+    made = []
+    for index in sorted(table.indexes, key=lambda index: not index.unique):
+        if index.origin == "pk" and table.key.kind is not KeyKind.ROWID and _primary_key(table):
+            continue
+        sql = _attempt(f"index {index.name}", lambda index=index: _index(table, index, work), refusals)  # type: ignore[misc]
+        if sql is not None:
+            made.append(sql)
+    if table.key.kind is KeyKind.DECLARED and not _primary_key(table) and not any(i.origin == "pk" for i in table.indexes):
+        terms = ", ".join(key_term(table.column(name)) for name in table.key.columns)
+        name = quoted(f"sqlite_key_{table.name}")
+        made.insert(0, f"CREATE UNIQUE INDEX {name} ON {qualified(work.target_schema, table.name)} ({terms})")
+    return made
+
+
+def _index(table: Table, index: Index, work: Work) -> str:
+    terms = ", ".join(_index_term(table, term, work) for term in index.terms)
+    unique = "UNIQUE " if index.unique else ""
+    where = f" WHERE {check_sql(index.where, table, work)}" if index.where else ""
+    return (
+        f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(work.target_schema, table.name)} ({terms}){where}"
+    )
+
+
+def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
+    direction = " DESC" if term.descending else ""
+    nulls = f" NULLS {'LAST' if term.descending else 'FIRST'}"  # so that ORDER BY, as translated, can use the index
+    if term.column is None:
+        expression = table_term(term.expression or "", table, work)
+        text, is_text = expression.sql, expression.storage is Storage.TEXT
+        if is_text and not expression.in_c:
+            text = f'({text}) COLLATE "C"'
+        folded = collated(text, term.collation) if is_text else text
+        return f"({folded}){direction}{nulls}"
+    column = table.column(term.column)
+    text = quoted(column.name)
+    if column.stored is TargetType.TEXT:
+        text = collated(text, term.collation)
+    return f"{text}{direction}{'' if column.not_null or column.name in table.key.columns else nulls}"
+
+
+# Views ------------------------------------------------------------------------------------------------------------
+
+
+def _views(schema: Schema, target_schema: str, refusals: Refusals) -> dict[str, str]:
+    """Views after those that they read."""
+    made: dict[str, str] = {}
+    reads: dict[str, frozenset[str]] = {}
+    for name, view in schema.views.items():
+        work = _work(schema, target_schema)
+        sql = _attempt(f"view {view.name}", lambda view=view, work=work: view_sql(view, work), refusals)  # type: ignore[misc]
+        if sql is not None:
+            made[name], reads[name] = sql, frozenset(work.views_read)
+    ordered: dict[str, str] = {}
+    while len(ordered) < len(made):
+        ready = [name for name in made if name not in ordered and reads[name] <= ordered.keys()]
+        ordered.update({name: made[name] for name in ready})
+    return ordered
