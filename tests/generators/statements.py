@@ -111,8 +111,7 @@ class Workload:
         without_rowid = bool(key) and kind != "autoincrement" and self._chance(0.3)
         self.setup.append(f"CREATE TABLE {quoted} ({', '.join(parts)}){' WITHOUT ROWID' if without_rowid else ''}")
         targets = [", ".join(key)] if key else []
-        for number in range(self._random.choice((0, 1, 2, 3))):
-            targets.append(self._index(quoted, f"{name} {number}"))
+        targets += [self._index(quoted, f"{name} {number}") for number in range(self._random.choice((0, 1, 2, 3)))]
         columns = ("id", *(("k",) if "k" in key else ()), "u", "a", "b", "c", "n", "f", "s")
         return Shape(
             name=name,
@@ -129,7 +128,7 @@ class Workload:
             terms[0] = self._random.choice(expressions)
         where = f" WHERE {self._pick(*_PREDICATES)}" if self._chance(0.3) else ""
         self.setup.append(f'CREATE UNIQUE INDEX "{name}" ON {quoted} ({", ".join(terms)}){where}')
-        return ", ".join(term.removesuffix(" DESC") for term in terms) + ")" + where.replace(" WHERE", " WHERE", 1)
+        return ", ".join(term.removesuffix(" DESC") for term in terms) + ")" + where
 
     def _actions(self) -> str:
         actions = ("CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION", "CASCADE")
@@ -147,13 +146,14 @@ class Workload:
     def _triggers(self) -> None:
         event = self._pick("INSERT", "DELETE", "UPDATE OF u")
         row = "OLD" if event == "DELETE" else "NEW"
+        ending = self._pick("IGNORE", "FAIL, 'no'", "ABORT, 'no'")
         steps = (
             f'UPDATE "other table" SET u = {row}.u WHERE c = {row}.c',
             f"INSERT OR REPLACE INTO child(u, b) VALUES ({row}.u, {row}.c)",
             f'DELETE FROM "other table" WHERE c = {row}.c',
             f"UPDATE t SET n = {row}.u WHERE c = {row}.b",
             f"INSERT INTO t(id, u, c) VALUES ({row}.b, {row}.n, 3)",
-            f"SELECT RAISE({self._pick('IGNORE', "FAIL, 'no'", "ABORT, 'no'")}) WHERE {row}.c = 2",
+            f"SELECT RAISE({ending}) WHERE {row}.c = 2",
         )
         if self._chance(0.5):
             body = "; ".join(self._random.sample(steps, 2))
@@ -209,7 +209,8 @@ class Workload:
 
     def _upsert(self, shape: Shape) -> str:
         columns = self._some_columns(shape)
-        head = f'INSERT{self._pick("", "", *POLICIES)} INTO "{shape.name}"({", ".join(columns)}) VALUES {self._row(columns)}'
+        head = f'INSERT{self._pick("", "", *POLICIES)} INTO "{shape.name}"({", ".join(columns)})'
+        head += f" VALUES {self._row(columns)}"
         target = ""
         if shape.targets and self._chance(0.8):
             target = "(" + self._pick(*shape.targets)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.generators.statements import Workload
 
 from dualdb.core.capture import blockers, capture_triggers
 from dualdb.core.probe import key_names
 from dualdb.core.sqltext import quote_name
 from dualdb.stores.catalog import read_schema
-from tests.generators.statements import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ class Captured:
                     self.connection.execute(sql)
         self.blocked = {table.id for table in self.schema.tables.values() if blockers(table, self.schema.triggers)}
 
-    def missed(self) -> list[tuple[str, list[str], list[object]]]:
+    def missed(self) -> list[tuple[str, list[str], list[tuple[object, ...]]]]:
         """Runs transactions; for each that changed an unjournaled row the table, the statements and the keys."""
         found = []
         for _ in range(TRANSACTIONS):

@@ -1,13 +1,16 @@
 """The triggers that journal which rows of a SQLite table change, and the triggers that fence it.
 
-Pure: a table in, CREATE TRIGGER statements out. AFTER triggers journal the keys of the rows that a statement names.
+Pure: a table in, CREATE TRIGGER statements out. The keys of the rows that a statement names are journaled directly.
 What a conflict policy of REPLACE deletes on the side fires no trigger, so BEFORE triggers (*probes*) journal every row
 that the new one would collide with in a unique index; `core.probe` knows which those are.
 
-Two facts about SQLite carry this:
+Three facts about SQLite carry this:
 1. Inside a trigger the conflict policy of the outer statement wins, so the journal has no constraint to violate.
-2. The triggers of a table fire newest first. Ours must be the newest ones: an application's trigger that fires before
-   them can end the statement (RAISE(IGNORE), or an error under OR FAIL) and keep the change that is not journaled yet.
+2. A row's key can be journaled before its change or after it. An old key is taken before: where a foreign key is
+   enforced through an index of another affinity, an AFTER trigger can see OLD's text '05' as the integer 5. A new key
+   is taken after, since an automatic id is not known before.
+3. The triggers of a table fire newest first. Ours must be the newest ones: an application's trigger that fires before
+   them can end the statement (RAISE(IGNORE), or an error under OR FAIL) and keep a new row that is not journaled yet.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Index, Table, Trigger
 
-CAPTURE_KINDS = ("insert", "update", "delete", "probe_insert", "probe_update", "probe_rowid")
+CAPTURE_KINDS = ("insert", "update", "moved", "delete", "probe_insert", "probe_update", "probe_rowid")
 FENCE_KINDS = ("fence_i", "fence_u", "fence_d")
 FENCE_MESSAGE = "dualdb:moved: this database is no longer the authority; open it with dualdb, or roll back"
 
@@ -51,8 +54,9 @@ def capture_triggers(table: Table) -> list[str]:
     new, old = _journal_values(table, "NEW"), _journal_values(table, "OLD")
     triggers = [
         _trigger(table, "insert", "AFTER INSERT", [new]),
-        _trigger(table, "update", "AFTER UPDATE", [old, _if_moved(table, new)]),
-        _trigger(table, "delete", "AFTER DELETE", [old]),
+        _trigger(table, "update", "BEFORE UPDATE", [old]),
+        _trigger(table, "moved", f"AFTER UPDATE OF {', '.join(_moving_names(table))}", [new]),
+        _trigger(table, "delete", "BEFORE DELETE", [old]),
     ]
     probed = [index for index in table.indexes if index.unique and not implied_by_key(table, index)]
     conditions = [probe_condition(table, index) for index in probed]
@@ -128,18 +132,20 @@ def _journal_values(table: Table, row: str) -> str:
     return _journal(table, (f"{row}.{name}" for name in key_names(table)))
 
 
-def _if_moved(table: Table, statement: str) -> str:
-    return f"{statement} WHERE {_differs(table, 'NEW.')}"
+def _moving_names(table: Table) -> tuple[str, ...]:
+    """The names by which an UPDATE can give a row another key."""
+    if table.key.kind is KeyKind.ROWID:
+        return rowid_names(table)
+    aliases = rowid_names(table) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else ()
+    return (*key_names(table), *aliases)
 
 
 def _another_row(table: Table) -> str:
-    """The row that is updated collides with itself, and is journaled as such."""
-    return _differs(table, "")
+    """Leaves out the row that is updated: it collides with itself, and is journaled as such.
 
-
-def _differs(table: Table, row: str) -> str:
-    """Whether a row's key is not OLD's. Compared as bytes: a column may call two keys equal that are two rows."""
-    return "NOT (" + " AND ".join(f"{row}{name} IS OLD.{name} COLLATE BINARY" for name in key_names(table)) + ")"
+    Keys are compared as bytes: a column may call two keys equal that are two rows.
+    """
+    return "NOT (" + " AND ".join(f"{name} IS OLD.{name} COLLATE BINARY" for name in key_names(table)) + ")"
 
 
 def _probe(table: Table, condition: str) -> str:

@@ -48,7 +48,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_FIRST_KEYWORD = re.compile(r"(?:[ \t\n\f\r\ufeff;]+|--[^\n]*|/\*.*?(?:\*/|\Z))*([A-Za-z_]+)", re.DOTALL)
+_FIRST_KEYWORD = re.compile(r"(?:[ \t\n\f\r\ufeff;]+|--[^\n]*|/\*.*?(?:\*/|\Z))*+([A-Za-z_]+)", re.DOTALL)
 
 
 def tokens(sql: str) -> Iterator[Token]:

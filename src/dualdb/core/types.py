@@ -268,10 +268,10 @@ def _surely_fits(column: tuple[Any, ...], stored: TargetType) -> bool:
     if stored is TargetType.TEXT:
         joined = "".join(filter(None, column))
         return "\0" not in joined and not _has_surrogate(joined)
-    if stored is TargetType.BIGINT or (stored is TargetType.NUMBER and int in classes):
+    if int in classes:
         bound = _INT64_MAX if stored is TargetType.BIGINT else _FLOAT_EXACT
         whole = [value for value in column if type(value) is int] if len(classes) > 1 else column
-        if whole and (min(whole) < -bound or max(whole) > bound):
+        if min(whole) < -bound or max(whole) > bound:
             return False
     if stored is TargetType.NUMBER and float in classes:
         return not any(type(value) is float and value.is_integer() for value in column)
