@@ -1,0 +1,218 @@
+"""One transaction's worth of conversation with PostgreSQL: statements in, answers out, in as few round trips as can be.
+
+Knows PostgreSQL's transactions and what a lost COMMIT means; it knows neither sqlite3's rules nor the application's
+SQL. Its errors are `Rejected`, with what PostgreSQL said in plain values, and TargetLostError.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+
+from dualdb.errors import TargetError, TargetLostError
+from dualdb.stores.target_connection import losses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dualdb.stores.target_pool import Pool
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+LOCK = "LOCK TABLE dualdb.writer IN EXCLUSIVE MODE"
+XID = "SELECT pg_current_xact_id()::text"
+SNAPSHOT = "SELECT pg_current_snapshot()::text"
+_COMMITTED_SINCE = (
+    "SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid >= pg_snapshot_xmin(%s::text::pg_snapshot)"
+    " AND NOT pg_visible_in_snapshot(xid, %s::text::pg_snapshot))"
+)
+_OUTCOME = "SELECT pg_xact_status(%s::text::xid8)"
+_END_BACKEND = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text = %s::text"
+)
+_ASK_FOR_S = 30.0
+"""How long the outcome of a lost COMMIT is asked for before the application is told that it is unknown."""
+_PATIENCE_S = 1.0
+"""How long a backend may still work on a COMMIT whose client is gone before it is ended."""
+
+
+class Answer(NamedTuple):
+    """What one statement returned."""
+
+    rows: list[tuple[Any, ...]]
+    written: int
+    status: str
+
+
+Message = tuple[str, "Sequence[Any] | None"]
+"""A statement and its parameters."""
+
+
+class Rejected(Exception):  # noqa: N818 - an answer, not a failure of ours
+    """PostgreSQL refused a statement."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        diagnosis = error.diag
+        self.sqlstate = error.sqlstate or ""
+        self.message = diagnosis.message_primary or str(error)
+        self.detail = diagnosis.message_detail or ""
+        self.table = diagnosis.table_name or ""
+        self.column = diagnosis.column_name or ""
+        self.constraint = diagnosis.constraint_name or ""
+        super().__init__(self.message)
+
+
+class OutcomeUnknownError(TargetLostError):
+    """COMMIT was sent, its answer was lost, and PostgreSQL cannot be asked for it."""
+
+
+class Session:
+    """A borrowed connection; used for one transaction, or for one statement by itself, then given back."""
+
+    def __init__(self, pool: Pool, lock_timeout_s: float, *, fresh: bool = False) -> None:
+        """Raises TargetError, TargetLostError."""
+        self._pool = pool
+        self._borrowed = pool.connect() if fresh else pool.borrow()
+        self.xid: str | None = None
+        """The transaction's number, once it holds the writers' lock."""
+        self.snapshot: str | None = None
+        self._set_lock_timeout(max(1, round(lock_timeout_s * 1000)))
+
+    def exchange(self, messages: Sequence[Message]) -> list[Answer]:
+        """Send these and return their answers, in one round trip. Raises Rejected for the first that was refused,
+        whereupon those behind it were not executed; raises TargetLostError.
+        """
+        connection = self._borrowed.connection
+        if self._borrowed.process != os.getpid():
+            raise TargetLostError("the transaction belongs to the process that this one was forked from; begin anew")
+        try:
+            with losses():
+                if len(messages) == 1:
+                    return [_answer(connection.execute(*messages[0], binary=True))]
+                with connection.pipeline():
+                    cursors = [connection.execute(*message, binary=True) for message in messages]
+                return [_answer(cursor) for cursor in cursors]
+        except psycopg.Error as error:
+            raise Rejected(error) from None
+
+    def begin_locked(self, messages: Sequence[Message]) -> list[Answer]:
+        """Begin a transaction under the writers' lock and run these in it, in one round trip."""
+        answers = self.exchange([(BEGIN, None), (LOCK, None), (XID, None), *messages])
+        self.xid = answers[2].rows[0][0]
+        return answers[3:]
+
+    def begin_snapshot(self, messages: Sequence[Message]) -> list[Answer]:
+        """Begin a transaction with a stable snapshot and run these in it, in one round trip."""
+        answers = self.exchange([(BEGIN_SNAPSHOT, None), (SNAPSHOT, None), *messages])
+        self.snapshot = answers[1].rows[0][0]
+        return answers[2:]
+
+    def upgrade(self, savepoint: str) -> bool:
+        """Take the writers' lock in a transaction that has read; False when somebody has committed since its snapshot.
+
+        The lock is taken under a savepoint of that name, which stays when the lock is not to be had.
+        """
+        answers = self.exchange([(f"SAVEPOINT {savepoint}", None), (LOCK, None), (XID, None)])
+        self.xid = answers[2].rows[0][0]
+        # Our own snapshot cannot see who has committed since; another connection can, and nobody writes any more.
+        other = self._pool.borrow()
+        try:
+            with losses():
+                found = other.connection.execute(_COMMITTED_SINCE, (self.snapshot, self.snapshot)).fetchone()
+        except TargetLostError:
+            other.discard()
+            raise
+        self._pool.give_back(other)
+        if found is not None and found[0]:
+            self.exchange([(f"ROLLBACK TO SAVEPOINT {savepoint}", None), (f"RELEASE SAVEPOINT {savepoint}", None)])
+            return False
+        self.exchange([(f"RELEASE SAVEPOINT {savepoint}", None)])
+        return True
+
+    def commit(self) -> bool:
+        """Commit and give the connection back; False when it turned out to have been rolled back.
+
+        Raises Rejected when a deferred constraint refuses, TargetLostError never: when the answer is lost PostgreSQL is
+        asked what became of the transaction. Raises OutcomeUnknownError when it cannot be asked.
+        """
+        try:
+            (answer,) = self.exchange([("COMMIT", None)])
+        except TargetLostError:
+            self.discard()
+            return self.xid is None or self._ask_outcome(self.xid)
+        except Rejected:
+            self.rollback()
+            raise
+        self.release()
+        return answer.status == "COMMIT"
+
+    def rollback(self) -> None:
+        """Roll back, if there is anything to roll back, and give the connection back."""
+        try:
+            if not self._borrowed.connection.closed:
+                self.exchange([("ROLLBACK", None)])
+        except (Rejected, TargetLostError):
+            self.discard()
+        else:
+            self.release()
+
+    def release(self) -> None:
+        """Give the connection back, outside a transaction."""
+        self._pool.give_back(self._borrowed)
+
+    def discard(self) -> None:
+        """Close the connection: it is lost, or nobody knows what state it is in."""
+        self._borrowed.discard()
+
+    def _set_lock_timeout(self, timeout_ms: int) -> None:
+        if self._borrowed.lock_timeout_ms == timeout_ms:
+            return
+        messages: list[Message] = [(f"SET lock_timeout = {timeout_ms}", None)]
+        try:
+            self.exchange(messages)
+        except TargetLostError:
+            # It had been lying idle when the server went away: so have the others.
+            self._pool.forget()
+            self.discard()
+            self._borrowed = self._pool.connect()
+            self.exchange(messages)
+        self._borrowed.lock_timeout_ms = timeout_ms
+
+    def _ask_outcome(self, xid: str) -> bool:
+        # 1. ask what became of it; 2. while it is in progress its backend may still commit: wait, then end the backend;
+        # 3. only 'committed' and 'aborted' are answers.
+        deadline = time.monotonic() + _ASK_FOR_S
+        patience = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                status = self._ask(xid, end=time.monotonic() > patience)
+            except (TargetError, psycopg.Error):
+                self._pool.forget()
+            else:
+                if status in ("committed", "aborted"):
+                    return status == "committed"
+            time.sleep(0.05)
+        message = (
+            f"the answer to COMMIT was lost and PostgreSQL cannot be asked what became of transaction {xid};"
+            " look whether its rows are there before doing it again"
+        )
+        raise OutcomeUnknownError(message)
+
+    def _ask(self, xid: str, *, end: bool) -> str:
+        asking = self._pool.connect()
+        try:
+            found = asking.connection.execute(_OUTCOME, (xid,)).fetchone()
+            status = str(found[0]) if found else ""
+            if status == "in progress" and end:
+                asking.connection.execute(_END_BACKEND, (self._borrowed.backend, str(int(xid) % (1 << 32))))
+        finally:
+            self._pool.give_back(asking)
+        return status
+
+
+def _answer(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Answer:
+    rows = cursor.fetchall() if cursor.description is not None else []
+    return Answer(rows, cursor.rowcount, cursor.statusmessage or "")
