@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.compare import DifferenceKind
     from dualdb.core.store import Key, Row, Value
+    from dualdb.stores.source_evidence import Orphans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,20 +78,6 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orphans:
-    """Rows whose foreign key points to no row. SQLite declares and does not enforce them: listed, not held against."""
-
-    table: str
-    columns: tuple[str, ...]
-    parent: str
-    count: int
-    keys: tuple[Key, ...]
-    """The first of them."""
-    problem: str | None = None
-    """Why the foreign key cannot be checked at all, as SQLite says it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One verification."""
 
@@ -108,6 +95,8 @@ class Report:
     began_at: float
     """Seconds since 1970."""
     duration_s: float
+    schema_version: str
+    """`Schema.version` of the schema that was compared."""
     pairs: int
     """How many aligned pairs of snapshots were used."""
     tables: tuple[TableReport, ...]
@@ -120,6 +109,7 @@ class Report:
     """Indexes and views of the schema that the target does not have."""
     sequences: tuple[Sequence, ...] = ()
     orphans: tuple[Orphans, ...] = ()
+    """Rows whose foreign key points to no row. SQLite declares and does not enforce: listed, not held against."""
 
     @property
     def quarantined(self) -> int:
@@ -156,11 +146,26 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """The report as JSON's own types. Blobs and undecodable text stand as {"blob_hex": …}, {"text_hex": …}."""
         return {
+            **self.summary(),
+            "tables": [_table(table) for table in self.tables],
+            "mismatches": [_mismatch(mismatch) for mismatch in self.mismatches],
+            "missing_objects": list(self.missing_objects),
+            "sequences": [
+                {"table": one.table, "next_id": one.next_id, "used": one.used, "sound": one.sound}
+                for one in self.sequences
+            ],
+            "orphans": [_orphans(one) for one in self.orphans],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What is noted in the control row: the numbers, and no list."""
+        return {
             "agrees": self.agrees,
             "full": self.full,
             "authority": self.authority,
             "epoch": self.epoch,
             "position": self.position,
+            "schema_version": self.schema_version,
             "since": self.since,
             "reason": self.reason,
             "began_at": self.began_at,
@@ -171,14 +176,6 @@ class Report:
             "repaired": self.repaired,
             "quarantined": self.quarantined,
             "unsettled": self.unsettled,
-            "tables": [_table(table) for table in self.tables],
-            "mismatches": [_mismatch(mismatch) for mismatch in self.mismatches],
-            "missing_objects": list(self.missing_objects),
-            "sequences": [
-                {"table": one.table, "next_id": one.next_id, "used": one.used, "sound": one.sound}
-                for one in self.sequences
-            ],
-            "orphans": [_orphans(one) for one in self.orphans],
         }
 
 

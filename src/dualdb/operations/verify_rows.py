@@ -152,6 +152,14 @@ class RowVerification:
         )
 
     @property
+    def compared_schema(self) -> Schema:
+        """The schema of the last pair; raises RuntimeError before `compare()`."""
+        if self.schema is None:
+            message = "no pair was opened yet; call compare() first"
+            raise RuntimeError(message)
+        return self.schema
+
+    @property
     def mismatched(self) -> int:
         """Rows that differ, in all tables."""
         return sum(tally.mismatches for tally in self._tallies.values())
