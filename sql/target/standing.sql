@@ -29,10 +29,11 @@ ORDER BY q.tbl, q.key LIMIT %s
 SELECT coalesce(max(seq), 0) FROM dualdb.journal
 
 -- name: behind
--- How many journal rows a snapshot does not hold, up to a number and counted as far as a limit.
+-- How many journal rows a position does not hold, up to a number and counted as far as a limit.
 SELECT count(*) FROM (
     SELECT 1 FROM dualdb.journal
-    WHERE xid >= pg_snapshot_xmin(%(position)s::pg_snapshot)
-      AND NOT pg_visible_in_snapshot(xid, %(position)s::pg_snapshot) AND seq <= %(until)s
+    WHERE xid >= pg_snapshot_xmin(%(after)s::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, %(after)s::pg_snapshot)
+      AND NOT (seq <= %(seq)s AND pg_visible_in_snapshot(xid, %(until)s::pg_snapshot))
+      AND seq <= %(head)s AND (tbl <> 0 OR key <> '{}')
     LIMIT %(cap)s
 ) AS behind

@@ -23,9 +23,9 @@ _FAILED = 1
 _INTERRUPTED = 130
 """What a shell shows for a program that Ctrl-C ended."""
 _TRACEBACK = "DUALDB_TRACEBACK"
-_PHASES = ("sqlite", "dual_write", "postgres")
+PHASES = ("sqlite", "dual_write", "postgres")
 """As in `core.phase`, which would cost every command its import."""
-_STATUS_KEYS = """\b
+STATUS_KEYS = """\b
 Keys of --json:
   database, phase, epoch
   authority  "source": the SQLite file; "target": PostgreSQL
@@ -120,7 +120,7 @@ def init(database: str, target: str, schema: str) -> None:
     console.say(f"{database} is prepared, in phase sqlite; next: {_command('advance', database)}")
 
 
-@main.command(epilog=_STATUS_KEYS, short_help="Show where a file stands, and what blocks its next step.")
+@main.command(epilog=STATUS_KEYS, short_help="Show where a file stands, and what blocks its next step.")
 @_DATABASE
 @_JSON
 def status(database: str, *, as_json: bool) -> None:
@@ -165,7 +165,7 @@ def verify(database: str, *, full: bool, as_json: bool) -> None:
 
 @main.command()
 @_DATABASE
-@click.option("--to", type=click.Choice(_PHASES[1:]), help="Take all the steps up to this phase; else one step.")
+@click.option("--to", type=click.Choice(PHASES[1:]), help="Take all the steps up to this phase; else one step.")
 def advance(database: str, to: str | None) -> None:
     """Take the next step: sqlite -> dual_write -> postgres.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dualdb.stores.queries import query
 from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_read import Position
 
 if TYPE_CHECKING:
     from typing import Any
@@ -52,7 +53,10 @@ class TargetStanding:
 
     def behind(self, position: str, until: int, cap: int) -> int:
         """How many changes up to a journal row a follower's position does not hold, counted as far as `cap`."""
-        return int(self._rows("behind", {"position": position, "until": until, "cap": cap})[0][0])
+        held = Position.parse(position)
+        backlog = (held.until or held.after).partition("@")[0]
+        values = {"after": held.after, "until": backlog, "seq": held.seq, "head": until, "cap": cap}
+        return int(self._rows("behind", values)[0][0])
 
     def _rows(self, name: str, values: Any = None) -> list[tuple[Any, ...]]:  # noqa: ANN401 - psycopg's parameters
         with losses():

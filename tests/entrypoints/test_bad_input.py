@@ -1,0 +1,250 @@
+"""Whatever is wrong with what a command is given costs one line, exit status 1, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from psycopg.conninfo import make_conninfo
+
+from dualdb.entrypoints.cli import main
+from dualdb.stores import mounts, target_connection
+from dualdb.stores.hint import hint_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    import psycopg
+
+PASSWORD = "open-sesame-4711"
+SCHEMA = "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO runs(name) VALUES ('a'), ('b')"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """An application's file, at a path with a space and a quote in it."""
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    path = folder / "app data.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA)
+    return path
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    """The real command, in a process of its own."""
+    program = [sys.executable, "-m", "dualdb", *map(str, words)]
+    return subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
+
+
+def done(*words: object) -> str:
+    """What a command that succeeds prints."""
+    result = run(*words)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def refused(*words: object, because: str) -> str:
+    """The one line of a command that is refused."""
+    result = run(*words)
+    assert result.stdout == ""
+    return one_line(result.returncode, result.stderr, because)
+
+
+def one_line(status: int, stderr: str, because: str) -> str:
+    """Cause, remedy, and no more."""
+    assert status == 1, stderr
+    assert stderr.startswith("dualdb: ")
+    assert stderr.count("\n") == 1
+    assert because in stderr
+    assert "; " in stderr, "no remedy"
+    assert PASSWORD not in stderr
+    return stderr
+
+
+def objects(path: Path) -> list[str]:
+    """The names of everything in a SQLite file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
+
+
+def assert_untouched(path: Path, target: psycopg.Connection[Any], names: list[str]) -> None:
+    """Neither side knows anything of the attempt."""
+    assert objects(path) == names
+    assert not os.path.exists(hint_path(str(path)))
+    assert target.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN ('dualdb', 'sqlite')").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay"])
+def test_a_missing_file(tmp_path: Path, command: str) -> None:
+    """It is not made."""
+    path = tmp_path / "missing.db"
+    refused(command, path, because="there is no file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_of_a_missing_file(tmp_path: Path, target_dsn: str) -> None:
+    """It is not made either."""
+    refused("init", tmp_path / "missing.db", "--target", target_dsn, because="there is no file")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay"])
+def test_a_file_that_was_never_prepared(app: Path, command: str) -> None:
+    """The line says which command comes first."""
+    assert "dualdb init" in refused(command, app, because="not prepared")
+    assert objects(app) == ["runs"]
+
+
+def test_a_locked_file(app: Path, target_dsn: str, target: psycopg.Connection[Any]) -> None:
+    """Another program's open transaction."""
+    with closing(sqlite3.connect(app, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        refused("init", app, "--target", target_dsn, because="locked")
+        other.execute("ROLLBACK")
+    assert_untouched(app, target, ["runs"])
+
+
+@pytest.mark.parametrize("command", ["init", "status", "advance"])
+def test_a_file_that_is_no_database(tmp_path: Path, target_dsn: str, command: str) -> None:
+    """It keeps its bytes."""
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing but text\n" * 100)
+    words = [command, path, *(["--target", target_dsn] if command == "init" else [])]
+    refused(*words, because="not a database" if command != "init" else "not a SQLite database")
+    assert path.read_text() == "nothing but text\n" * 100
+
+
+def test_a_corrupt_file(app: Path, target_dsn: str, target: psycopg.Connection[Any]) -> None:
+    """Found before anything is written."""
+    with closing(sqlite3.connect(app)) as connection, connection:
+        connection.executemany("INSERT INTO runs(name) VALUES (?)", [("x" * 500,)] * 200)
+    with app.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    refused("init", app, "--target", target_dsn, because="damaged")
+    assert target.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'dualdb'").fetchone() == (0,)
+
+
+def test_a_folder(tmp_path: Path, target_dsn: str) -> None:
+    """Not a file at all."""
+    refused("init", tmp_path, "--target", target_dsn, because="is a folder")
+
+
+def test_an_unreachable_server(app: Path) -> None:
+    """Host and port are named, the password is not."""
+    line = refused("init", app, "--target", f"postgresql://me:{PASSWORD}@localhost:1/nowhere", because="localhost:1")
+    assert "check that the server runs" in line
+    assert objects(app) == ["runs"]
+
+
+def test_a_target_that_is_no_address(app: Path) -> None:
+    """Not even when it holds a password."""
+    refused("init", app, "--target", f"postgresql://me:{PASSWORD}@[", because="not a PostgreSQL connection string")
+    assert objects(app) == ["runs"]
+
+
+def test_a_wrong_password(app: Path, target_dsn: str) -> None:
+    """The line names the ways to give the right one."""
+    wrong = make_conninfo(target_dsn, password=PASSWORD, passfile=os.devnull)
+    assert "DUALDB_TARGET" in refused("init", app, "--target", wrong, because="password authentication failed")
+    assert objects(app) == ["runs"]
+
+
+def test_a_password_is_not_stored(app: Path, target_dsn: str) -> None:
+    """Neither in the file, nor shown by status."""
+    done("init", app, "--target", make_conninfo(target_dsn, password=PASSWORD))
+    assert PASSWORD not in done("status", app) + done("status", app, "--json")
+    assert PASSWORD.encode() not in app.read_bytes()
+
+
+def test_a_server_that_is_too_old(app: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused by its number; here by raising what is asked for, since nobody has PostgreSQL 14 at hand."""
+    monkeypatch.setattr(target_connection, "OLDEST_SERVER", 990000)
+    result = CliRunner().invoke(main, ["init", str(app), "--target", target_dsn])
+    one_line(result.exit_code, result.stderr, "needs PostgreSQL 15 or newer")
+    assert objects(app) == ["runs"]
+
+
+def test_a_target_schema_that_holds_tables(app: Path, target_dsn: str, target: psycopg.Connection[Any]) -> None:
+    """Tables that are not ours are never touched."""
+    target.execute("CREATE TABLE mine (n integer)")
+    refused("init", app, "--target", target_dsn, because="mine")
+    assert_untouched(app, target, ["runs"])
+
+
+def test_a_file_system_without_wal(
+    app: Path, target_dsn: str, target: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kind of file system is named; the file stays in its journal mode."""
+    monkeypatch.setattr(mounts, "without_shared_memory", lambda _path: "nfs4")
+    result = CliRunner().invoke(main, ["init", str(app), "--target", target_dsn])
+    one_line(result.exit_code, result.stderr, "nfs4")
+    assert_untouched(app, target, ["runs"])
+    with closing(sqlite3.connect(app)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+@pytest.mark.parametrize(
+    ("schema", "because"),
+    [
+        ("CREATE VIRTUAL TABLE notes USING fts5(body)", "notes"),
+        ("CREATE VIRTUAL TABLE places USING rtree(id, x0, x1)", "places"),
+        ("CREATE TABLE nameless (rowid TEXT, oid TEXT, _rowid_ TEXT)", "nameless"),
+    ],
+)
+def test_a_table_that_cannot_be_carried(
+    app: Path, target_dsn: str, target: psycopg.Connection[Any], schema: str, because: str
+) -> None:
+    """A virtual table, and one whose rows nothing tells apart."""
+    with closing(sqlite3.connect(app)) as connection:
+        connection.execute(schema)
+    names = objects(app)
+    refused("init", app, "--target", target_dsn, because=because)
+    assert_untouched(app, target, names)
+
+
+def test_a_second_init(app: Path, target_dsn: str, server_dsn: str) -> None:
+    """For the same target, and for another one; what is there stays."""
+    done("init", app, "--target", target_dsn)
+    refused("init", app, "--target", target_dsn, because="already prepared")
+    refused("init", app, "--target", server_dsn, because="already prepared")
+    assert "sqlite" in done("status", app)
+
+
+def test_a_target_that_serves_another_file(app: Path, tmp_path: Path, target_dsn: str) -> None:
+    """One PostgreSQL database serves one file."""
+    done("init", app, "--target", target_dsn)
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.executescript(SCHEMA)
+    refused("init", other, "--target", target_dsn, because="another SQLite file")
+    assert objects(other) == ["runs"]
+
+
+def test_a_phase_that_cannot_follow(app: Path, target_dsn: str) -> None:
+    """Back from the first, on from the last, and a goal that lies behind."""
+    done("init", app, "--target", target_dsn)
+    refused("rollback", app, because="phase sqlite")
+    done("advance", app, "--to", "postgres")
+    refused("advance", app, because="phase postgres")
+    refused("advance", app, "--to", "dual_write", because="phase postgres")
+    assert "already" in done("advance", app, "--to", "postgres")
+
+
+def test_two_coordinators(app: Path, target_dsn: str) -> None:
+    """The second one is told of the first, whichever commands they are."""
+    done("init", app, "--target", target_dsn)
+    with open(hint_path(str(app)), "r+b") as hint:
+        fcntl.flock(hint, fcntl.LOCK_EX)
+        refused("advance", app, because="another advance or rollback")
+        refused("rollback", app, because="another advance or rollback")
+    done("advance", app)
