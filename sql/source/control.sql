@@ -15,6 +15,7 @@ CREATE TABLE _dualdb_control (
     target_identity TEXT NOT NULL,         -- system identifier and database of the server
     applying INTEGER NOT NULL DEFAULT 0,   -- 1 only inside a transaction of the relay
     pruned_through INTEGER NOT NULL DEFAULT 0,
+    proven_catalog INTEGER NOT NULL DEFAULT 0, -- PRAGMA schema_version that our triggers were last proven against
     verified TEXT                          -- last verification, JSON
 );
 -- Numbers of the tables in both journals, and how the target stores their columns.
@@ -37,7 +38,8 @@ CREATE TABLE _dualdb_copy (
     tbl INTEGER PRIMARY KEY,
     cursor TEXT,
     done INTEGER NOT NULL,
-    rows INTEGER NOT NULL
+    rows INTEGER NOT NULL,
+    touched INTEGER NOT NULL DEFAULT 0     -- changed keys were applied while the copy ran
 );
 -- Rows that this file could not hold while it followed, with their exact bytes.
 CREATE TABLE _dualdb_quarantine (

@@ -35,7 +35,8 @@ CREATE TABLE dualdb.journal (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     tbl integer NOT NULL,
-    key text[] NOT NULL
+    key text[] NOT NULL,
+    token bigint NOT NULL DEFAULT floor(random() * 9007199254740992)::bigint
 );
 CREATE INDEX journal_xid ON dualdb.journal (xid);
 -- What PostgreSQL holds while it follows.
@@ -51,7 +52,8 @@ CREATE TABLE dualdb.copy (
     tbl integer PRIMARY KEY,
     cursor text,
     done boolean NOT NULL,
-    rows bigint NOT NULL
+    rows bigint NOT NULL,
+    touched boolean NOT NULL DEFAULT false
 );
 -- Rows that PostgreSQL could not hold, with their exact bytes.
 CREATE TABLE dualdb.quarantine (
@@ -68,7 +70,8 @@ CREATE TABLE dualdb.lease (
     holder text,
     pid integer,
     backend_start timestamptz,
-    beat timestamptz
+    beat timestamptz,
+    wanted timestamptz
 );
 INSERT INTO dualdb.lease (id) VALUES (1);
 -- Empty for ever: the lock on it serialises write transactions as SQLite's write lock does.

@@ -38,16 +38,25 @@ class Changes:
     """After these keys are applied the follower has everything up to here."""
     complete: bool
     """True when `position` is the snapshot's own: the follower is then equal to this snapshot."""
+    restarts: frozenset[int] = frozenset()
+    """Tables that had a gap in their capture, or whose rowids were renumbered: to be copied from their beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """How far the copy of one table has come."""
+    """How far the copy of one table has come. A copy that has not begun clears the follower's table first."""
 
     cursor: Key | None = None
     """The last key copied, None before the first."""
     done: bool = False
     rows: int = 0
+    touched: bool = False
+    """Whether changed keys were applied while the copy was under way: some may lie beyond the cursor."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the table's old rows are gone and its first range was copied."""
+        return self.done or self.cursor is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +75,17 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableBatch:
-    """What one batch does to one table: delete these keys, then insert these rows (their current state)."""
+    """What one batch does to one table: clear it if so told, delete these keys, then insert these rows."""
 
     table: Table
     deletes: Sequence[Key]
+    """Includes the keys of `rows`, and those of `fresh` where one of them may have been applied before its range."""
     rows: Sequence[Row]
+    """The current rows of changed keys."""
     fresh: Sequence[Row] = ()
-    """Rows of the copied range; their keys are deleted first too, since a changed key beyond the cursor may have been
-    applied before its range was."""
+    """Rows of the copied range."""
+    clear: bool = False
+    """Delete every row first: the table's copy begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +94,14 @@ class Quarantined:
 
     table: str
     key: str
-    """The key as SQL literals, readable and exact."""
+    """The key's values as SQL literals, readable and exact."""
     reason: str
+    """Begins with `CONFLICT` when another row of the follower stood in the way: such a row is tried again."""
     image: bytes
     """The row, encoded by `core.types.encode_row`."""
+
+
+CONFLICT = "conflict:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +128,12 @@ class Snapshot(Protocol):
     def schema(self) -> Schema:
         """The application's schema in this snapshot, parsed again only when it changed."""
 
+    @property
+    def proven(self) -> bool:
+        """Whether capture (of the authority) or the fence (of the follower) was proven against this very catalog."""
+
     def retains(self, position: str) -> bool:
-        """Whether the journal still holds everything after that position."""
+        """Whether the journal still holds everything after that position, and the position is of its own past."""
 
     def changes(self, after: str, limit: int) -> Changes:
         """The distinct keys journaled after that position, from about `limit` journal rows at most."""
@@ -121,15 +141,19 @@ class Snapshot(Protocol):
     def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
         """The current rows of these keys, each row once, in no particular order; a key without a row is left out."""
 
-    def range(self, table: Table, after: Key | None, limit: int) -> list[Row]:
-        """The next `limit` rows in the key's own order, beginning behind `after`."""
+    def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
+        """The next `limit` rows in the key's own order, beginning behind `after`; fewer where texts and blobs add up to
+        `most_bytes`."""
 
     def count(self, table: Table) -> int:
         """How many rows the table has."""
 
 
 class Store(Protocol):
-    """One database, in whichever role the phase gives it."""
+    """One database, in whichever role the phase gives it. Whatever else is asked of it, a snapshot may be open."""
+
+    uncaptured: int
+    """As authority: how often something was committed that the journal does not show."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """A read snapshot; raises `TargetLostError`, `SourceError`."""
@@ -138,7 +162,11 @@ class Store(Protocol):
         """As authority: forget journal rows up to a position that the follower has made durable; how many went."""
 
     def head_moved(self) -> bool:
-        """As authority: cheaply, whether anything may have been committed since this was last asked."""
+        """As authority: cheaply, whether anything may have been committed since the last snapshot was taken."""
+
+    def mend_capture(self) -> frozenset[int]:
+        """As authority: put capture back where it is missing or stale and journal the tables whose changes may have
+        gone unseen as `Changes.restarts`; those tables."""
 
     def watermark(self) -> Watermark:
         """As follower: what it holds."""
@@ -156,3 +184,9 @@ class Store(Protocol):
 
     def quarantine(self) -> Iterator[Quarantined]:
         """As follower: the rows that it could not hold."""
+
+    def conflicting(self) -> Mapping[int, Sequence[Key]]:
+        """As follower: keys of the quarantined rows that only another row kept out, by table id."""
+
+    def close(self) -> None:
+        """Give up the connections."""

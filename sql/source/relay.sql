@@ -1,0 +1,98 @@
+-- What the relay asks of the SQLite file and writes into it.
+
+-- name: control
+-- Who is the authority, as this snapshot knows it, and what the sentinel compares.
+SELECT epoch, phase, proven_catalog, move, move_state, pruned_through, verified FROM _dualdb_control
+
+-- name: head
+-- The newest journal row: its token proves the lineage of the position.
+SELECT seq, token FROM _dualdb_journal ORDER BY seq DESC LIMIT 1
+
+-- name: token
+-- The token of one journal row.
+SELECT token FROM _dualdb_journal WHERE seq = ?
+
+-- name: tail
+-- The oldest journal row.
+SELECT min(seq) FROM _dualdb_journal
+
+-- name: changes
+-- Journal rows behind a position, in order.
+SELECT tbl, k1, k2, k3, k4, k5, k6, k7, k8, seq, token FROM _dualdb_journal WHERE seq > ? ORDER BY seq LIMIT ?
+
+-- name: prune
+-- Forget a bounded number of journal rows strictly below a position.
+DELETE FROM _dualdb_journal WHERE seq < min(?, (SELECT min(seq) FROM _dualdb_journal) + ?)
+
+-- name: pruned
+-- Remember how far the journal was forgotten.
+UPDATE _dualdb_control SET pruned_through = max(pruned_through, ?)
+
+-- name: numbering
+-- Whether the numbers of the tables are still those that were read.
+SELECT count(*), max(id) FROM _dualdb_table
+
+-- name: restart
+-- Journal that a table must be copied from its beginning.
+INSERT INTO _dualdb_journal(tbl, k1) VALUES (0, ?)
+
+-- name: mark
+-- Journal a position with nothing in it.
+INSERT INTO _dualdb_journal(tbl) VALUES (0)
+
+-- name: prove
+-- Remember the catalog that our triggers were proven against.
+UPDATE _dualdb_control SET proven_catalog = ?
+
+-- name: watermark
+-- What this file holds while it follows, with what tells one state of its copies from another.
+SELECT w.epoch, w.position, w.aligned, w.schema_version,
+       (SELECT coalesce(sum(rows), 0) FROM _dualdb_copy), (SELECT coalesce(sum(done), 0) FROM _dualdb_copy)
+FROM _dualdb_watermark AS w
+
+-- name: copies
+-- How far the copy of each table has come.
+SELECT tbl, cursor, done, rows, touched FROM _dualdb_copy ORDER BY tbl
+
+-- name: set_watermark
+-- Store what this file holds now.
+INSERT INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, applied_at)
+VALUES (1, ?, ?, ?, ?, (julianday('now') - 2440587.5) * 86400.0)
+ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = excluded.aligned,
+    schema_version = excluded.schema_version, applied_at = excluded.applied_at
+
+-- name: set_copy
+-- Store how far one copy has come.
+INSERT INTO _dualdb_copy(tbl, cursor, done, rows, touched) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, rows = excluded.rows,
+    touched = excluded.touched
+
+-- name: drop_copy
+-- Forget the copy of a table that is gone.
+DELETE FROM _dualdb_copy WHERE tbl = ?
+
+-- name: applying
+-- Let this transaction pass the fence, or end that.
+UPDATE _dualdb_control SET applying = ?
+
+-- name: quarantined
+-- Rows that this file could not hold.
+SELECT tbl, key, reason, image FROM _dualdb_quarantine ORDER BY tbl, key
+
+-- name: any_quarantined
+-- Whether there is such a row at all.
+SELECT EXISTS (SELECT 1 FROM _dualdb_quarantine)
+
+-- name: set_quarantined
+-- Keep a row that this file cannot hold.
+INSERT INTO _dualdb_quarantine(tbl, key, reason, image, noticed_at)
+VALUES (?, ?, ?, ?, (julianday('now') - 2440587.5) * 86400.0)
+ON CONFLICT (tbl, key) DO UPDATE SET reason = excluded.reason, image = excluded.image
+
+-- name: forget_quarantined
+-- A changed key leaves the quarantine; it comes back if its row still does not fit.
+DELETE FROM _dualdb_quarantine WHERE tbl = ? AND key = ?
+
+-- name: clear_quarantined
+-- A table that is copied anew has no rows in quarantine.
+DELETE FROM _dualdb_quarantine WHERE tbl = ?

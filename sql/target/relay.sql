@@ -1,0 +1,153 @@
+-- What the relay asks of PostgreSQL and writes into it.
+
+-- name: snapshot
+-- One snapshot for everything: who is the authority, the heads, what tells one catalog from another.
+BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+SELECT pg_current_snapshot()::text, c.epoch, c.phase, c.target_schema,
+       (SELECT seq || ':' || token FROM dualdb.journal ORDER BY seq DESC LIMIT 1),
+       (SELECT position FROM dualdb.watermark),
+       (SELECT coalesce(sum(hashtextextended(o.type || o.name || o.tbl_name || coalesce(o.sql, ''), o.ordinal)), 0)
+        FROM dualdb.object AS o)::text
+       || (SELECT coalesce(sum(hashtextextended(r.name || r.stored, r.id)), 0) FROM dualdb.relation AS r)::text,
+       (SELECT count(*) FROM dualdb.object WHERE type = 'table') * 4
+       = (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '!dualdb\_capture\_%' AND tgenabled = 'A')
+FROM dualdb.control AS c
+
+-- name: head
+-- The position of everything journaled so far.
+SELECT pg_current_snapshot()::text, (SELECT seq || ':' || token FROM dualdb.journal ORDER BY seq DESC LIMIT 1)
+
+-- name: token
+-- The token of one journal row.
+SELECT token FROM dualdb.journal WHERE seq = %s
+
+-- name: changes
+-- Journal rows that a snapshot did not see, in order.
+SELECT tbl, key, seq FROM dualdb.journal
+WHERE xid >= pg_snapshot_xmin(%(after)s::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, %(after)s::pg_snapshot)
+ORDER BY seq LIMIT %(limit)s
+
+-- name: further_changes
+-- The same, of those that a second snapshot saw, behind one of them.
+SELECT tbl, key, seq FROM dualdb.journal
+WHERE xid >= pg_snapshot_xmin(%(after)s::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, %(after)s::pg_snapshot)
+  AND pg_visible_in_snapshot(xid, %(until)s::pg_snapshot) AND seq > %(seq)s
+ORDER BY seq LIMIT %(limit)s
+
+-- name: moved
+-- Whether there is a journal row that a snapshot did not see, or another epoch than it saw.
+SELECT EXISTS (
+    SELECT 1 FROM dualdb.journal
+    WHERE xid >= pg_snapshot_xmin(%(after)s::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, %(after)s::pg_snapshot)
+) OR (SELECT epoch FROM dualdb.control) <> %(epoch)s
+
+-- name: prune
+-- Forget a bounded number of journal rows that the follower holds, all before the row that proves its position.
+DELETE FROM dualdb.journal WHERE seq IN (
+    SELECT seq FROM dualdb.journal
+    WHERE seq < %(seq)s AND pg_visible_in_snapshot(xid, %(after)s::pg_snapshot)
+    ORDER BY seq LIMIT %(limit)s
+)
+
+-- name: objects
+-- The application's schema as SQLite text.
+SELECT type, name, tbl_name, sql FROM dualdb.object ORDER BY ordinal
+
+-- name: relations
+-- Numbers and stored types of the tables.
+SELECT id, name, stored FROM dualdb.relation ORDER BY id
+
+-- name: restart
+-- Journal that a table must be copied from its beginning.
+INSERT INTO dualdb.journal (tbl, key) VALUES (0, ARRAY[%s::text])
+
+-- name: mark
+-- Journal a position with nothing in it.
+INSERT INTO dualdb.journal (tbl, key) VALUES (0, '{}')
+
+-- name: watermark
+-- What PostgreSQL holds while it follows.
+SELECT epoch, position, aligned, schema_version FROM dualdb.watermark
+
+-- name: copies
+-- How far the copy of each table has come.
+SELECT tbl, cursor, done, rows, touched FROM dualdb.copy ORDER BY tbl
+
+-- name: begin_apply
+-- Begin a batch: pass the fence, lock the watermark, read what it is compared with.
+BEGIN;
+SET LOCAL dualdb.applying = 'on';
+SELECT w.epoch, w.position, w.aligned::integer, w.schema_version,
+       (SELECT coalesce(sum(rows), 0) FROM dualdb.copy)::bigint, (SELECT count(*) FROM dualdb.copy WHERE done),
+       EXISTS (SELECT 1 FROM dualdb.quarantine), (SELECT target_schema FROM dualdb.control)
+FROM dualdb.watermark AS w FOR UPDATE OF w
+
+-- name: set_watermark
+-- Store what PostgreSQL holds now.
+UPDATE dualdb.watermark
+SET epoch = %s, position = %s, aligned = %s, schema_version = %s, applied_at = clock_timestamp()
+
+-- name: set_copy
+-- Store how far one copy has come.
+INSERT INTO dualdb.copy (tbl, cursor, done, rows, touched) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, rows = excluded.rows,
+    touched = excluded.touched
+
+-- name: drop_copy
+-- Forget the copy of a table that is gone.
+DELETE FROM dualdb.copy WHERE tbl = %s
+
+-- name: quarantined
+-- Rows that PostgreSQL could not hold.
+SELECT tbl, key, reason, image FROM dualdb.quarantine ORDER BY tbl, key
+
+-- name: set_quarantined
+-- Keep a row that PostgreSQL cannot hold.
+INSERT INTO dualdb.quarantine (tbl, key, reason, image) VALUES (%s, %s, %s, %s)
+ON CONFLICT (tbl, key) DO UPDATE SET reason = excluded.reason, image = excluded.image
+
+-- name: forget_quarantined
+-- Changed keys leave the quarantine; they come back if their rows still do not fit.
+DELETE FROM dualdb.quarantine WHERE tbl = %s AND key = ANY(%s)
+
+-- name: clear_quarantined
+-- A table that is copied anew has no rows in quarantine.
+DELETE FROM dualdb.quarantine WHERE tbl = %s
+
+-- name: take_lease
+-- Take the relay lock if it is free, ours, or held by a backend that is gone.
+UPDATE dualdb.lease AS l
+SET holder = %(holder)s, pid = pg_backend_pid(), beat = clock_timestamp(),
+    wanted = CASE WHEN %(foreground)s THEN NULL ELSE wanted END,
+    backend_start = (SELECT a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) AS a)
+WHERE NOT EXISTS (
+    SELECT 1 FROM pg_stat_get_activity(l.pid) AS a
+    WHERE l.pid IS NOT NULL AND l.pid <> pg_backend_pid() AND a.backend_start = l.backend_start
+) AND (%(foreground)s OR l.wanted IS NULL OR l.wanted < clock_timestamp() - interval '1 second')
+RETURNING true
+
+-- name: beat_lease
+-- Say that the holder is alive; whether it still holds the lock, and whether a relay in the foreground wants it.
+UPDATE dualdb.lease SET beat = clock_timestamp()
+WHERE pid = pg_backend_pid() AND holder = %s
+RETURNING coalesce(wanted > clock_timestamp() - interval '1 second', false)
+
+-- name: want_lease
+-- A relay in the foreground asks one in the background to stand back.
+UPDATE dualdb.lease SET wanted = clock_timestamp() WHERE holder NOT LIKE 'foreground %'
+
+-- name: silent_lease
+-- A holder that has been silent for too long and whose backend waits for it: a stopped process, not slow work.
+SELECT l.pid, l.holder, l.backend_start FROM dualdb.lease AS l, pg_stat_get_activity(l.pid) AS a
+WHERE l.pid IS NOT NULL AND l.pid <> pg_backend_pid() AND a.backend_start = l.backend_start
+  AND l.beat < clock_timestamp() - make_interval(secs => %s)
+  AND (a.state IS DISTINCT FROM 'active' OR a.wait_event_type = 'Client')
+
+-- name: end_backend
+-- End that backend, if it is still the same one.
+SELECT pg_terminate_backend(a.pid, 1000) FROM pg_stat_get_activity(%s) AS a WHERE a.backend_start = %s
+
+-- name: release_lease
+-- Give the relay lock back.
+UPDATE dualdb.lease SET holder = NULL, pid = NULL, backend_start = NULL, beat = NULL
+WHERE pid = pg_backend_pid() AND holder = %s

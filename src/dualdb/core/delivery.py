@@ -1,0 +1,191 @@
+"""The relay's decisions: state and outcome in, next action out; what a batch leaves behind; how large the next one is.
+
+Pure: `stores.relay` obeys these tables and the tests' explorer walks the very same ones. Knows no database, no lock and
+no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from dualdb.core.store import Copy, Watermark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dualdb.core.schema import Schema, Table
+    from dualdb.core.store import Changes, Key, Row
+
+
+class State(Enum):
+    """What the relay knows of the follower."""
+
+    UNKNOWN = "unknown"
+    """Its watermark must be read, from the follower, never from memory."""
+    PROGRESSING = "progressing"
+    """A backlog or a copy is under way: the follower is no past state of the authority."""
+    ALIGNED = "aligned"
+    """The follower is a past state of the authority, exactly."""
+
+
+class Action(Enum):
+    """What the relay does next."""
+
+    READ = "read"
+    """Read the follower's watermark."""
+    BATCH = "batch"
+    """Take one snapshot of the authority and apply what changed."""
+    FOLLOW = "follow"
+    """Bring the follower's tables to the authority's schema."""
+    MEND = "mend"
+    """Prove capture against the authority's catalog, and put back what is missing."""
+    WAIT = "wait"
+    """Sleep until something may have been committed."""
+    BACK_OFF = "back off"
+    """Sleep longer with every failure in a row."""
+    LOOK = "look"
+    """Read the control row again: another phase may be in force, or another relay at work."""
+    STOP = "stop"
+    """Relay nothing until somebody settles it."""
+
+
+class Outcome(Enum):
+    """What came of an action."""
+
+    FOUND_PROGRESSING = "found progressing"
+    FOUND_ALIGNED = "found aligned"
+    PARTIAL = "partial"
+    """A batch was applied; more is known to follow."""
+    COMPLETE = "complete"
+    """A batch was applied; the follower equals the snapshot that it came from."""
+    NOTHING = "nothing"
+    """The follower already equals the snapshot."""
+    UNFOLLOWED = "unfollowed"
+    """The authority's schema is not the one that the follower's tables were made from."""
+    FOLLOWED = "followed"
+    UNPROVEN = "unproven"
+    """The catalog moved since capture was last proven."""
+    MENDED = "mended"
+    OVERTAKEN = "overtaken"
+    """A compare-and-set failed, or the epoch is another one."""
+    LOST = "lost"
+    """PostgreSQL went away; what was under way may or may not have been committed."""
+    BUSY = "busy"
+    """SQLite's write lock was not to be had in time."""
+    BROKEN = "broken"
+    """The two databases do not belong together."""
+    FAILED = "failed"
+    """Anything else."""
+
+
+FIRST: dict[State, Action] = {
+    # What follows a wait, of whichever kind.
+    State.UNKNOWN: Action.READ,
+    State.PROGRESSING: Action.BATCH,
+    State.ALIGNED: Action.BATCH,
+}
+
+RELAY: dict[tuple[State, Outcome], tuple[State, Action]] = {
+    # A missing pair cannot happen and is an error.
+    (State.UNKNOWN, Outcome.FOUND_PROGRESSING): (State.PROGRESSING, Action.BATCH),
+    (State.UNKNOWN, Outcome.FOUND_ALIGNED): (State.ALIGNED, Action.BATCH),
+    (State.UNKNOWN, Outcome.OVERTAKEN): (State.UNKNOWN, Action.LOOK),
+    (State.UNKNOWN, Outcome.LOST): (State.UNKNOWN, Action.BACK_OFF),
+    (State.UNKNOWN, Outcome.BUSY): (State.UNKNOWN, Action.BACK_OFF),
+    (State.UNKNOWN, Outcome.BROKEN): (State.UNKNOWN, Action.STOP),
+    (State.UNKNOWN, Outcome.FAILED): (State.UNKNOWN, Action.BACK_OFF),
+    (State.PROGRESSING, Outcome.PARTIAL): (State.PROGRESSING, Action.BATCH),
+    (State.PROGRESSING, Outcome.COMPLETE): (State.ALIGNED, Action.WAIT),
+    (State.PROGRESSING, Outcome.UNFOLLOWED): (State.PROGRESSING, Action.FOLLOW),
+    (State.PROGRESSING, Outcome.FOLLOWED): (State.PROGRESSING, Action.BATCH),
+    (State.PROGRESSING, Outcome.UNPROVEN): (State.PROGRESSING, Action.MEND),
+    (State.PROGRESSING, Outcome.MENDED): (State.PROGRESSING, Action.BATCH),
+    (State.PROGRESSING, Outcome.OVERTAKEN): (State.UNKNOWN, Action.LOOK),
+    (State.PROGRESSING, Outcome.LOST): (State.UNKNOWN, Action.BACK_OFF),
+    (State.PROGRESSING, Outcome.BUSY): (State.PROGRESSING, Action.BACK_OFF),
+    (State.PROGRESSING, Outcome.BROKEN): (State.UNKNOWN, Action.STOP),
+    (State.PROGRESSING, Outcome.FAILED): (State.UNKNOWN, Action.BACK_OFF),
+    (State.ALIGNED, Outcome.PARTIAL): (State.PROGRESSING, Action.BATCH),
+    (State.ALIGNED, Outcome.COMPLETE): (State.ALIGNED, Action.WAIT),
+    (State.ALIGNED, Outcome.NOTHING): (State.ALIGNED, Action.WAIT),
+    # The follower leaves its past state with the change of its tables, and is aligned again by a batch only.
+    (State.ALIGNED, Outcome.UNFOLLOWED): (State.PROGRESSING, Action.FOLLOW),
+    (State.ALIGNED, Outcome.UNPROVEN): (State.ALIGNED, Action.MEND),
+    (State.ALIGNED, Outcome.MENDED): (State.ALIGNED, Action.BATCH),
+    (State.ALIGNED, Outcome.OVERTAKEN): (State.UNKNOWN, Action.LOOK),
+    (State.ALIGNED, Outcome.LOST): (State.UNKNOWN, Action.BACK_OFF),
+    (State.ALIGNED, Outcome.BUSY): (State.ALIGNED, Action.BACK_OFF),
+    (State.ALIGNED, Outcome.BROKEN): (State.UNKNOWN, Action.STOP),
+    (State.ALIGNED, Outcome.FAILED): (State.UNKNOWN, Action.BACK_OFF),
+}
+
+
+# What a batch leaves behind ---------------------------------------------------------------------------------------
+
+
+def copies_after(schema: Schema, held: Mapping[int, Copy], restarts: Iterable[int]) -> dict[int, Copy]:
+    """The copies as a batch begins: new tables and those to be copied anew at their beginning, dropped ones gone."""
+    anew = frozenset(restarts)
+    return {
+        table.id: Copy() if table.id in anew else held.get(table.id, Copy())
+        for table in sorted(schema.tables.values(), key=lambda table: table.id)
+    }
+
+
+def tables_to_copy(schema: Schema, copies: Mapping[int, Copy]) -> list[Table]:
+    """The tables whose copy is not done, in the order in which they are copied: one begun before those not begun."""
+    open_tables = [table for table in schema.tables.values() if not copies[table.id].done]
+    return sorted(open_tables, key=lambda table: (not copies[table.id].begun, table.id))
+
+
+def watermark_after(held: Watermark, changes: Changes, copies: Mapping[int, Copy]) -> Watermark:
+    """What the follower holds when a batch of these changes and copies is applied."""
+    aligned = changes.complete and all(copy.done for copy in copies.values())
+    return replace(held, position=changes.position, aligned=aligned, copies=copies)
+
+
+def copy_after(copy: Copy, fresh: Sequence[Row], last: Key | None, *, done: bool) -> Copy:
+    """How far a copy has come with these rows; `last` is the key of the last of them."""
+    return Copy(cursor=last or copy.cursor, done=done, rows=copy.rows + len(fresh), touched=copy.touched and not done)
+
+
+# How large a batch is ---------------------------------------------------------------------------------------------
+
+AIM_S = 0.1
+"""How long reading and applying one batch should take: a snapshot stays short, and so does a lock on the follower."""
+SMALLEST = 64
+LARGEST = 50_000
+MOST_BYTES = 8 << 20
+"""Of text and blobs in the copied rows of one batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much the next batch takes on."""
+
+    journal_rows: int = 1_000
+    copy_rows: int = 1_000
+
+
+def paced(pace: Pace, *, took_s: float, changed: int, copied: int) -> Pace:
+    """The pace after a batch that took so long: no more than twice as much, and only of what was in it."""
+    factor = min(2.0, max(0.25, AIM_S / max(took_s, 0.001)))
+    return Pace(
+        journal_rows=_scaled(
+            pace.journal_rows, factor, relevant=changed >= pace.journal_rows or factor < 1 and changed > copied
+        ),
+        copy_rows=_scaled(
+            pace.copy_rows, factor, relevant=copied >= pace.copy_rows or factor < 1 and copied >= changed
+        ),
+    )
+
+
+def _scaled(number: int, factor: float, *, relevant: bool) -> int:
+    return min(LARGEST, max(SMALLEST, int(number * factor))) if relevant else number
+
+
+def retry_after_s(failures: int) -> float:
+    """How long to back off after so many failures in a row."""
+    return min(5.0, 0.05 * 2.0 ** min(failures, 7))

@@ -1,0 +1,239 @@
+"""Capture and fence in the SQLite file: putting them in, proving them, taking them out.
+
+Each function works inside the caller's write transaction. `core.capture` makes the triggers; the control row remembers
+the catalog (`PRAGMA schema_version`) that they were last proven against: when the file's is another one, a table may
+have been remade without its triggers, or VACUUM may have renumbered rows that only their rowid names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dualdb.core.capture import CAPTURE_KINDS, FENCE_KINDS, capture_triggers, fence_triggers, installed_capture
+from dualdb.core.schema import KeyKind
+from dualdb.core.sqltext import quote_name
+from dualdb.core.store import CONFLICT
+from dualdb.core.types import decode_row
+from dualdb.stores.queries import query
+from dualdb.stores.source_read import ASK, journal_position
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from dualdb.core.schema import Schema, Table
+    from dualdb.core.store import Key
+
+_OURS = re.compile(r"_dualdb_([a-z_]+)_[0-9]+\Z")
+
+
+def install_capture(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Journal every change from here on; whatever triggers of ours are there are made anew."""
+    with _proving(connection) as proven:
+        _drop_triggers(connection, CAPTURE_KINDS)
+        for table in schema.tables.values():
+            _create(connection, capture_triggers(table))
+            if not proven and table.key.kind is KeyKind.ROWID:
+                connection.execute(query(ASK, "restart"), (table.id,))
+        write_numbering(connection, schema)
+        connection.execute(query(ASK, "mark"))
+        prove(connection)
+
+
+def remove_capture(connection: sqlite3.Connection) -> None:
+    """Journal nothing more."""
+    with _proving(connection):
+        _drop_triggers(connection, CAPTURE_KINDS)
+
+
+def mend_capture(connection: sqlite3.Connection, schema: Schema) -> frozenset[int]:
+    """Put capture back where it is missing, stale or on another table; the tables that must be copied anew, which are
+    journaled as such.
+    """
+    with _proving(connection) as proven:
+        expected = {name for table in schema.tables.values() for name in _names(capture_triggers(table))}
+        found = _triggers(connection)
+        for name, _, _ in found:
+            if _kind(name) in CAPTURE_KINDS and name.lower() not in expected:
+                connection.execute(f"DROP TRIGGER main.{quote_name(name)}")
+        gone = set()
+        for table in schema.tables.values():
+            if not installed_capture(found, table):
+                gone.add(table.id)
+                for name in _names(capture_triggers(table)):
+                    connection.execute(f"DROP TRIGGER IF EXISTS main.{quote_name(name)}")
+                _create(connection, capture_triggers(table))
+            elif not proven and table.key.kind is KeyKind.ROWID:
+                gone.add(table.id)
+        for number in sorted(gone):
+            connection.execute(query(ASK, "restart"), (number,))
+        write_numbering(connection, schema)
+        prove(connection)
+    return frozenset(gone)
+
+
+def install_fence(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Refuse every write but the relay's from here on."""
+    with _proving(connection):
+        _drop_triggers(connection, FENCE_KINDS)
+        for table in schema.tables.values():
+            _create(connection, fence_triggers(table))
+
+
+def remove_fence(connection: sqlite3.Connection) -> None:
+    """Accept writes again."""
+    with _proving(connection):
+        _drop_triggers(connection, FENCE_KINDS)
+
+
+def mend_fence(connection: sqlite3.Connection, schema: Schema) -> frozenset[int]:
+    """Put the fence back where it is missing; the tables whose rows may not be the authority's any more."""
+    with _proving(connection) as proven:
+        texts = {sql for _, _, sql in _triggers(connection)}
+        gone = set()
+        for table in schema.tables.values():
+            wanted = fence_triggers(table)
+            if not texts.issuperset(wanted):
+                gone.add(table.id)
+                for name in _names(wanted):
+                    connection.execute(f"DROP TRIGGER IF EXISTS main.{quote_name(name)}")
+                _create(connection, wanted)
+            elif not proven and table.key.kind is KeyKind.ROWID:
+                gone.add(table.id)
+        prove(connection)
+    return frozenset(gone)
+
+
+def set_aside_triggers(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Take the application's own triggers out of the file and keep them verbatim, in their order."""
+    with _proving(connection):
+        for trigger in schema.triggers:
+            connection.execute(f"DROP TRIGGER main.{quote_name(trigger.name)}")
+        keep_triggers(connection, schema)
+
+
+def keep_triggers(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Remember the application's triggers without touching those in the file."""
+    connection.execute("DELETE FROM _dualdb_trigger")
+    connection.executemany(
+        "INSERT INTO _dualdb_trigger(ordinal, name, sql) VALUES (?, ?, ?)",
+        [(ordinal, trigger.name, trigger.sql) for ordinal, trigger in enumerate(schema.triggers)],
+    )
+
+
+def restore_triggers(connection: sqlite3.Connection) -> None:
+    """Put the application's triggers back, in their order."""
+    with _proving(connection):
+        present = {name.lower() for name, _, _ in _triggers(connection)}
+        kept = connection.execute("SELECT name, sql FROM _dualdb_trigger ORDER BY ordinal").fetchall()
+        _create(connection, [sql for name, sql in kept if name.lower() not in present])
+        connection.execute("DELETE FROM _dualdb_trigger")
+
+
+def journal_head(connection: sqlite3.Connection) -> str:
+    """The position of everything journaled so far."""
+    return journal_position(connection)
+
+
+def sequence_marks(connection: sqlite3.Connection, schema: Schema) -> Mapping[str, int]:
+    """By table name the largest id ever used, as far as SQLite remembers: of AUTOINCREMENT, else of the rows there."""
+    marks: dict[str, int] = {}
+    for table in schema.tables.values():
+        if table.key.kind is not KeyKind.DECLARED:
+            column = quote_name(table.key.columns[0]) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else "rowid"
+            largest = connection.execute(f"SELECT max({column}) FROM main.{quote_name(table.name)}").fetchone()[0]
+            marks[table.name] = largest or 0
+    if _has_sequences(connection):
+        for name, seq in connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
+            if name in marks and isinstance(seq, int):
+                marks[name] = max(marks[name], seq)
+    return marks
+
+
+def raise_sequences(connection: sqlite3.Connection, at_least: Mapping[str, int]) -> None:
+    """Let no AUTOINCREMENT table give an id again that was ever used, on either side."""
+    if not _has_sequences(connection):
+        return
+    for name, sql in connection.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        mark = at_least.get(name, 0)
+        if mark <= 0 or sql is None or "AUTOINCREMENT" not in sql.upper():
+            continue
+        cursor = connection.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (mark, name))
+        if cursor.rowcount == 0:
+            connection.execute("INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)", (name, mark))
+
+
+def write_numbering(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Keep the tables' numbers and stored types; a number is never forgotten, so never given to another table."""
+    connection.executemany(
+        "INSERT INTO _dualdb_table(id, name, stored) VALUES (?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored",
+        [(table.id, table.name, stored_text(table)) for table in schema.tables.values()],
+    )
+
+
+def stored_text(table: Table) -> str:
+    """How the target stores the table's columns, as both sides keep it."""
+    return json.dumps({column.name: column.stored.value for column in table.columns})
+
+
+def prove(connection: sqlite3.Connection) -> None:
+    """Remember that our triggers are right for the catalog as it is in this transaction."""
+    connection.execute(query(ASK, "prove"), connection.execute("PRAGMA schema_version").fetchone())
+
+
+def conflicting(tables: Mapping[int, Table], rows: Sequence[tuple[int, str, str, bytes]]) -> dict[int, list[Key]]:
+    """Of quarantined rows (table, key, reason, image) the keys of those that only another row kept out."""
+    keys: dict[int, list[Key]] = {}
+    for number, _, reason, image in rows:
+        if number in tables and reason.startswith(CONFLICT):
+            names, values = decode_row(bytes(image))
+            found = dict(zip(names, values, strict=True))
+            keys.setdefault(number, []).append(tuple(found[name] for name in tables[number].key.columns))
+    return keys
+
+
+@contextmanager
+def _proving(connection: sqlite3.Connection) -> Iterator[bool]:
+    """Whether the catalog is the proven one; what is done within leaves it so. Our own DDL must not look like VACUUM."""
+    proven = connection.execute("SELECT proven_catalog FROM _dualdb_control").fetchone()
+    found = proven == connection.execute("PRAGMA schema_version").fetchone()
+    yield found
+    if found:
+        prove(connection)
+
+
+def _triggers(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    return connection.execute(
+        "SELECT name, tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+    ).fetchall()
+
+
+def _drop_triggers(connection: sqlite3.Connection, kinds: Collection[str]) -> None:
+    for name, _, _ in _triggers(connection):
+        if _kind(name) in kinds:
+            connection.execute(f"DROP TRIGGER main.{quote_name(name)}")
+
+
+def _kind(name: str) -> str:
+    match = _OURS.match(name.lower())
+    return match[1] if match else ""
+
+
+def _names(statements: Sequence[str]) -> list[str]:
+    """The trigger names in `core.capture`'s statements, which quote them."""
+    return [statement.split('"', 2)[1] for statement in statements]
+
+
+def _create(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    for statement in statements:
+        connection.execute(statement)
+
+
+def _has_sequences(connection: sqlite3.Connection) -> bool:
+    return bool(
+        connection.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence')").fetchone()[0]
+    )

@@ -1,0 +1,81 @@
+"""Everything for one database file: its two stores, and which of them is the authority now."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.errors import NotPreparedError, SourceError
+from dualdb.stores.control import read_source
+from dualdb.stores.source import SourceStore, faults, open_source
+from dualdb.stores.target import TargetStore
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from dualdb.core.store import Store
+    from dualdb.stores.control import SourceControl
+
+
+class Pair:
+    """A SQLite file and its PostgreSQL database; both stores open their connections when they are first needed."""
+
+    def __init__(self, path: str, facts: SourceControl, *, purpose: str, timeout_s: float) -> None:
+        """Use `Pair.open`."""
+        self.path = path
+        self.facts = facts
+        self.source = SourceStore(path, timeout_s=timeout_s)
+        self.target = TargetStore(facts.target, path, purpose=purpose)
+
+    @classmethod
+    def open(cls, path: str, *, purpose: str = "dualdb", timeout_s: float = 5.0) -> Pair:
+        """The pair of a prepared file. Raises SourceError, NotPreparedError or BusyError, in one line with a remedy."""
+        path = os.path.realpath(path)
+        return cls(path, _facts(path, timeout_s), purpose=purpose, timeout_s=timeout_s)
+
+    @property
+    def phase(self) -> Phase:
+        """The phase in force, as the SQLite file knows it."""
+        with faults(self.path):
+            return self.source.phase()
+
+    @property
+    def authority(self) -> Store:
+        """The store whose data is the truth now."""
+        return self._store(AUTHORITY[self.phase])
+
+    @property
+    def follower(self) -> Store:
+        """The other one."""
+        return self._store(AUTHORITY[self.phase].other)
+
+    def close(self) -> None:
+        """Close whatever was opened."""
+        self.source.close()
+        self.target.close()
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _store(self, side: Side) -> Store:
+        return self.source if side is Side.SOURCE else self.target
+
+
+def _facts(path: str, timeout_s: float) -> SourceControl:
+    if os.path.isdir(path):
+        raise SourceError(f"{path} is a folder; name the SQLite file that the application uses")
+    with faults(path):
+        connection = open_source(path, timeout_s=timeout_s)
+        try:
+            facts = read_source(connection)
+        finally:
+            connection.close()
+    if facts is None:
+        raise NotPreparedError(f"{path} is not prepared; run: dualdb init {path} --target …")
+    return facts

@@ -1,0 +1,246 @@
+"""The relay: whoever holds its lock carries changes from the authority to the follower, whichever they are just now.
+
+It runs in a thread of any process that has the pair open, and in the foreground for commands. `core.delivery` decides,
+`relay_batch` does; here are only the lock, the waiting and the two ways to run. Never names a database.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from dualdb.core import events
+from dualdb.core.delivery import Action, retry_after_s
+from dualdb.core.phase import Phase
+from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, TargetError
+from dualdb.stores.pair import Pair
+from dualdb.stores.relay_batch import Carrier
+from dualdb.stores.target_lease import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dualdb.core.events import Report
+
+POLL_S = 0.02
+"""How long the relay sleeps between two looks for a commit."""
+_BYSTANDER_S = 0.5
+"""How often a relay that does not hold the lock looks at it."""
+_IMPATIENT_S = 0.05
+"""The same, in the foreground."""
+_STOPPED_S = 5.0
+_EXIT_S = 1.0
+_SOURCE_TIMEOUT_S = 2.0
+
+
+class Relay:
+    """The relay of one process for one database file."""
+
+    def __init__(self, path: str, report: Report = events.unheard) -> None:
+        """Nothing is opened before it runs."""
+        self.path = path
+        self._report = report
+        self._stop = Event()
+        self._thread: Thread | None = None
+        self._process = os.getpid()
+
+    def start(self) -> None:
+        """Relay in a background thread of this process, unless it does already; after a fork that is another one."""
+        if self._process != os.getpid():
+            # The parent's thread does not run here. Its connections are the parent's and are left alone.
+            self._process, self._stop, self._thread = os.getpid(), Event(), None
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._stop.clear()
+        # A daemon never keeps the interpreter alive; at exit it gets a moment to give the lock back.
+        self._thread = Thread(target=self._run_in_background, name="dualdb-relay", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop, _EXIT_S)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ask the thread to end and wait for it that long."""
+        self._stop.set()
+        atexit.unregister(self.stop)
+        if self._thread is not None and self._process == os.getpid():
+            self._thread.join(timeout_s)
+
+    def run_forever(self) -> None:
+        """Relay in the foreground until `stop` is called; a relay in the background of another process stands back."""
+        with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
+            _Shift(pair, self._report, self._stop, foreground=True).run_until(lambda: False)
+
+    def run_until_aligned(self, within_s: float | None = None) -> int:
+        """Relay in the foreground until the follower equals the authority as it was when this began, or later.
+
+        Returns how many rows were carried. Raises BusyError when time runs out, LineageError, and whatever else keeps
+        the relay from its work for good.
+        """
+        with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
+            return relay_pair_until_aligned(pair, self._report, within_s)
+
+    def _run_in_background(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
+                    failures = 0
+                    _Shift(pair, self._report, self._stop, foreground=False).run_until(self._stop.is_set)
+            except Exception as exc:  # noqa: BLE001 - a border: the application never sees the relay's troubles
+                failures += 1
+                retry_s = retry_after_s(failures)
+                self._report(events.RelayStumbled(reason=str(exc), retry_s=retry_s))
+                self._stop.wait(retry_s)
+
+
+def relay_until_aligned(path: str, report: Report = events.unheard, within_s: float | None = None) -> int:
+    """Carry until both sides of a database file are equal; how many rows that took. Raises as `Relay` does."""
+    return Relay(path, report).run_until_aligned(within_s)
+
+
+def relay_pair_until_aligned(pair: Pair, report: Report, within_s: float | None = None) -> int:
+    """The same over the caller's pair."""
+    shift = _Shift(pair, report, Event(), foreground=True)
+    deadline = None if within_s is None else time.monotonic() + within_s
+
+    def over() -> bool:
+        if shift.aligned:
+            return True
+        if pair.phase is Phase.SQLITE:
+            raise PhaseError(f"{pair.path} is in phase sqlite, where nothing is mirrored; run: dualdb advance {pair.path}")
+        if deadline is not None and time.monotonic() > deadline:
+            reason = f" ({shift.trouble})" if shift.trouble else ""
+            raise BusyError(f"the two sides were not equal within {within_s:g} s{reason}; see dualdb status {pair.path}")
+        return False
+
+    shift.run_until(over)
+    return shift.carried
+
+
+class _Shift:
+    """One run of the relay over one pair."""
+
+    def __init__(self, pair: Pair, report: Report, stop: Event, *, foreground: bool) -> None:
+        self.carried = 0
+        self.aligned = False
+        """Whether the follower equalled, at some moment of this run, everything committed before the run began."""
+        self.trouble: Exception | None = None
+        self._pair = pair
+        self._report = report
+        self._stop = stop
+        self._foreground = foreground
+        self._lease = Lease(pair.target.connection, foreground=foreground)
+
+    def run_until(self, over: Callable[[], bool]) -> None:
+        """Take the lock and carry, or wait for it, until it is over or `stop` is set."""
+        failures = 0
+        try:
+            while not (self._stop.is_set() or over()):
+                if self._pair.phase is Phase.SQLITE:
+                    self._idle()
+                    continue
+                try:
+                    if self._lease.take():
+                        self._carry(over)
+                    else:
+                        self._stand_by()
+                    failures = 0
+                except LineageError:
+                    raise
+                except DualdbError as exc:
+                    failures += 1
+                    self._stumble(exc, failures)
+        finally:
+            self._give_back()
+
+    def _carry(self, over: Callable[[], bool]) -> None:
+        """Carry in one direction while the lock is ours and the phase stays."""
+        phase = self._pair.phase
+        carrier = Carrier(self._pair.authority, self._pair.follower, self._report)
+        while self._lease.keep() and not self._stop.is_set():
+            before = carrier.carried
+            action = carrier.step()
+            self.carried += carrier.carried - before
+            self.trouble = carrier.error
+            if action is Action.WAIT:
+                self.aligned = True
+            if over():
+                return
+            if action is Action.WAIT:
+                carrier.prune()
+                self._wait_for_commit(carrier)
+            elif action is Action.BACK_OFF:
+                self._back_off(carrier)
+            elif action is Action.LOOK:
+                self._stop.wait(POLL_S)
+                return
+            elif action is Action.STOP:
+                self._halt(carrier)
+                return
+            if self._pair.phase is not phase:
+                return
+
+    def _wait_for_commit(self, carrier: Carrier) -> None:
+        while not self._stop.wait(POLL_S):
+            if carrier.authority.head_moved() or not self._lease.keep():
+                return
+            carrier.prune()
+
+    def _back_off(self, carrier: Carrier) -> None:
+        retry_s = retry_after_s(carrier.failures)
+        error = carrier.error
+        if error is not None and not isinstance(error, BusyError):
+            self._tell(error, retry_s)
+            if self._foreground and not isinstance(error, DualdbError):
+                raise error
+        self._stop.wait(retry_s)
+
+    def _halt(self, carrier: Carrier) -> None:
+        self._report(events.LineageBroken(reason=str(carrier.error)))
+        if self._foreground and carrier.error is not None:
+            raise carrier.error
+        self._stop.wait(_STOPPED_S)
+
+    def _stand_by(self) -> None:
+        """Another relay holds the lock: wait, and end it if it is a stopped process."""
+        holder = self._lease.end_silent_holder()
+        if holder is not None:
+            self._report(events.RelayTookOver(holder=holder))
+            return
+        if self._foreground and self._equal():
+            self.aligned = True
+            return
+        self._stop.wait(_IMPATIENT_S if self._foreground else _BYSTANDER_S)
+
+    def _equal(self) -> bool:
+        """Whether what another relay has carried is everything that there is."""
+        held = self._pair.follower.watermark()
+        with self._pair.authority.snapshot() as snapshot:
+            changes = snapshot.changes(held.position, 1)
+            same = (snapshot.epoch, snapshot.schema.version) == (held.epoch, held.schema_version)
+            return held.aligned and same and changes.complete and not (changes.keys or changes.restarts)
+
+    def _idle(self) -> None:
+        if self._foreground:
+            self._lease.release()
+        self._stop.wait(_BYSTANDER_S)
+
+    def _stumble(self, exc: DualdbError, failures: int) -> None:
+        self.trouble = exc
+        retry_s = retry_after_s(failures)
+        self._tell(exc, retry_s)
+        self._stop.wait(retry_s)
+
+    def _tell(self, exc: Exception, retry_s: float) -> None:
+        if isinstance(exc, TargetError):
+            self._report(events.TargetLost(reason=str(exc), retry_s=retry_s))
+        else:
+            self._report(events.RelayStumbled(reason=str(exc), retry_s=retry_s))
+
+    def _give_back(self) -> None:
+        try:
+            self._lease.release()
+        except DualdbError as exc:
+            self.trouble = exc

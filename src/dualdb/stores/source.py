@@ -1,0 +1,331 @@
+"""The SQLite file as a store, in either role; knows no PostgreSQL and not who listens.
+
+Each store has connections of its own: one that reads, one that writes. The file is only ever opened through SQLite:
+closing any other descriptor of it would drop this process's POSIX locks on it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dualdb.core.phase import Phase
+from dualdb.core.schema import KeyKind
+from dualdb.core.store import Applied, Copy, Quarantined, Watermark
+from dualdb.core.types import decode_row, encode_row
+from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
+from dualdb.stores import journal
+from dualdb.stores.catalog import read_schema
+from dualdb.stores.queries import query
+from dualdb.stores.source_apply import SourceApplier
+from dualdb.stores.source_read import ASK, SourceSnapshot, journal_position, read_facts, sequence_of
+from dualdb.stores.source_schema import follow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dualdb.core.schema import Schema
+    from dualdb.core.store import Key, TableBatch
+    from dualdb.stores.source_read import Facts
+
+_PRUNED_AT_ONCE = 5_000
+
+
+class SourceStore:
+    """One SQLite file, for one thread at a time."""
+
+    def __init__(self, path: str, *, timeout_s: float = 5.0) -> None:
+        """Opens nothing yet."""
+        self.path = path
+        self.uncaptured = 0
+        """How often something was committed that the journal does not show (a checkpoint can look like that)."""
+        self._timeout_s = timeout_s
+        self._reading: sqlite3.Connection | None = None
+        self._writing: sqlite3.Connection | None = None
+        self._schema: tuple[tuple[Any, ...], Schema] | None = None
+        self._data_version = -1
+        self._seen: tuple[Any, ...] | None = None
+
+    # --- as either ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SourceSnapshot]:
+        """A read transaction."""
+        with faults(self.path):
+            connection = self._reader()
+            connection.execute("BEGIN")
+            try:
+                facts = read_facts(connection)
+                self._watch(connection, facts)
+                yield SourceSnapshot(connection, facts, lambda: self._read_schema(connection, facts))
+            finally:
+                connection.rollback()
+
+    def phase(self) -> Phase:
+        """The phase in force."""
+        return Phase(self._writer().execute(query(ASK, "control")).fetchone()[1])
+
+    def close(self) -> None:
+        """Close both connections."""
+        for connection in (self._reading, self._writing):
+            if connection is not None:
+                connection.close()
+        self._reading = self._writing = None
+
+    # --- as the authority ---------------------------------------------------------------------------------------------
+
+    def head_moved(self) -> bool:
+        """Whether another connection has committed since the last snapshot (pragma.html#pragma_data_version)."""
+        with faults(self.path):
+            return bool(self._reader().execute("PRAGMA data_version").fetchone()[0] != self._data_version)
+
+    def prune(self, through: str) -> int:
+        """Forget some journal rows strictly below a position; 0 when a writer is at work, who goes first."""
+        seq = sequence_of(through)
+        with faults(self.path):
+            connection = self._writer()
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                gone = connection.execute(query(ASK, "prune"), (seq, _PRUNED_AT_ONCE)).rowcount
+                oldest = connection.execute(query(ASK, "tail")).fetchone()[0]
+                connection.execute(query(ASK, "pruned"), ((oldest or 1) - 1,))
+                connection.execute("COMMIT")
+            except sqlite3.OperationalError as exc:
+                connection.rollback()
+                if _is_busy(exc):
+                    return 0
+                raise
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_s * 1000)}")
+        return gone
+
+    def mend_capture(self) -> frozenset[int]:
+        """Put capture back where it is missing or stale, and journal which tables must be copied anew."""
+        with self._transaction() as connection:
+            gone = journal.mend_capture(connection, read_schema(connection))
+        return gone
+
+    # --- as the follower ----------------------------------------------------------------------------------------------
+
+    def watermark(self) -> Watermark:
+        """What the file holds; where the catalog moved, the fence is proven again first."""
+        with faults(self.path):
+            connection = self._writer()  # a snapshot may be open on the other connection
+            facts = read_facts(connection)
+            held = self._held(connection)
+        if facts.catalog != facts.proven_catalog:
+            with self._transaction() as connection:
+                self._prove_fence(connection, self._held(connection))
+                held = self._held(connection)
+        return held
+
+    def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
+        """One write transaction that holds nothing but the writing of what is in memory already."""
+        with self._transaction() as connection:
+            self._compare(connection, expected)
+            if any(batch.table.key.kind is KeyKind.ROWID for batch in tables):
+                facts = read_facts(connection)
+                if facts.catalog != facts.proven_catalog:  # VACUUM may have renumbered the rows
+                    raise OvertakenError(f"the catalog of {self.path} moved while it followed; the relay looks again")
+            connection.execute(query(ASK, "applying"), (1,))
+            applier = SourceApplier(connection)
+            for batch in tables:
+                applier.apply(batch)
+            self._store(connection, expected, result)
+            connection.execute(query(ASK, "applying"), (0,))
+        tally = applier.tally
+        return Applied(deleted=tally.deleted, inserted=tally.inserted, quarantined=tuple(tally.quarantined))
+
+    def follow_schema(self, expected: Watermark, result: Watermark, schema: Schema) -> Watermark:
+        """Bring the tables to the schema by the application's own DDL, in one transaction with the watermark."""
+        with self._transaction() as connection:
+            self._compare(connection, expected)
+            connection.execute(query(ASK, "applying"), (1,))
+            remade = follow(connection, read_schema(connection), schema)
+            copies = {
+                table.id: Copy() if table.id in remade else expected.copies.get(table.id, Copy())
+                for table in schema.tables.values()
+            }
+            after = Watermark(
+                epoch=result.epoch,
+                position=result.position,
+                aligned=False,
+                schema_version=schema.version,
+                copies=copies,
+            )
+            self._store(connection, expected, after)
+            connection.execute(query(ASK, "applying"), (0,))
+        return after
+
+    def quarantine(self) -> Iterator[Quarantined]:
+        """The rows that the file could not hold."""
+        with faults(self.path):
+            names = dict(self._writer().execute("SELECT id, name FROM _dualdb_table").fetchall())
+            found = self._writer().execute(query(ASK, "quarantined")).fetchall()
+        for number, key, reason, image in found:
+            yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
+
+    def conflicting(self) -> Mapping[int, Sequence[Key]]:
+        """Keys of the rows that only another row kept out."""
+        with faults(self.path):
+            found = self._writer().execute(query(ASK, "quarantined")).fetchall()
+            tables = {table.id: table for table in read_schema(self._writer()).tables.values()} if found else {}
+        return journal.conflicting(tables, found)
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    def _reader(self) -> sqlite3.Connection:
+        if self._reading is None:
+            self._reading = open_source(self.path, timeout_s=self._timeout_s)
+        return self._reading
+
+    def _writer(self) -> sqlite3.Connection:
+        if self._writing is None:
+            connection = open_source(self.path, timeout_s=self._timeout_s)
+            # What was pruned on the other side must be on this disk: in WAL mode only FULL syncs each commit.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute("PRAGMA recursive_triggers = OFF")
+            self._writing = connection
+        return self._writing
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with faults(self.path):
+            connection = self._writer()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                connection.rollback()  # nothing after a commit
+
+    def _read_schema(self, connection: sqlite3.Connection, facts: Facts) -> Schema:
+        mark = (facts.catalog, *connection.execute(query(ASK, "numbering")).fetchone())
+        if self._schema is None or self._schema[0] != mark:
+            self._schema = (mark, read_schema(connection))
+        return self._schema[1]
+
+    def _watch(self, connection: sqlite3.Connection, facts: Facts) -> None:
+        """The sentinel: a commit that moved neither the journal nor anything of ours was not captured."""
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        seen = (
+            journal_position(connection),
+            connection.execute(query(ASK, "tail")).fetchone()[0],
+            facts,
+            connection.execute(query(ASK, "watermark")).fetchone(),
+        )
+        if self._seen == seen and version != self._data_version:
+            self.uncaptured += 1
+        self._data_version, self._seen = version, seen
+
+    def _held(self, connection: sqlite3.Connection) -> Watermark:
+        found = connection.execute(query(ASK, "watermark")).fetchone()
+        if found is None:
+            raise OvertakenError(f"{self.path} follows nobody; look again with dualdb status")
+        epoch, position, aligned, version, _, _ = found
+        copies = {
+            number: Copy(
+                cursor=None if cursor is None else decode_row(cursor.encode("ascii"))[1],
+                done=bool(done),
+                rows=rows,
+                touched=bool(touched),
+            )
+            for number, cursor, done, rows, touched in connection.execute(query(ASK, "copies"))
+        }
+        return Watermark(
+            epoch=epoch, position=position, aligned=bool(aligned), schema_version=version, copies=copies
+        )
+
+    def _compare(self, connection: sqlite3.Connection, expected: Watermark) -> None:
+        found = connection.execute(query(ASK, "watermark")).fetchone()
+        if found != fingerprint(expected):
+            raise OvertakenError(f"another relay or a change of authority moved the watermark of {self.path}; look again")
+
+    def _store(self, connection: sqlite3.Connection, before: Watermark, after: Watermark) -> None:
+        store_watermark(connection, after)
+        for number, copy in after.copies.items():
+            if before.copies.get(number) != copy:
+                cursor = None if copy.cursor is None else encode_row(map(str, range(len(copy.cursor))), copy.cursor)
+                connection.execute(
+                    query(ASK, "set_copy"),
+                    (number, cursor and cursor.decode("ascii"), copy.done, copy.rows, copy.touched),
+                )
+        for number in before.copies.keys() - after.copies.keys():
+            connection.execute(query(ASK, "drop_copy"), (number,))
+            connection.execute(query(ASK, "clear_quarantined"), (number,))
+
+    def _prove_fence(self, connection: sqlite3.Connection, held: Watermark) -> None:
+        """Where the fence was missing anything may have been written; where rowids are keys, VACUUM renumbers them."""
+        schema = read_schema(connection)
+        anew = journal.mend_fence(connection, schema) & held.copies.keys()
+        if anew:
+            copies = {number: Copy() if number in anew else copy for number, copy in held.copies.items()}
+            after = Watermark(
+                epoch=held.epoch,
+                position=held.position,
+                aligned=False,
+                schema_version=held.schema_version,
+                copies=copies,
+            )
+            self._store(connection, held, after)
+
+
+def fingerprint(held: Watermark) -> tuple[int, str, int, str, int, int]:
+    """What a compare-and-set compares: `held` as the query `watermark` gives it."""
+    rows = sum(copy.rows for copy in held.copies.values())
+    done = sum(copy.done for copy in held.copies.values())
+    return (held.epoch, held.position, int(held.aligned), held.schema_version, rows, done)
+
+
+def store_watermark(connection: sqlite3.Connection, held: Watermark) -> None:
+    """Write the watermark, without the copies."""
+    connection.execute(query(ASK, "set_watermark"), (held.epoch, held.position, held.aligned, held.schema_version))
+
+
+def open_source(path: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """A connection of our own in autocommit; the file must be there."""
+    if not os.path.exists(path):
+        raise SourceError(f"{path} does not exist; name the SQLite file that the application uses")
+    connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def faults(path: str) -> Iterator[None]:
+    """Turn what SQLite says about a file into our own classes, in one line each."""
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        text = str(exc)
+        if isinstance(exc, sqlite3.OperationalError) and _is_busy(exc):
+            raise BusyError(f"{path} is locked by another process ({text}); try again, or stop that writer") from exc
+        if "no such table: _dualdb_" in text:
+            raise NotPreparedError(f"{path} is not prepared; run: dualdb init {path} --target …") from exc
+        for symptom, meaning in _FAULTS:
+            if symptom in text:
+                raise SourceError(f"{path} {meaning}") from exc
+        raise
+
+
+_FAULTS = (
+    ("not a database", "is no SQLite database (or an encrypted one); name the application's database file"),
+    ("malformed", "is corrupt; restore it from a backup, or try: sqlite3 FILE .recover"),
+    ("unable to open", "cannot be opened; check that it is a file that this user may read and write"),
+    ("readonly", "cannot be written; check the permissions of the file and of its folder"),
+    ("disk I/O error", "cannot be read or written; check the disk, and that its file system can share memory (WAL)"),
+    ("disk is full", "has no room left on its disk; make room, nothing was lost"),
+    ("locking protocol", "is on a file system without working locks (WAL needs them); move it to a local disk"),
+)
+
+
+def _is_busy(exc: sqlite3.OperationalError) -> bool:
+    return "locked" in str(exc) or "busy" in str(exc)

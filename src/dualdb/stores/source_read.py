@@ -1,0 +1,275 @@
+"""Reading a SQLite file inside one read transaction: its journal, and rows by key and by range.
+
+Knows SQLite only. A key is compared in the key's own collation, always in SQLite, never here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dualdb.core.compare import key_of
+from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.core.probe import rowid_name
+from dualdb.core.schema import ROWID_COLUMN, TargetType
+from dualdb.core.sqltext import quote_name
+from dualdb.core.store import Changes, Undecodable
+from dualdb.stores.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from dualdb.core.schema import Schema, Table
+    from dualdb.core.store import Key, Row, Value
+
+ASK = "source/relay.sql"
+_SIZES = (1, 8, 64, 512)
+"""Keys per statement: few texts, so that sqlite3 finds them prepared. SQLite allows 32,766 parameters and a key has at
+most eight columns."""
+_SLICE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The control row and the catalog's cookie as one snapshot has them."""
+
+    epoch: int
+    phase: Phase
+    proven_catalog: int
+    catalog: int
+    """`PRAGMA schema_version`: moved by every change of the catalog and by VACUUM."""
+    rest: tuple[Any, ...]
+    """What else of the control row the sentinel compares."""
+
+
+def read_facts(connection: sqlite3.Connection) -> Facts:
+    """The facts of the connection's snapshot, which begins with this when none is open."""
+    epoch, phase, proven, *rest = connection.execute(query(ASK, "control")).fetchone()
+    catalog = connection.execute("PRAGMA schema_version").fetchone()[0]
+    return Facts(epoch=epoch, phase=Phase(phase), proven_catalog=proven, catalog=catalog, rest=tuple(rest))
+
+
+def journal_position(connection: sqlite3.Connection) -> str:
+    """The journal's head as a position."""
+    found = connection.execute(query(ASK, "head")).fetchone()
+    return "0:0" if found is None else _position(*found)
+
+
+def sequence_of(position: str) -> int:
+    """The journal row that a position of ours ends with."""
+    return int(position.partition(":")[0])
+
+
+class SourceSnapshot:
+    """One read transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, facts: Facts, schema: Callable[[], Schema]) -> None:
+        """Over a transaction that is open; `schema` reads it when it is asked for."""
+        self._connection = connection
+        self._schema = schema
+        self.facts = facts
+        self.epoch = facts.epoch
+        self.proven = facts.proven_catalog == facts.catalog
+
+    @property
+    def position(self) -> str:
+        """The journal's head of the authority, the watermark's position of the follower."""
+        if AUTHORITY[self.facts.phase] is Side.SOURCE:
+            return journal_position(self._connection)
+        found = self._connection.execute(query(ASK, "watermark")).fetchone()
+        return "" if found is None else str(found[1])
+
+    @property
+    def schema(self) -> Schema:
+        """The application's schema, parsed again only when the catalog moved."""
+        return self._schema()
+
+    def retains(self, position: str) -> bool:
+        """Whether the journal row that the position ends with is there, token and all."""
+        seq, _, token = position.partition(":")
+        found = self._connection.execute(query(ASK, "token"), (int(seq),)).fetchone()
+        return found is not None and str(found[0]) == token
+
+    def changes(self, after: str, limit: int) -> Changes:
+        """The distinct keys in the next `limit` journal rows."""
+        by_id = {table.id: table for table in self.schema.tables.values()}
+        found = fetch(self._connection, query(ASK, "changes"), (sequence_of(after), limit + 1))
+        complete, found = len(found) <= limit, found[:limit]
+        keys: dict[int, dict[Key, None]] = {}
+        restarts = set()
+        for row in found:
+            if row[0] in by_id:
+                keys.setdefault(row[0], {})[row[1 : 1 + len(by_id[row[0]].key.columns)]] = None
+            elif row[0] == 0 and row[1] is not None:
+                restarts.add(row[1])
+        return Changes(
+            keys={number: list(distinct) for number, distinct in keys.items()},
+            position=_position(*found[-1][9:11]) if found else after,
+            complete=complete,
+            restarts=frozenset(restarts),
+        )
+
+    def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
+        """The current rows of these keys, each once."""
+        found: list[Row] = []
+        for part in _parts(keys):
+            if any(isinstance(value, Undecodable) for key in part for value in key):
+                for key in part:
+                    found += fetch(self._connection, _by_key(table, tuple(_marks(key))), _bound(key))
+            else:
+                text = _by_key(table, ("?",) * len(table.key.columns), len(part))
+                found += fetch(self._connection, text, [value for key in part for value in key])
+        return found if len(table.key.columns) == 1 else _distinct(table, found)
+
+    def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
+        """The next rows in the key's order; fewer when texts and blobs add up to `most_bytes`."""
+        text = _by_range(table, None if after is None else ", ".join(_marks(after)))
+        values = [*_bound(after or ()), limit]
+        return fetch(self._connection, text, values, bounded_by(table, most_bytes))
+
+    def count(self, table: Table) -> int:
+        """How many rows the table has."""
+        return int(self._connection.execute(f"SELECT count(*) FROM main.{quote_name(table.name)}").fetchone()[0])
+
+
+def bounded_by(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]], list[Row]] | None:
+    """How to take rows from a cursor until their texts and blobs add up to so much; None for all of them."""
+    large = [
+        place for place, stored in enumerate(table.carried_types) if stored in (TargetType.TEXT, TargetType.BYTEA)
+    ]
+    if most_bytes is None or not large:
+        return None
+
+    def take(cursor: Iterator[Row]) -> list[Row]:
+        rows: list[Row] = []
+        weight = 0
+        while weight < most_bytes and (part := list(islice(cursor, _SLICE if weight * 8 < most_bytes else 8))):
+            rows += part
+            weight += sum(_weight([row[place] for row in part]) for place in large)
+        return rows
+
+    return take
+
+
+def _weight(column: Sequence[Any]) -> int:
+    try:
+        return sum(map(len, filter(None, column)))
+    except TypeError:  # a value of another class than the column's
+        return sum(len(value) for value in column if isinstance(value, str | bytes))
+
+
+def fetch(
+    connection: sqlite3.Connection,
+    text: str,
+    values: Sequence[Any],
+    take: Callable[[Iterator[Row]], list[Row]] | None = None,
+) -> list[Row]:
+    """The rows of a query; texts that are not UTF-8 come as `Undecodable`, for which the query runs a second time."""
+    try:
+        cursor = connection.execute(text, values)
+        return cursor.fetchall() if take is None else take(cursor)
+    except sqlite3.OperationalError as exc:
+        if not str(exc).startswith("Could not decode to UTF-8"):
+            raise
+    connection.text_factory = _decoded
+    try:
+        cursor = connection.execute(text, values)
+        return cursor.fetchall() if take is None else take(cursor)
+    finally:
+        connection.text_factory = str
+
+
+def _decoded(raw: bytes) -> Value:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return Undecodable(bytes(raw))
+
+
+def column_sql(table: Table, column: str) -> str:
+    """A carried column as SQLite's text names it: the rowid by whichever of its names is free."""
+    if column == ROWID_COLUMN:
+        return rowid_name(table) or "rowid"
+    return quote_name(column)
+
+
+def key_collations(table: Table) -> tuple[str, ...]:
+    """The collation in which each key column is unique: the primary key's index may have others than the columns."""
+    for index in table.indexes:
+        if index.origin == "pk":
+            found = {term.column.lower(): term.collation for term in index.terms if term.column is not None}
+            if all(name.lower() in found for name in table.key.columns):
+                return tuple(found[name.lower()] for name in table.key.columns)
+    if table.key.columns == (ROWID_COLUMN,):
+        return ("BINARY",)
+    return tuple(table.column(name).collation for name in table.key.columns)
+
+
+def key_sql(table: Table) -> list[str]:
+    """The key's columns, with their collation where it is not the column's own."""
+    return [
+        _key_column(table, name, collation)
+        for name, collation in zip(table.key.columns, key_collations(table), strict=True)
+    ]
+
+
+def _key_column(table: Table, name: str, collation: str) -> str:
+    text = column_sql(table, name)
+    own = "BINARY" if name == ROWID_COLUMN else table.column(name).collation
+    return text if own.upper() == collation.upper() else f"{text} COLLATE {quote_name(collation)}"
+
+
+@lru_cache(maxsize=512)
+def _by_key(table: Table, marks: tuple[str, ...], number: int = 1) -> str:
+    """The rows of so many keys, by look-ups in the key's own index.
+
+    `k IN (VALUES …)` gives each row once. With row values it would scan the table (SQLite 3.40), so a key of several
+    columns is joined; a row that two keys name, which are equal in its collation, then comes twice.
+    """
+    carried = ", ".join(column_sql(table, column) for column in table.carried)
+    name = f"main.{quote_name(table.name)}"
+    values = ", ".join([f"({', '.join(marks)})"] * number)
+    columns = key_sql(table)
+    if len(columns) == 1:
+        return f"SELECT {carried} FROM {name} WHERE {columns[0]} IN (VALUES {values})"
+    carried = ", ".join(f"_dualdb_row.{column_sql(table, column)}" for column in table.carried)
+    condition = " AND ".join(f"_dualdb_row.{column} = _dualdb_key.column{n}" for n, column in enumerate(columns, 1))
+    keys = f"(VALUES {values}) AS _dualdb_key"
+    return f"SELECT {carried} FROM {keys} CROSS JOIN {name} AS _dualdb_row ON {condition}"
+
+
+@lru_cache(maxsize=512)
+def _by_range(table: Table, marks: str | None) -> str:
+    carried = ", ".join(column_sql(table, column) for column in table.carried)
+    key = ", ".join(key_sql(table))
+    behind = "" if marks is None else f" WHERE ({key}) > ({marks})"
+    return f"SELECT {carried} FROM main.{quote_name(table.name)}{behind} ORDER BY {key} LIMIT ?"
+
+
+def _parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    """The keys in parts of a few sizes; the last one is filled up with its own last key."""
+    for begin in range(0, len(keys), _SIZES[-1]):
+        part = keys[begin : begin + _SIZES[-1]]
+        size = next(size for size in _SIZES if size >= len(part))
+        yield [*part, *[part[-1]] * (size - len(part))]
+
+
+def _distinct(table: Table, rows: list[Row]) -> list[Row]:
+    key = key_of(table.key_positions)
+    return list({key(row): row for row in rows}.values())
+
+
+def _marks(key: Key) -> list[str]:
+    # Text that is not UTF-8 cannot be bound as text.
+    return ["CAST(? AS TEXT)" if isinstance(value, Undecodable) else "?" for value in key]
+
+
+def _bound(key: Iterable[Value]) -> list[Any]:
+    return [value.raw if isinstance(value, Undecodable) else value for value in key]
+
+
+def _position(seq: int, token: int) -> str:
+    return f"{seq}:{token}"

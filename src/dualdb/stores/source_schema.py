@@ -1,0 +1,66 @@
+"""Bringing the tables of a SQLite file that follows to the authority's schema, by the application's own DDL.
+
+Inside the caller's write transaction; knows no PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dualdb.core.capture import fence_names, fence_triggers
+from dualdb.core.sqltext import quote_name
+from dualdb.stores import journal
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from dualdb.core.schema import Schema, Table
+
+
+def follow(connection: sqlite3.Connection, now: Schema, wanted: Schema) -> frozenset[int]:
+    """Make the file's schema the wanted one; the numbers of the tables that are empty now and must be copied."""
+    for view in now.views.values():
+        if wanted.views.get(view.name.lower()) != view:
+            connection.execute(f"DROP VIEW main.{quote_name(view.name)}")
+    keep = {name for name, table in now.tables.items() if _same(table, wanted.tables.get(name))}
+    for name, table in now.tables.items():
+        if name not in keep:
+            connection.execute(f"DROP TABLE main.{quote_name(table.name)}")
+    for name, table in wanted.tables.items():
+        if name in keep:
+            _follow_indexes(connection, now.tables[name], table)
+        else:
+            _make(connection, table)
+    for view in wanted.views.values():
+        if now.views.get(view.name.lower()) != view:
+            connection.execute(view.sql)
+    journal.keep_triggers(connection, wanted)
+    journal.write_numbering(connection, wanted)
+    journal.prove(connection)
+    return frozenset(table.id for name, table in wanted.tables.items() if name not in keep)
+
+
+def _same(table: Table, wanted: Table | None) -> bool:
+    return wanted is not None and (table.id, table.sql) == (wanted.id, wanted.sql)
+
+
+def _make(connection: sqlite3.Connection, table: Table) -> None:
+    connection.execute(table.sql)
+    for index in table.indexes:
+        if index.sql is not None:
+            connection.execute(index.sql)
+    for name in fence_names(table.id):
+        connection.execute(f"DROP TRIGGER IF EXISTS main.{quote_name(name)}")
+    for trigger in fence_triggers(table):
+        connection.execute(trigger)
+
+
+def _follow_indexes(connection: sqlite3.Connection, now: Table, wanted: Table) -> None:
+    before = {index.name: index.sql for index in now.indexes if index.sql is not None}
+    after = {index.name: index.sql for index in wanted.indexes if index.sql is not None}
+    for name, sql in before.items():
+        if after.get(name) != sql:
+            connection.execute(f"DROP INDEX main.{quote_name(name)}")
+    for name, sql in after.items():
+        if before.get(name) != sql:
+            connection.execute(sql)

@@ -1,0 +1,263 @@
+"""PostgreSQL as a store, in either role; knows no SQLite file and not who listens.
+
+Two connections: one for snapshots, one for everything else, among it the relay lock. A connection that was lost is
+opened anew when it is needed again; what was under way then is for the caller to find out, from the watermark.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from dualdb.core.phase import Phase
+from dualdb.core.store import Applied, Copy, Quarantined, Watermark
+from dualdb.core.types import decode_row, encode_row
+from dualdb.errors import NotPreparedError, OvertakenError
+from dualdb.stores import target_journal
+from dualdb.stores.journal import conflicting
+from dualdb.stores.queries import query
+from dualdb.stores.source import fingerprint
+from dualdb.stores.target_apply import POISON, TargetApplier
+from dualdb.stores.target_connection import connect_target, losses
+from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
+from dualdb.stores.target_tables import follow, read_target_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dualdb.core.schema import Schema
+    from dualdb.core.store import Key, TableBatch
+    from dualdb.stores.target_connection import Target
+
+_PRUNED_AT_ONCE = 5_000
+
+
+class TargetStore:
+    """One PostgreSQL database, for one thread at a time."""
+
+    def __init__(self, target: str, database: str, *, purpose: str = "dualdb relay") -> None:
+        """Opens nothing yet; `target` is a DSN or 'embedded', `database` the SQLite file's path."""
+        self.uncaptured = 0
+        self._target = target
+        self._database = database
+        self._purpose = purpose
+        self._reading: Target | None = None
+        self._writing: Target | None = None
+        self._schema: tuple[str, Schema] | None = None
+        self._last: Facts | None = None
+
+    # --- as either ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def snapshot(self) -> Iterator[TargetSnapshot]:
+        """A REPEATABLE READ transaction."""
+        with losses():
+            connection = self._reading = self._alive(self._reading)
+            try:
+                facts = _read_facts(connection)
+                self._last = facts
+                yield TargetSnapshot(connection, facts, lambda: self._read_schema(connection, facts))
+            finally:
+                _rollback(connection)
+
+    def connection(self) -> Target:
+        """The connection for everything but snapshots, in autocommit mode."""
+        self._writing = self._alive(self._writing)
+        return self._writing
+
+    def close(self) -> None:
+        """Close both connections."""
+        for connection in (self._reading, self._writing):
+            if connection is not None:
+                connection.close()
+        self._reading = self._writing = None
+
+    # --- as the authority ---------------------------------------------------------------------------------------------
+
+    def head_moved(self) -> bool:
+        """Whether the journal has a row that the last snapshot did not see."""
+        if self._last is None:
+            return True
+        with losses():
+            values = {"after": self._last.snapshot, "epoch": self._last.epoch}
+            found = self.connection().execute(query(ASK, "moved").encode(), values).fetchone()
+        return found is None or bool(found[0])
+
+    def prune(self, through: str) -> int:
+        """Forget some journal rows that the position covers, all before the one that proves it."""
+        held = Position.parse(through)
+        values = {"seq": int(held.proof.partition(":")[0] or 0), "after": held.after, "limit": _PRUNED_AT_ONCE}
+        with losses():
+            return self.connection().execute(query(ASK, "prune").encode(), values).rowcount
+
+    def mend_capture(self) -> frozenset[int]:
+        """Put capture back where it is missing or off, and journal which tables must be copied anew."""
+        with losses(), self.connection().transaction():
+            return target_journal.mend_capture(self.connection(), read_target_schema(self.connection()))
+
+    # --- as the follower ----------------------------------------------------------------------------------------------
+
+    def watermark(self) -> Watermark:
+        """What PostgreSQL holds."""
+        with losses(), self.connection().transaction():
+            # One statement each, but the row lock of an apply lies on the watermark, which is read first and last.
+            while True:
+                before = self._watermark_row()
+                copies = self._copies()
+                if self._watermark_row() == before:
+                    break
+        epoch, position, aligned, version = before
+        return Watermark(epoch=epoch, position=position, aligned=aligned, schema_version=version, copies=copies)
+
+    def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
+        """One transaction with the watermark; done again, carefully, when PostgreSQL refuses a row."""
+        try:
+            return self._apply(expected, result, tables, careful=False)
+        except POISON:
+            return self._apply(expected, result, tables, careful=True)
+
+    def follow_schema(self, expected: Watermark, result: Watermark, schema: Schema) -> Watermark:
+        """Bring the tables to the schema, in one transaction with the watermark."""
+        with self._compared(expected) as (connection, _, target_schema):
+            remade = follow(connection, schema, target_schema)
+            copies = {
+                table.id: Copy() if table.id in remade else expected.copies.get(table.id, Copy())
+                for table in schema.tables.values()
+            }
+            after = Watermark(
+                epoch=result.epoch,
+                position=result.position,
+                aligned=False,
+                schema_version=schema.version,
+                copies=copies,
+            )
+            _store(connection, expected, after)
+        return after
+
+    def quarantine(self) -> Iterator[Quarantined]:
+        """The rows that PostgreSQL could not hold."""
+        with losses():
+            names = dict(self.connection().execute("SELECT id, name FROM dualdb.relation").fetchall())
+            found = self.connection().execute(query(ASK, "quarantined").encode()).fetchall()
+        for number, key, reason, image in found:
+            yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
+
+    def conflicting(self) -> Mapping[int, Sequence[Key]]:
+        """Keys of the rows that only another row kept out."""
+        with losses():
+            found = self.connection().execute(query(ASK, "quarantined").encode()).fetchall()
+            tables = read_target_schema(self.connection()).tables.values() if found else ()
+        return conflicting({table.id: table for table in tables}, found)
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    def _alive(self, connection: Target | None) -> Target:
+        if connection is not None and not connection.closed and not connection.broken:
+            return connection
+        connection = connect_target(self._target, self._database, purpose=self._purpose)
+        with losses():
+            # What is pruned on the other side must be on the server's disk.
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'local', false)"
+                " WHERE current_setting('synchronous_commit') = 'off'"
+            )
+        return connection
+
+    def _watermark_row(self) -> tuple[Any, ...]:
+        found = self.connection().execute(query(ASK, "watermark").encode()).fetchone()
+        if found is None:
+            raise OvertakenError("PostgreSQL follows nobody; look again with dualdb status")
+        return found
+
+    def _copies(self) -> dict[int, Copy]:
+        return {
+            number: Copy(
+                cursor=None if cursor is None else decode_row(cursor.encode("ascii"))[1],
+                done=done,
+                rows=rows,
+                touched=touched,
+            )
+            for number, cursor, done, rows, touched in self.connection().execute(query(ASK, "copies").encode())
+        }
+
+    def _apply(
+        self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch], *, careful: bool
+    ) -> Applied:
+        with self._compared(expected) as (connection, any_quarantined, target_schema):
+            applier = TargetApplier(connection, target_schema, careful=careful, any_quarantined=any_quarantined)
+            for batch in tables:
+                applier.apply(batch)
+            _store(connection, expected, result)
+        tally = applier.tally
+        return Applied(deleted=tally.deleted, inserted=tally.inserted, quarantined=tuple(tally.quarantined))
+
+    @contextmanager
+    def _compared(self, expected: Watermark) -> Iterator[tuple[Target, bool, str]]:
+        """A transaction that has passed the compare and holds the watermark's lock; with whether there is any
+        quarantined row, and the schema of the application's tables.
+        """
+        with losses():
+            connection = self.connection()
+            try:
+                found = _last_row(connection, "begin_apply")
+                if found is None or found[:6] != fingerprint(expected):
+                    raise OvertakenError("another relay or a change of authority moved the watermark; look again")
+                yield connection, found[6], found[7]
+                connection.execute("COMMIT")
+            finally:
+                _rollback(connection)
+
+    def _read_schema(self, connection: Target, facts: Facts) -> Schema:
+        if self._schema is None or self._schema[0] != facts.catalog:
+            self._schema = (facts.catalog, read_target_schema(connection))
+        return self._schema[1]
+
+
+def _read_facts(connection: Target) -> Facts:
+    try:
+        found = _last_row(connection, "snapshot")
+    except psycopg.errors.UndefinedTable as exc:
+        raise NotPreparedError("the target is not prepared; run dualdb init again with the same target") from exc
+    if found is None:
+        raise NotPreparedError("the target has no control row; run dualdb init again with the same target")
+    snapshot, epoch, phase, target_schema, head, held, catalog, captured = found
+    return Facts(
+        snapshot=snapshot,
+        epoch=epoch,
+        phase=Phase(phase),
+        target_schema=target_schema,
+        head=head,
+        held=held,
+        catalog=catalog,
+        captured=captured,
+    )
+
+
+def _last_row(connection: Target, name: str) -> tuple[Any, ...] | None:
+    """The row of the last statement of several, sent in one round trip."""
+    cursor = connection.execute(query(ASK, name).encode())
+    while cursor.nextset():
+        pass
+    return cursor.fetchone()
+
+
+def _store(connection: Target, before: Watermark, after: Watermark) -> None:
+    values = (after.epoch, after.position, after.aligned, after.schema_version)
+    connection.execute(query(ASK, "set_watermark").encode(), values)
+    for number, copy in after.copies.items():
+        if before.copies.get(number) != copy:
+            cursor = None if copy.cursor is None else encode_row(tuple(map(str, range(len(copy.cursor)))), copy.cursor)
+            text = None if cursor is None else cursor.decode("ascii")
+            connection.execute(query(ASK, "set_copy").encode(), (number, text, copy.done, copy.rows, copy.touched))
+    for number in before.copies.keys() - after.copies.keys():
+        connection.execute(query(ASK, "drop_copy").encode(), (number,))
+        connection.execute(query(ASK, "clear_quarantined").encode(), (number,))
+
+
+def _rollback(connection: Target) -> None:
+    """End what is open, if the connection still lives."""
+    if not connection.closed and connection.info.transaction_status is not TransactionStatus.IDLE:
+        connection.execute("ROLLBACK")

@@ -1,0 +1,319 @@
+"""The application's tables on PostgreSQL with their capture and fence: made, switched on and off, taken away.
+
+Each function works inside the caller's transaction. Capture is triggers per statement that journal the keys of all its
+rows; it is off while PostgreSQL follows and ENABLE ALWAYS while it is the authority. The fence is the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors
+
+from dualdb.core.names import qualified, quoted
+from dualdb.core.schema import KeyKind, TargetType
+from dualdb.errors import BusyError
+from dualdb.stores.journal import stored_text
+from dualdb.stores.queries import query
+from dualdb.stores.target_read import ASK, key_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dualdb.core.schema import Schema, Table
+    from dualdb.core.translate.ddl import Ddl
+    from dualdb.stores.target_connection import Target
+
+# An exclamation mark sorts before every letter: ours fire before the application's.
+_FENCE = "!dualdb_fence"
+_CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dualdb_capture_t")
+_TAKING_TURNS = 3
+"""How often the holders of a table are ended before the fence gives up."""
+
+
+def install_target_tables(connection: Target, schema: Schema, target_schema: str) -> None:
+    """Make the application's tables, indexes and views, empty, fenced and not captured, and describe them."""
+    ddl = ddl_of(schema, target_schema)
+    for name, table in schema.tables.items():
+        make_table(connection, table, ddl, target_schema, name)
+    make_views(connection, ddl)
+    write_objects(connection, schema)
+
+
+def drop_target_tables(connection: Target) -> None:
+    """Take away the application's tables and views that dualdb made, rows and all."""
+    target_schema = _target_schema(connection)
+    found = connection.execute("SELECT type, name FROM dualdb.object WHERE type IN ('table', 'view')").fetchall()
+    for kind in ("view", "table"):
+        for name in [name for found_kind, name in found if found_kind == kind]:
+            _run(connection, f"DROP {kind.upper()} IF EXISTS {qualified(target_schema, name)} CASCADE")
+    for (number,) in connection.execute("SELECT id FROM dualdb.relation").fetchall():
+        _run(connection, f"DROP FUNCTION IF EXISTS {_function(number)}() CASCADE")
+    connection.execute("DELETE FROM dualdb.object")
+    connection.execute("DELETE FROM dualdb.relation")
+
+
+def enable_fence(connection: Target, lock_timeout_s: float) -> None:
+    """Let no write but the relay's through from here on; whoever still has one open after the time-out is ended.
+
+    Raises BusyError when even that does not free the tables.
+    """
+    tables = _tables(connection)
+    if not tables:
+        return
+    names = ", ".join(sorted(tables))
+    for turn in range(_TAKING_TURNS):
+        try:
+            with connection.transaction():
+                _run(connection, f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}")
+                _run(connection, f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+            break
+        except errors.LockNotAvailable as exc:
+            if turn == _TAKING_TURNS - 1:
+                raise BusyError(f"the tables stayed in use ({exc}); stop the long transaction and try again") from exc
+            _end_holders(connection, tables)
+    _run(connection, "SET LOCAL lock_timeout = 0")
+    _switch(connection, tables, "ENABLE ALWAYS", (_FENCE,))
+
+
+def disable_fence(connection: Target) -> None:
+    """Accept writes."""
+    _switch(connection, _tables(connection), "DISABLE", (_FENCE,))
+
+
+def enable_capture(connection: Target) -> None:
+    """Journal every change from here on."""
+    _switch(connection, _tables(connection), "ENABLE ALWAYS", _CAPTURE)
+    connection.execute(query(ASK, "mark").encode())
+
+
+def disable_capture(connection: Target) -> None:
+    """Journal nothing more."""
+    _switch(connection, _tables(connection), "DISABLE", _CAPTURE)
+
+
+def mend_capture(connection: Target, schema: Schema) -> frozenset[int]:
+    """Put capture back where a trigger is missing or off; the tables to be copied anew, journaled as such."""
+    target_schema = _target_schema(connection)
+    gone = set()
+    for table in schema.tables.values():
+        name = qualified(target_schema, table.name)
+        found = connection.execute(
+            "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s) AND tgenabled = 'A'",
+            (name, list(_CAPTURE)),
+        ).fetchone()
+        if found != (len(_CAPTURE),):
+            gone.add(table.id)
+            capture_table(connection, table, target_schema, enabled=True)
+            connection.execute(query(ASK, "restart").encode(), (str(table.id),))
+    return frozenset(gone)
+
+
+def journal_head(connection: Target) -> str:
+    """The position of everything committed so far."""
+    found = connection.execute(query(ASK, "head").encode()).fetchone()
+    snapshot, head = found or ("", None)
+    return f"{snapshot}@{head or '0:0'}"
+
+
+def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
+    """Let each automatic id go on behind every id ever used: behind the marks, and behind the rows that are there."""
+    target_schema = _target_schema(connection)
+    marks = {name.lower(): mark for name, mark in at_least.items()}
+    for name, column, sequence in _sequences(connection, target_schema):
+        highest = _one(connection, f"SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}")
+        last = _last_of(connection, sequence)
+        mark = max(highest or 0, last, marks.get(name.lower(), 0))
+        connection.execute("SELECT setval(%s::regclass, greatest(%s, 1)::bigint, %s > 0)", (sequence, mark, mark))
+
+
+def sequence_marks(connection: Target) -> Mapping[str, int]:
+    """By table name the largest id ever given."""
+    target_schema = _target_schema(connection)
+    marks = {}
+    for name, column, sequence in _sequences(connection, target_schema):
+        highest = _one(connection, f"SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}")
+        marks[name] = max(highest or 0, _last_of(connection, sequence))
+    return marks
+
+
+def write_objects(connection: Target, schema: Schema) -> None:
+    """Describe the application's schema here: its SQLite text, the tables' numbers and stored types.
+
+    The number of a table that is gone stays, so that no other table gets it.
+    """
+    connection.execute("DELETE FROM dualdb.object")
+    rows = [
+        *(("table", table.name, table.name, table.sql) for table in schema.tables.values()),
+        *(
+            ("index", index.name, table.name, index.sql)
+            for table in schema.tables.values()
+            for index in table.indexes
+            if index.sql is not None
+        ),
+        *(("view", view.name, view.name, view.sql) for view in schema.views.values()),
+        *(("trigger", trigger.name, trigger.table, trigger.sql) for trigger in schema.triggers),
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO dualdb.object (ordinal, type, name, tbl_name, sql) VALUES (%s, %s, %s, %s, %s)",
+            [(ordinal, *row) for ordinal, row in enumerate(rows)],
+        )
+        cursor.executemany(
+            "INSERT INTO dualdb.relation (id, name, stored) VALUES (%s, %s, %s)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored",
+            [(table.id, table.name, stored_text(table)) for table in schema.tables.values()],
+        )
+
+
+# One table -----------------------------------------------------------------------------------------------------------
+
+
+def make_table(connection: Target, table: Table, ddl: Ddl, target_schema: str, name: str) -> None:
+    """Make one table with its indexes, fenced and not captured."""
+    made = ddl.tables[name]
+    _run(connection, made.create)
+    for index in made.indexes:
+        _run(connection, index)
+    capture_table(connection, table, target_schema, enabled=False)
+    fence_table(connection, table, target_schema, enabled=True)
+
+
+def make_views(connection: Target, ddl: Ddl) -> list[str]:
+    """Make the views; the names of those that PostgreSQL refused, which the tables can do without."""
+    refused = []
+    for name, view in ddl.views.items():
+        try:
+            with connection.transaction():
+                _run(connection, view)
+        except (errors.DataError, errors.ProgrammingError, errors.NotSupportedError):
+            refused.append(name)
+    return refused
+
+
+def fence_table(connection: Target, table: Table, target_schema: str, *, enabled: bool) -> None:
+    """Put the fence's trigger on one table."""
+    name = qualified(target_schema, table.name)
+    _run(
+        connection,
+        f"CREATE OR REPLACE TRIGGER {quoted(_FENCE)} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}"
+        " FOR EACH STATEMENT WHEN (current_setting('dualdb.applying', true) IS DISTINCT FROM 'on')"
+        " EXECUTE FUNCTION dualdb.refuse()",
+    )
+    _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", (_FENCE,))
+
+
+def capture_table(connection: Target, table: Table, target_schema: str, *, enabled: bool) -> None:
+    """Put capture's function and triggers on one table."""
+    name, function = qualified(target_schema, table.name), _function(table.id)
+    key = _key_texts(table)
+    exact = " SET extra_float_digits = 1" if _has_float_key(table) else ""
+    insert = "INSERT INTO dualdb.journal (tbl, key)"
+    _run(
+        connection,
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{exact} AS $body$ BEGIN"
+        f" IF TG_OP = 'INSERT' THEN {insert} SELECT {table.id}, {key} FROM new_rows;"
+        f" ELSIF TG_OP = 'UPDATE' THEN {insert}"
+        f" SELECT {table.id}, {key} FROM old_rows UNION SELECT {table.id}, {key} FROM new_rows;"
+        f" ELSIF TG_OP = 'DELETE' THEN {insert} SELECT {table.id}, {key} FROM old_rows;"
+        f" ELSE {insert} SELECT {table.id}, {key} FROM {name};"
+        " END IF; RETURN NULL; END $body$",
+    )
+    events = (
+        "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows",
+        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+        "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows",
+        "BEFORE TRUNCATE ON {}",
+    )
+    for trigger, event in zip(_CAPTURE, events, strict=True):
+        on_table = event.replace("{}", name)
+        _run(
+            connection,
+            f"CREATE OR REPLACE TRIGGER {quoted(trigger)} {on_table} FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+        )
+    _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", _CAPTURE)
+
+
+def ddl_of(schema: Schema, target_schema: str) -> Ddl:
+    """The schema's PostgreSQL statements."""
+    from dualdb.core.translate.ddl import target_ddl  # the translator is heavy, and only new tables need it
+
+    return target_ddl(schema, target_schema)
+
+
+def _key_texts(table: Table) -> str:
+    texts = [
+        f"encode({quoted(name)}, 'hex')" if stored is TargetType.BYTEA else f"{quoted(name)}::text"
+        for name, stored in zip(table.key.columns, key_types(table), strict=True)
+    ]
+    return f"ARRAY[{', '.join(texts)}]"
+
+
+def _has_float_key(table: Table) -> bool:
+    return any(stored in (TargetType.DOUBLE, TargetType.NUMBER) for stored in key_types(table))
+
+
+def _function(number: int) -> str:
+    return f"dualdb.capture_{number}"
+
+
+def _switch(connection: Target, tables: Iterable[str], how: str, triggers: Sequence[str]) -> None:
+    for name in tables:
+        _run(connection, f"ALTER TABLE {name} " + ", ".join(f"{how} TRIGGER {quoted(trigger)}" for trigger in triggers))
+
+
+# What is there -------------------------------------------------------------------------------------------------------
+
+
+def _tables(connection: Target) -> list[str]:
+    """The application's tables, qualified and quoted, in name order."""
+    target_schema = _target_schema(connection)
+    found = connection.execute("SELECT name FROM dualdb.object WHERE type = 'table' ORDER BY name").fetchall()
+    return sorted(qualified(target_schema, name) for (name,) in found)
+
+
+def _target_schema(connection: Target) -> str:
+    return str(_one(connection, "SELECT target_schema FROM dualdb.control"))
+
+
+def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
+    """Table, column and sequence of each automatic id."""
+    from dualdb.stores.target_tables import read_target_schema
+
+    found = []
+    for table in read_target_schema(connection).tables.values():
+        if table.key.kind is KeyKind.DECLARED:
+            continue
+        column = table.key.columns[0]
+        sequence = connection.execute(
+            "SELECT pg_get_serial_sequence(%s, %s)", (qualified(target_schema, table.name), column)
+        ).fetchone()
+        if sequence is not None and sequence[0] is not None:
+            found.append((table.name, column, str(sequence[0])))
+    return found
+
+
+def _last_of(connection: Target, sequence: str) -> int:
+    """The last number that a sequence gave, 0 when none."""
+    return int(_one(connection, f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}") or 0)
+
+
+def _end_holders(connection: Target, tables: Sequence[str]) -> None:
+    """End the transactions that keep a lock which the fence has to wait for."""
+    connection.execute(
+        "SELECT pg_terminate_backend(a.pid, 1000) FROM pg_stat_activity AS a"
+        " WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.pid IN ("
+        "SELECT l.pid FROM pg_locks AS l WHERE l.granted AND l.relation = ANY(%s::regclass[]::oid[])"
+        " AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',"
+        " 'ExclusiveLock', 'AccessExclusiveLock'))",
+        (list(tables),),
+    )
+
+
+def _one(connection: Target, text: str) -> Any:  # noqa: ANN401 - whatever the query gives
+    found = connection.execute(text.encode()).fetchone()
+    return None if found is None else found[0]
+
+
+def _run(connection: Target, text: str) -> None:
+    connection.execute(text.encode())

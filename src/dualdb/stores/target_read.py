@@ -1,0 +1,278 @@
+"""Reading PostgreSQL inside one snapshot: its journal, and rows by key and by range.
+
+A position is `snapshot@seq:token`: everything that `pg_current_snapshot()` saw, and a journal row that proves it is of
+this server's past. In the midst of a backlog it is `snapshot@seq:token|snapshot@seq:token|seq`: besides, of what the
+second snapshot saw, everything up to a journal row. Sequence order is not commit order, so the snapshots decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dualdb.core.names import collated, qualified, quoted
+from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.core.schema import ROWID_COLUMN, TargetType
+from dualdb.core.store import Changes
+from dualdb.core.types import from_target, representable
+from dualdb.stores.queries import query
+from dualdb.stores.source_read import bounded_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dualdb.core.schema import Schema, Table
+    from dualdb.core.store import Key, Row, Value
+    from dualdb.stores.target_connection import Target
+
+ASK = "target/relay.sql"
+ARRAY_TYPE = {
+    TargetType.BIGINT: "bigint[]",
+    TargetType.DOUBLE: "float8[]",
+    TargetType.TEXT: "text[]",
+    TargetType.BYTEA: "bytea[]",
+    TargetType.NUMBER: "float8[]",
+}
+_KEYS_AT_ONCE = 5_000
+_PARSED: dict[TargetType, Callable[[str], Value]] = {
+    TargetType.BIGINT: int,
+    TargetType.DOUBLE: float,
+    TargetType.TEXT: str,
+    TargetType.BYTEA: bytes.fromhex,
+    TargetType.NUMBER: lambda text: from_target(float(text), TargetType.NUMBER),
+}
+"""A key's value from its text in the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """A position taken apart."""
+
+    after: str
+    """Everything that this snapshot saw."""
+    proof: str
+    """`seq:token` of the journal row that proves it."""
+    until: str | None = None
+    """`snapshot@seq:token` of the backlog under way, None when there is none."""
+    seq: int = 0
+    """Of what `until` saw, everything up to this journal row."""
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """A position from its text."""
+        first, _, rest = text.partition("|")
+        after, _, proof = first.partition("@")
+        until, _, seq = rest.partition("|")
+        return cls(after=after, proof=proof, until=until or None, seq=int(seq or 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the first query of a snapshot told."""
+
+    snapshot: str
+    epoch: int
+    phase: Phase
+    target_schema: str
+    head: str | None
+    held: str | None
+    catalog: str
+    """Changes with the rows that describe the application's schema."""
+    captured: bool
+
+
+class TargetSnapshot:
+    """One REPEATABLE READ transaction."""
+
+    def __init__(self, connection: Target, facts: Facts, schema: Callable[[], Schema]) -> None:
+        """Over a transaction that is open; `schema` reads it when it is asked for."""
+        self._connection = connection
+        self._schema = schema
+        self.facts = facts
+        self.epoch = facts.epoch
+        self.proven = AUTHORITY[facts.phase] is not Side.TARGET or facts.captured
+
+    @property
+    def own_position(self) -> str:
+        """The journal's head."""
+        return f"{self.facts.snapshot}@{self.facts.head or '0:0'}"
+
+    @property
+    def position(self) -> str:
+        """The journal's head of the authority, the watermark's position of the follower."""
+        if AUTHORITY[self.facts.phase] is Side.TARGET:
+            return self.own_position
+        return self.facts.held or ""
+
+    @property
+    def schema(self) -> Schema:
+        """The application's schema, parsed again only when its description moved."""
+        return self._schema()
+
+    def retains(self, position: str) -> bool:
+        """Whether the journal row that proves the position is there, token and all."""
+        seq, _, token = Position.parse(position).proof.partition(":")
+        found = self._connection.execute(query(ASK, "token").encode(), (int(seq or 0),)).fetchone()
+        return found is not None and str(found[0]) == token
+
+    def changes(self, after: str, limit: int) -> Changes:
+        """The distinct keys in the next `limit` journal rows; the position stays when there are none."""
+        held = Position.parse(after)
+        values: dict[str, Any] = {"after": held.after, "limit": limit + 1}
+        if held.until is None:
+            found = self._connection.execute(query(ASK, "changes").encode(), values).fetchall()
+            if not found:
+                return Changes(keys={}, position=after, complete=True)
+            complete, until = len(found) <= limit, self.own_position
+            position = until if complete else f"{held.after}@{held.proof}|{until}|{found[limit - 1][2]}"
+        else:
+            values |= {"until": held.until.partition("@")[0], "seq": held.seq}
+            found = self._connection.execute(query(ASK, "further_changes").encode(), values).fetchall()
+            complete = False  # what came after `until` is still to follow
+            more = len(found) > limit
+            position = (
+                f"{held.after}@{held.proof}|{held.until}|{found[limit - 1][2]}" if more else held.until
+            )
+        return self._changes(found[:limit], position, complete=complete)
+
+    def _changes(self, found: Sequence[tuple[Any, ...]], position: str, *, complete: bool) -> Changes:
+        by_id = {table.id: table for table in self.schema.tables.values()}
+        keys: dict[int, dict[Key, None]] = {}
+        restarts = set()
+        for number, texts, _ in found:
+            if number in by_id:
+                parse = [_PARSED[stored] for stored in key_types(by_id[number])]
+                if len(parse) == len(texts):  # a key of another shape is from before the table was remade
+                    key = tuple(one(text) for one, text in zip(parse, texts, strict=True))
+                    keys.setdefault(number, {})[key] = None
+            elif number == 0 and texts:
+                restarts.add(int(texts[0]))
+        return Changes(
+            keys={number: list(distinct) for number, distinct in keys.items()},
+            position=position,
+            complete=complete,
+            restarts=frozenset(restarts),
+        )
+
+    def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
+        """The current rows of these keys, each once; keys equal in their collation name the same row."""
+        text = _by_key(table, self.facts.target_schema)
+        found: list[Row] = []
+        for begin in range(0, len(keys), _KEYS_AT_ONCE):
+            columns = key_columns(table, keys[begin : begin + _KEYS_AT_ONCE])
+            if columns[0]:
+                found += self._connection.execute(text.encode(), columns, binary=True).fetchall()
+        return _as_in_sqlite(table, found)
+
+    def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
+        """The next rows in the key's order; fewer when texts and blobs add up to `most_bytes`."""
+        text = _by_range(table, self.facts.target_schema, behind=after is not None).encode()
+        values = [*(after or ()), limit]
+        take = bounded_by(table, most_bytes)
+        if take is None:
+            return _as_in_sqlite(table, self._connection.execute(text, values, binary=True).fetchall())
+        with self._connection.cursor("dualdb_range") as cursor:
+            cursor.itersize = 512
+            cursor.execute(text, values, binary=True)
+            return _as_in_sqlite(table, take(iter(cursor)))
+
+    def count(self, table: Table) -> int:
+        """How many rows the table has."""
+        name = qualified(self.facts.target_schema, table.name)
+        found = self._connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchone()
+        return 0 if found is None else int(found[0])
+
+
+def key_types(table: Table) -> tuple[TargetType, ...]:
+    """How the key's columns are stored."""
+    types = table.carried_types
+    return tuple(types[place] for place in table.key_positions)
+
+
+def key_columns(table: Table, keys: Sequence[Key]) -> list[list[Value]]:
+    """The keys column by column, without those that PostgreSQL cannot hold and so does not have."""
+    types = key_types(table)
+    held = [
+        key
+        for key in keys
+        if len(key) == len(types)
+        and all(value is not None and representable(value, stored) is None for value, stored in zip(key, types, strict=True))
+    ]
+    columns = [list(column) for column in zip(*held, strict=True)] or [[] for _ in types]
+    # An int among floats would make psycopg guess another array type.
+    return [
+        [float(value) for value in column if isinstance(value, int | float)]
+        if stored in (TargetType.DOUBLE, TargetType.NUMBER)
+        else column
+        for column, stored in zip(columns, types, strict=True)
+    ]
+
+
+def key_terms(table: Table, prefix: str) -> list[str]:
+    """What the key's unique index is on: the columns, folded where their collation wants it."""
+    return [_folded(table, name, f"{prefix}{quoted(name)}") for name in table.key.columns]
+
+
+def unnested(table: Table) -> str:
+    """`unnest(%s::bigint[], …) AS d(k1, …)`: keys as a table."""
+    arrays = ", ".join(f"%s::{ARRAY_TYPE[stored]}" for stored in key_types(table))
+    columns = ", ".join(f"k{place}" for place in range(1, len(table.key.columns) + 1))
+    return f"unnest({arrays}) AS d({columns})"
+
+
+def matching(table: Table) -> str:
+    """`t.key = d.key` on what the index is on."""
+    folded = [_folded(table, name, f"d.k{place}") for place, name in enumerate(table.key.columns, 1)]
+    return " AND ".join(f"{left} = {right}" for left, right in zip(key_terms(table, "t."), folded, strict=True))
+
+
+def is_folded(table: Table) -> bool:
+    """Whether two different keys may be equal in the key's collation."""
+    return key_terms(table, "") != [quoted(name) for name in table.key.columns]
+
+
+def _folded(table: Table, name: str, text: str) -> str:
+    if name == ROWID_COLUMN or table.column(name).stored is not TargetType.TEXT:
+        return text
+    collation = table.column(name).collation
+    return collated(text, collation) if collation.upper() in ("NOCASE", "RTRIM") else text
+
+
+@lru_cache(maxsize=512)
+def _by_key(table: Table, schema: str) -> str:
+    carried = ", ".join(f"t.{quoted(name)}" for name in table.carried)
+    distinct = "DISTINCT " if is_folded(table) else ""
+    text = f"SELECT {distinct}{carried} FROM {_keys(table)} JOIN {qualified(schema, table.name)} AS t ON {matching(table)}"
+    return _escaped(text)
+
+
+def _keys(table: Table) -> str:
+    return unnested(table).replace("%s", "\0")
+
+
+def _escaped(text: str) -> str:
+    """Doubled `%` of names, single ones of placeholders."""
+    return text.replace("%", "%%").replace("\0", "%s")
+
+
+@lru_cache(maxsize=512)
+def _by_range(table: Table, schema: str, *, behind: bool) -> str:
+    carried = ", ".join(quoted(name) for name in table.carried)
+    key = ", ".join(key_terms(table, ""))
+    marks = ", ".join(_folded(table, name, "\0") for name in table.key.columns)
+    where = f" WHERE ({key}) > ({marks})" if behind else ""
+    return _escaped(f"SELECT {carried} FROM {qualified(schema, table.name)}{where} ORDER BY {key} LIMIT \0")
+
+
+def _as_in_sqlite(table: Table, rows: list[Row]) -> list[Row]:
+    numbers = [place for place, stored in enumerate(table.carried_types) if stored is TargetType.NUMBER]
+    if not numbers:
+        return rows
+    changed = []
+    for row in rows:
+        values = list(row)
+        for place in numbers:
+            values[place] = from_target(values[place], TargetType.NUMBER)
+        changed.append(tuple(values))
+    return changed
