@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from dualdb.stores.pair import Pair
+from dualdb.stores.relay import relay_pair_until_aligned
 
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError
@@ -187,7 +188,7 @@ def leave_at(database: str, step: Step) -> None:
             judgement = control.judge()
             if judgement.step is Step.DECIDE:
                 with Pair.open(database) as pair:
-                    alignment.align(pair, ignore, within_s=10)
+                    relay_pair_until_aligned(pair, ignore, 10)
                     mark = alignment.covering_mark(pair)
                 assert mark is not None
                 order = Order(aligned_at=mark)

@@ -1,4 +1,4 @@
-"""Waiting until the follower equals the authority, by relaying; and knowing at which watermark it does."""
+"""Whether, and at which watermark, the follower equals the authority."""
 
 from __future__ import annotations
 

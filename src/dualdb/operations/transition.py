@@ -27,11 +27,12 @@ from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order, connect_source, read_source
 from dualdb.stores.hint import hint_path
 from dualdb.stores.pair import Pair
+from dualdb.stores.relay import relay_pair_until_aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from dualdb.core.events import Event
+    from dualdb.core.events import Report as Observer
     from dualdb.core.phase import Judgement
     from dualdb.operations.verify_report import Report
 
@@ -56,12 +57,12 @@ class _Task:
     """What every function below needs: the file, who is told what happens, the numbers to work with."""
 
     database: str
-    observer: Callable[[Event], None]
+    observer: Observer
     settings: Settings
 
 
 def advance(
-    database: str, to: Phase | None = None, *, observer: Callable[[Event], None], settings: Settings | None = None
+    database: str, to: Phase | None = None, *, observer: Observer, settings: Settings | None = None
 ) -> list[StepReport]:
     """Take the next step forward, or all steps up to `to`; returns one report per step taken.
 
@@ -80,7 +81,7 @@ def advance(
         return steps
 
 
-def rollback(database: str, *, observer: Callable[[Event], None], settings: Settings | None = None) -> StepReport:
+def rollback(database: str, *, observer: Observer, settings: Settings | None = None) -> StepReport:
     """Take one step back: from postgres to dual_write, from dual_write to sqlite. Raises as `advance` does."""
     task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
     with _coordinating(task.database):
@@ -158,7 +159,7 @@ def _begin_mirror(task: _Task) -> StepReport:
         readiness.check(control, Phase.DUAL_WRITE)
         mirror.begin(control)
     with Pair.open(task.database) as pair:
-        moved = alignment.align(pair, task.observer, within_s=task.settings.align_s)
+        moved = relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
     return _report(Phase.SQLITE, Phase.DUAL_WRITE, began=began, rows_moved=moved)
 
 
@@ -187,10 +188,10 @@ def _change_authority(task: _Task, before: Phase, after: Phase) -> StepReport:
 
 def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
     """Align and verify, again and again, until what changed since is small enough to be done behind a fence."""
-    moved = alignment.align(pair, task.observer, within_s=task.settings.align_s)
+    moved = relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
     report = _verified(task, pair, full=True)
     while True:
-        moved += alignment.align(pair, task.observer, within_s=task.settings.align_s)
+        moved += relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
         report = _verified(task, pair, full=False)
         if report.compared <= task.settings.residue_keys:
             return moved, report
@@ -260,7 +261,7 @@ class _Switch:
             self._perform(step, judgement)
 
     def _decide(self, judgement: Judgement) -> None:
-        self._moved += alignment.align(self._pair, self._task.observer, within_s=self._task.settings.move_allowed_s)
+        self._moved += relay_pair_until_aligned(self._pair, self._task.observer, self._task.settings.move_allowed_s)
         self._residue = _verified_residue(self._task, self._pair)
         mark = alignment.covering_mark(self._pair)
         if mark is not None:

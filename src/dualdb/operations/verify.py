@@ -96,6 +96,7 @@ def verify(
         )
         rows.compare(since)
         rows.settle()
+        rows.count_quarantine()
         if counts:
             rows.count()
         schema = rows.compared_schema
@@ -124,11 +125,11 @@ def verify(
 
 @contextmanager
 def _evidence(pair: Pair) -> Iterator[Evidence]:
-    with Control.open(pair.database) as control:
+    with Control.open(pair.path) as control:
         outgoing = control.judge().outgoing
         row = control.row(outgoing)
         if row.phase is Phase.SQLITE:
-            message = f"{pair.database} is in phase sqlite and nothing follows it; run: dualdb advance {pair.database}"
+            message = f"{pair.path} is in phase sqlite and nothing follows it; run: dualdb advance {pair.path}"
             raise PhaseError(message)
         yield Evidence(
             row=row,

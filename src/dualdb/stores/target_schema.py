@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 
-SCRIPTS = ("target/control.sql", "target/capture.sql")
+SCRIPTS = ("target/control.sql", "sqlite/functions.sql", "target/capture.sql")
 """What `prepare` runs, in this order."""
 
 
