@@ -1,0 +1,65 @@
+"""Strikes an actor at chosen statements, one run per statement, and tells at which of them.
+
+A sweep takes n = 1, 2, … until a run ends unstruck; a sample takes a few of the numbers of a run that was counted.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tests.interleavings.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SEED = "DUALDB_TEST_SEED"
+"""The environment variable that replays a seed."""
+
+
+def chosen_seed() -> int:
+    """The seed of this run: that of the environment, else one for each day; a failing test prints it."""
+    given = os.environ.get(SEED)
+    seed = int(given) if given else int(time.time() // 86400)
+    print(f"seed {seed}; replay with {SEED}={seed}")
+    return seed
+
+
+def sample(how: signal.Signals, total: int, count: int, salt: str) -> list[Fault]:
+    """Some faults of a process that sends that many statements, one from each stretch of them."""
+    rng = random.Random(f"{chosen_seed()} {salt}")
+    count = min(count, total)
+    bounds = [1 + total * part // count for part in range(count + 1)]
+    faults = [
+        Fault(how=how, before=rng.random() < 0.5, number=rng.randrange(low, high)) for low, high in pairwise(bounds)
+    ]
+    print(f"{salt}: {total} statements, struck {', '.join(fault.text for fault in faults)}")
+    return faults
+
+
+def sweep(how: signal.Signals, *, before: bool, strike: Callable[[Fault], bool]) -> int:
+    """Strike at n = 1, 2, … until a run ends unstruck; gives n."""
+    number = 1
+    while strike(Fault(how=how, before=before, number=number)):
+        number += 1
+    return number
+
+
+def write_lock_is_held(database: str) -> bool:
+    """Whether some process sits on SQLite's write lock: only the kernel can take it away again."""
+    with closing(sqlite3.connect(database, timeout=1.0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+    return False
+
+
+KILL, STOP = signal.SIGKILL, signal.SIGSTOP

@@ -1,0 +1,68 @@
+"""A coordinator is stopped at a statement of a move; writers go on without it, and when it wakes it changes nothing.
+
+The one exception is SQLite's own: whoever is stopped inside a write transaction of the file keeps everybody out until
+it is continued or killed.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.interleavings import oracle
+from tests.interleavings.strike import STOP, sample, sweep, write_lock_is_held
+from tests.interleavings.test_coordinator_dies_then_the_command_is_run_again import count, each_move
+
+if TYPE_CHECKING:
+    from tests.interleavings.faults import Fault
+    from tests.interleavings.scene import Scene
+
+
+def stop(scene: Scene, before: str, after: str, fault: Fault, *, second: bool) -> bool:
+    """One run that is stopped, and continued when writers have gone on; whether it was."""
+    scene.lead(before)
+    scene.start_writers()
+    coordinator = scene.coordinate(after, fault=fault)
+    struck = coordinator.wait("stopped", "ended", timeout_s=90) == "stopped"
+    print(f"{before} to {after}, {fault.text}: {scene.points(coordinator)}")
+    if struck and not write_lock_is_held(scene.database):
+        scene.writers_go_on()
+        oracle.check_never_two(scene.standing())
+        if second:
+            _meet(scene, after)
+    coordinator.send(signal.SIGCONT)
+    coordinator.wait("ended", timeout_s=90)
+    oracle.check_never_two(scene.standing())
+    scene.writers_go_on()
+    scene.lead(after, again=True)
+    scene.check(after)
+    return struck
+
+
+def _meet(scene: Scene, after: str) -> None:
+    """A second coordinator is told that there is one already, unless the first has let go of it."""
+    other = scene.coordinate(after)
+    other.wait("ended", timeout_s=60)
+    if other.code:
+        assert "another advance or rollback" in other.said() or "BusyError" in other.said(), other.said()
+    oracle.check_never_two(scene.standing())
+    scene.writers_go_on()
+
+
+@each_move
+def test_a_coordinator_stopped_at_any_statement_holds_nobody_up(scene: Scene, before: str, after: str) -> None:
+    total = count(scene, before, after)
+    for fault in sample(STOP, total, 3, f"coordinator stopped from {before} to {after}"):
+        stop(scene, before, after, fault, second=True)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("sent", [False, True], ids=["after it was answered", "before it is sent"])
+@each_move
+def test_a_coordinator_stopped_at_every_statement_holds_nobody_up(
+    scene: Scene, before: str, after: str, sent: bool
+) -> None:
+    number = sweep(STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False))
+    print(f"coordinator stopped from {before} to {after}: not stopped at n = {number}")
+    assert number > 10
