@@ -49,7 +49,9 @@ class StepReport:
     fenced_s: float
     """How long no side accepted writes; 0 where the authority stays."""
     verified: Report | None
-    """What the last verification before the decision found; None where nothing was compared."""
+    """What comparing every row before the fence found; None where the authority stays."""
+    residue: Report | None = None
+    """What comparing the rows carried behind the fence found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,18 +185,19 @@ def _change_authority(task: _Task, before: Phase, after: Phase) -> StepReport:
         carried, residue = _switch(task, pair, control, after)
         fenced_s = time.monotonic() - fenced
     report = _report(before, after, began=began, rows_moved=moved + carried)
-    return replace(report, fenced_s=fenced_s, verified=residue or verified)
+    return replace(report, fenced_s=fenced_s, verified=verified, residue=residue)
 
 
 def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
-    """Align and verify, again and again, until what changed since is small enough to be done behind a fence."""
+    """Align and verify everything, then what changed since until that is little enough to be done behind a fence; how
+    many rows were carried, and what the verification of everything found.
+    """
     moved = relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
-    report = _verified(task, pair, full=True)
-    while True:
+    everything = report = _verified(task, pair, full=True)
+    while report.full or report.compared > task.settings.residue_keys:
         moved += relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
         report = _verified(task, pair, full=False)
-        if report.compared <= task.settings.residue_keys:
-            return moved, report
+    return moved, everything
 
 
 def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
