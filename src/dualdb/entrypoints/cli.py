@@ -40,7 +40,7 @@ Keys of --json:
   blockers   [{reason, remedy}]: what keeps the file from it"""
 _VERIFY_KEYS = """\b
 Keys of --json:
-  agrees, full, authority, epoch, position, since, reason, began_at, duration_s, pairs
+  agrees, full, authority, epoch, position, since, schema_version, reason, began_at, duration_s, pairs
   compared, mismatched, repaired, quarantined, unsettled: rows, in all tables
   tables     [{name, compared, mismatches, quarantined, unsettled, control_count, candidate_count}]
   mismatches [{kind, table, key, columns}], the first ones
@@ -142,19 +142,25 @@ def status(database: str, *, as_json: bool) -> None:
 @main.command(epilog=_VERIFY_KEYS, short_help="Compare both databases while the application writes.")
 @_DATABASE
 @click.option("--full", is_flag=True, help="Compare every row, not only what changed since the last verification.")
+@click.option("--repair", is_flag=True, help="Have the rows that differ carried over again; then verify once more.")
 @_JSON
-def verify(database: str, *, full: bool, as_json: bool) -> None:
+def verify(database: str, *, full: bool, repair: bool, as_json: bool) -> None:
     """Compare both databases while the application writes; exit status 1 when they differ.
 
     Values are compared exactly, on snapshots of the same state: a difference that is shown is real.
     """
     from dualdb.entrypoints.console import Console
+    from dualdb.operations.verify import Wishes
     from dualdb.operations.verify import verify as compare
     from dualdb.stores.pair import Pair
+    from dualdb.stores.relay import Relay
 
     console = Console(quiet=as_json)
+    relay = Relay(database)
     with Pair.open(database) as pair, console.progress() as observer:
-        report = compare(pair, full=full, observer=observer)
+        relay.start()  # somebody must carry, and perhaps no other process does
+        report = compare(pair, full=full, observer=observer, wishes=Wishes(repair=repair))
+        relay.stop()
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -201,12 +207,42 @@ def rollback(database: str) -> None:
     console.show_step(step)
 
 
+@main.command(short_help="Carry changes to the follower, for ever or until it is up to date.")
+@_DATABASE
+@click.option("--until-aligned", is_flag=True, help="End when the follower has everything committed before the start.")
+def relay(database: str, *, until_aligned: bool) -> None:
+    """Carry what changes in the authority to the follower, until Ctrl-C.
+
+    Every process that has the file open through dualdb does so by itself; run this where only plain sqlite3 programs
+    write, or none is always there. Any number may run: one works, the others stand by.
+    """
+    from dualdb.core.phase import Phase
+    from dualdb.entrypoints.console import Console
+    from dualdb.errors import PhaseError
+    from dualdb.stores.pair import Pair
+    from dualdb.stores.relay import Relay, relay_until_aligned
+
+    console = Console()
+    with Pair.open(database) as pair:
+        if until_aligned and pair.phase is Phase.SQLITE:
+            raise PhaseError(
+                f"{database} is in phase sqlite, where nothing follows; run: {_command('advance', database)}"
+            )
+    with console.progress() as observer:
+        if not until_aligned:
+            console.say(f"relaying {database} until Ctrl-C")
+            Relay(database, observer).run_forever()
+        carried = relay_until_aligned(database, observer)
+    console.say(f"the follower is up to date; {carried:,} rows carried")
+
+
 @main.command(short_help="Watch a database move under fire, and have every row counted.")
 @click.option("--writers", type=click.IntRange(2, 64), default=8, show_default=True, help="Processes that write.")
 @click.option(
     "--rows", type=click.IntRange(1_000), default=100_000, show_default=True, help="Size of the database at its start."
 )
 @click.option("--rate", type=click.FloatRange(1, 1000), default=20, show_default=True, help="Writes/s of each process.")
+@click.option("--linger", type=click.FloatRange(0), default=3, show_default=True, help="Seconds between the steps.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same data.")
 @click.option(
     "--keep", type=click.Path(file_okay=False), metavar="DIR", help="Work in this new or empty folder, and keep it."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console as Terminal
@@ -191,7 +192,7 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     if status.next is None:
         yield "next", "nothing lies ahead; dualdb rollback goes back"
     elif not status.blockers:
-        yield "next", f"{status.next}: dualdb advance {status.database}"
+        yield "next", f"{status.next}: dualdb advance {quote(status.database)}"
     else:
         yield "next", f"{status.next} is blocked"
     for blocker in status.blockers:

@@ -14,6 +14,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from dualdb.entrypoints.demo_oracle import Verdict
     from dualdb.operations.transition import StepReport
 
-_LINGER_S = 3.0
-"""How long the writers write in a phase before the next step."""
 _COLUMNS = "  {:24}{:>8}  {:>9}  {:>8}  {:>14}  {}"
 
 
@@ -52,6 +51,8 @@ class Setting:
     rows: int
     rate: float
     """Operations per second of each writer."""
+    linger: float
+    """Seconds for which the writers write in a phase before the next step."""
     seed: int
     keep: str | None
 
@@ -151,7 +152,7 @@ class _Demo:
         return f"{report.compared:,} rows, no difference"
 
     def _linger(self) -> None:
-        time.sleep(_LINGER_S)
+        time.sleep(self._setting.linger)
         self._fleet.check()
 
     def _judge(self) -> bool:
@@ -210,7 +211,7 @@ def _clean_up(folder: Path, database: Path, *, keep: bool) -> None:
     server = EmbeddedServer.beside(database)
     if keep:
         server.stop()
-        Console().say(f"Kept in {folder}; go on with: dualdb status '{database}'")
+        Console().say(f"Kept in {folder}; go on with: dualdb status {quote(str(database))}")
         return
     server.remove()
     shutil.rmtree(folder)

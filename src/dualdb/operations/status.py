@@ -10,6 +10,7 @@ import os
 import time
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dualdb.core.phase import AUTHORITY, FORWARD, MoveState, Phase, Side
@@ -137,7 +138,7 @@ def read_status(database: str) -> Status:
         connection = stack.enter_context(connect_source(database))
         facts = read_source(connection)
         if facts is None:
-            message = f"{database} is not prepared; run: dualdb init {database} --target …"
+            message = f"{database} is not prepared; run: dualdb init {quote(database)} --target …"
             raise NotPreparedError(message)
         target, target_status = _reach_target(stack, database, facts)
         row = _control_row(facts, target)
@@ -192,7 +193,7 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
     try:
         address = address_of(chosen)
         if chosen == EMBEDDED and _server(database, chosen) != ServerState.RUNNING.value:
-            error = f"the embedded server does not run; dualdb server start {database}"
+            error = "the embedded server does not run; the next command or program that needs it starts it"
         else:
             target = stack.enter_context(closing(connect_target(facts.target, database, purpose="dualdb status")))
     except TargetError as exc:
@@ -265,22 +266,23 @@ def _verified(sides: dict[Side, Standing], authority: Side) -> dict[str, Any] | 
 def _blockers(status: Status, phase: Phase, schema: Schema, target_schema: str) -> Iterator[Blocker]:
     if phase not in FORWARD:
         return
-    if status.target.error:
+    name = quote(status.database)
+    if status.target.error and status.server in {None, ServerState.RUNNING.value}:
         yield _blocker(status.target.error)
     if status.move:
-        again = f"run dualdb advance {status.database}, or rollback, to end it"
+        again = f"run dualdb advance {name}, or rollback, to end it"
         yield Blocker(reason=f"move {status.move.number} to {status.move.to} is under way", remedy=again)
     for problem in readiness.find_blockers(schema, FORWARD[phase], target_schema):
         yield _blocker(problem)
     unfinished = [copy.table for copy in status.copies if not copy.done]
     if unfinished:
-        again = f"dualdb advance {status.database} shows its progress and waits for it"
+        again = f"dualdb advance {name} shows its progress and waits for it"
         yield Blocker(reason=f"the copy of {', '.join(unfinished)} is not done", remedy=again)
     if status.quarantine and status.quarantine.count:
         reason = f"{status.quarantine.count} rows cannot be held by the other side"
         yield Blocker(reason=reason, remedy="change or delete them")
     if status.verified and status.verified.get("agrees") is False:
-        again = f"run dualdb verify {status.database}"
+        again = f"run dualdb verify {name}"
         yield Blocker(reason="the last verification found differences", remedy=again)
 
 
