@@ -2,13 +2,14 @@
 
 Pure: a table in, CREATE TRIGGER statements out. The keys of the rows that a statement names are journaled directly.
 What a conflict policy of REPLACE deletes on the side fires no trigger, so BEFORE triggers (*probes*) journal every row
-that the new one would collide with in a unique index; `core.probe` knows which those are.
+that the new one would collide with in a unique index; `core.probe` knows which those are. That includes the row with
+the new one's own key: when its deletion cascades, the statement can end without a trace of the new row.
 
 Three facts about SQLite carry this:
 1. Inside a trigger the conflict policy of the outer statement wins, so the journal has no constraint to violate.
-2. A row's key can be journaled before its change or after it. An old key is taken before: where a foreign key is
-   enforced through an index of another affinity, an AFTER trigger can see OLD's text '05' as the integer 5. A new key
-   is taken after, since an automatic id is not known before.
+2. A row's key can be journaled before its change or after it. It is taken before wherever it is known by then: where a
+   foreign key is enforced through an index of another affinity, an AFTER trigger can see the text '05' as the integer
+   5. An automatic id, and a default that stands in for NULL, are known after only.
 3. The triggers of a table fire newest first. Ours must be the newest ones: an application's trigger that fires before
    them can end the statement (RAISE(IGNORE), or an error under OR FAIL) and keep a new row that is not journaled yet.
 """
@@ -22,8 +23,8 @@ from dualdb.core.probe import (
     columns_of,
     implied_by_key,
     key_names,
+    new_key,
     probe_condition,
-    rowid_name,
     rowid_names,
 )
 from dualdb.core.schema import KeyKind
@@ -34,7 +35,17 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Index, Table, Trigger
 
-CAPTURE_KINDS = ("insert", "update", "moved", "delete", "probe_insert", "probe_update", "probe_rowid")
+CAPTURE_KINDS = (
+    "insert",
+    "update",
+    "moved",
+    "delete",
+    "insert_default",
+    "moved_default",
+    "probe_insert",
+    "probe_update",
+    "probe_rowid",
+)
 FENCE_KINDS = ("fence_i", "fence_u", "fence_d")
 FENCE_MESSAGE = "dualdb:moved: this database is no longer the authority; open it with dualdb, or roll back"
 
@@ -51,27 +62,32 @@ def fence_names(table_id: int) -> tuple[str, ...]:
 
 def capture_triggers(table: Table) -> list[str]:
     """The CREATE TRIGGER statements that journal every changed key of the table."""
-    new, old = _journal_values(table, "NEW"), _journal_values(table, "OLD")
-    triggers = [
-        _trigger(table, "insert", "AFTER INSERT", [new]),
-        _trigger(table, "update", "BEFORE UPDATE", [old]),
-        _trigger(table, "moved", f"AFTER UPDATE OF {', '.join(_moving_names(table))}", [new]),
-        _trigger(table, "delete", "BEFORE DELETE", [old]),
-    ]
-    probed = [index for index in table.indexes if index.unique and not implied_by_key(table, index)]
+    moving = f"UPDATE OF {', '.join(_moving_names(table))}"
+    new = [_journal(table, (f"NEW.{name}" for name in key_names(table)))]
+    old = [_journal(table, (f"OLD.{name}" for name in key_names(table)))]
+    triggers = [_trigger(table, "update", "BEFORE UPDATE", old), _trigger(table, "delete", "BEFORE DELETE", old)]
+    if table.key.kind is KeyKind.DECLARED:
+        early = [_journal(table, new_key(table))]
+        triggers.append(_trigger(table, "insert", "BEFORE INSERT", early))
+        triggers.append(_trigger(table, "moved", f"BEFORE {moving}", early))
+        if early != new:
+            triggers.append(_trigger(table, "insert_default", "AFTER INSERT", new))
+            triggers.append(_trigger(table, "moved_default", f"AFTER {moving}", new))
+    else:
+        triggers.append(_trigger(table, "insert", "AFTER INSERT", new))
+        triggers.append(_trigger(table, "moved", f"AFTER {moving}", new))
+    probed = [index for index in table.indexes if index.unique and not _found_by_key(table, index)]
     conditions = [probe_condition(table, index) for index in probed]
-    by_rowid = _rowid_condition(table)
-    inserting = [*conditions, *by_rowid]
-    if inserting:
-        body = [_probe(table, condition) for condition in inserting]
-        triggers.append(_trigger(table, "probe_insert", "BEFORE INSERT", body))
+    by_rowid = _rowid_conditions(table)
+    body = [_probe(table, condition) for condition in [*conditions, *by_rowid]]
+    triggers.append(_trigger(table, "probe_insert", "BEFORE INSERT", body))
     changed = list(dict.fromkeys(name for index in probed for name in columns_of(table, index)))
     if changed:
         body = [_probe(table, f"{condition} AND {_another_row(table)}") for condition in conditions]
         triggers.append(_trigger(table, "probe_update", f"BEFORE UPDATE OF {', '.join(changed)}", body))
     if by_rowid:
         body = [_probe(table, f"{condition} AND {_another_row(table)}") for condition in by_rowid]
-        triggers.append(_trigger(table, "probe_rowid", f"BEFORE UPDATE OF {', '.join(rowid_names(table))}", body))
+        triggers.append(_trigger(table, "probe_rowid", f"BEFORE UPDATE OF {', '.join(_rowid_aliases(table))}", body))
     return triggers
 
 
@@ -128,16 +144,15 @@ def _journal(table: Table, values: Iterable[str]) -> str:
     return f"INSERT INTO _dualdb_journal(tbl, {columns}) SELECT {table.id}, {', '.join(values)}"
 
 
-def _journal_values(table: Table, row: str) -> str:
-    return _journal(table, (f"{row}.{name}" for name in key_names(table)))
+def _rowid_aliases(table: Table) -> tuple[str, ...]:
+    """Every name by which a statement can set the row's rowid."""
+    alias = key_names(table) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else ()
+    return (*alias, *rowid_names(table))
 
 
 def _moving_names(table: Table) -> tuple[str, ...]:
     """The names by which an UPDATE can give a row another key."""
-    if table.key.kind is KeyKind.ROWID:
-        return rowid_names(table)
-    aliases = rowid_names(table) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else ()
-    return (*key_names(table), *aliases)
+    return key_names(table) if table.key.kind is KeyKind.DECLARED else _rowid_aliases(table)
 
 
 def _another_row(table: Table) -> str:
@@ -154,10 +169,16 @@ def _probe(table: Table, condition: str) -> str:
     return f"{_journal(table, key_names(table))} FROM {quote_name(table.name)}{alias} WHERE {condition}"
 
 
-def _rowid_condition(table: Table) -> list[str]:
-    """A table with a declared key has a rowid besides, and a statement that names it can collide there too."""
-    name = rowid_name(table)
-    return [f"{name} = NEW.{name}"] if name is not None and table.key.kind is KeyKind.DECLARED else []
+def _found_by_key(table: Table, index: Index) -> bool:
+    """Whether the probe of the key itself finds what collides here."""
+    return index.origin != "pk" and implied_by_key(table, index)
+
+
+def _rowid_conditions(table: Table) -> list[str]:
+    """A row collides by its rowid too, which a statement can name even where another key is declared. An automatic id
+    is -1 before the row is stored: no such row, or one row too many.
+    """
+    return [f"{name} = NEW.{name}" for name in _rowid_aliases(table)[:1]]
 
 
 def _spans_columns(table: Table, index: Index) -> bool:

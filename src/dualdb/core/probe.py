@@ -142,6 +142,11 @@ def _new_value(column: Column, default: str) -> str:
     return f"coalesce({_new(column)}, {default})" if _replaced_by_default(column) else _new(column)
 
 
+def new_key(table: Table) -> tuple[str, ...]:
+    """The declared key that the new row will have, as a BEFORE trigger can tell it."""
+    return tuple(_new_value(column, _stored_default(column)) for column in map(table.column, table.key.columns))
+
+
 def _replaced_by_default(column: Column) -> bool:
     return column.not_null and column.default is not None and column.generated is None
 
