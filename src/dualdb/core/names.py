@@ -50,4 +50,5 @@ def collated(term: str, collation: str) -> str:
 
 def key_term(column: Column) -> str:
     """What a key column is compared by on PostgreSQL: the column, folded as its collation wants it."""
-    return collated(quoted(column.name), column.collation)
+    name = quoted(column.name)
+    return collated(name, column.collation) if column.stored.value == "text" else name

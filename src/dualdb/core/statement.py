@@ -86,8 +86,8 @@ class Plan:
     writes: frozenset[str] = frozenset()
     """Lower-cased table names, views seen through."""
     insert_id: bool = False
-    """The last step returns one extra, last result column: the rowid of each inserted row. The driver takes lastrowid
-    from the last of them and drops the column."""
+    """The last step returns one extra, last result column: the rowid of each inserted row, NULL for one that an upsert
+    changed. The driver takes lastrowid from the last that is not NULL, if any, and drops the column."""
     rows_written: int | None = None
     """None: rowcount is the last step's; else the number that sqlite3 reports whatever the steps did."""
     verb: str = ""

@@ -13,13 +13,15 @@ from sqlglot import exp
 
 from dualdb.core.translate.comparison import folded, ordered_as_bytes
 from dualdb.core.translate.conversion import as_text, as_truth, plain_value
-from dualdb.core.translate.place import Place, require
+from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import FUNCTION
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import Storage, Term, computed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from dualdb.core.translate.place import Place
 
     Aggregate = Callable[["Argument", Place], tuple[str, Storage]]
 
@@ -53,14 +55,14 @@ class Argument:
 
 
 def count(argument: Argument, _: Place) -> tuple[str, Storage]:
-    """count(*), count(x), count(DISTINCT x)."""
+    """SQL's count(*), count(x), count(DISTINCT x)."""
     if argument.distinct and argument.term.storage is Storage.TEXT:
         return f"count(DISTINCT {folded(argument.term, argument.term.collation or 'BINARY').sql})", Storage.INTEGER
     return f"count({argument.sql})", Storage.INTEGER
 
 
 def extreme(argument: Argument, _: Place) -> tuple[str, Storage]:
-    """min(x), max(x)."""
+    """SQL's min(x), max(x)."""
     term = argument.term
     if term.storage is Storage.TEXT and (term.collation or "BINARY") != "BINARY":
         raise Refused(f"{argument.name}() under COLLATE {term.collation}", "any of several equal texts may come out")
@@ -71,7 +73,7 @@ def extreme(argument: Argument, _: Place) -> tuple[str, Storage]:
 
 
 def total_of_integers(argument: Argument, _: Place) -> str:
-    """sum over integers; SQLite raises an overflow where bigint does."""
+    """Sum over integers; SQLite raises an overflow where bigint does."""
     return f"sum({argument.sql})::bigint"
 
 
@@ -88,7 +90,7 @@ def _float_sum(function: str, argument: Argument, place: Place) -> str:
 
 
 def add(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """sum(x): an integer over integers, a float over floats, NULL over nothing."""
+    """SQL's sum(x): an integer over integers, a float over floats, NULL over nothing."""
     if argument.term.storage is Storage.INTEGER:
         return total_of_integers(argument, place), Storage.INTEGER
     if argument.term.storage is not Storage.REAL:
@@ -97,14 +99,14 @@ def add(argument: Argument, place: Place) -> tuple[str, Storage]:
 
 
 def average(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """avg(x): always a float, the sum as float divided by the count."""
+    """SQL's avg(x): always a float, the sum as float divided by the count."""
     _check_number(argument)
     sums, counts = _float_sum("sum", argument, place), f"count({argument.sql})"
     return f"nullif(({sums} + 0) / nullif({counts}, 0), 'NaN')", Storage.REAL
 
 
 def total(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """total(x): the sum as a float, 0.0 over nothing."""
+    """SQL's total(x): the sum as a float, 0.0 over nothing."""
     _check_number(argument)
     return f"nullif(coalesce({_float_sum('sum', argument, place)}, 0) + 0, 'NaN')", Storage.REAL
 
@@ -115,7 +117,7 @@ def _check_number(argument: Argument) -> None:
 
 
 def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """group_concat(x [, separator]), where the rows' order is provable."""
+    """SQL's group_concat(x [, separator]), where the rows' order is provable."""
     if place.scan_order is None or argument.distinct or len(argument.others) > 1:
         raise Refused("group_concat()", "the order of its rows is not provable", "concatenate in the application")
     separator = "','"

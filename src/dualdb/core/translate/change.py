@@ -44,7 +44,8 @@ def update(node: exp.Update, work: Work) -> Plan:
     _check_keys(node, table, changed)
     where = node.args.get("where")
     condition = f" WHERE {as_truth(place.known(where.this)).sql}" if where is not None else ""
-    clause, columns = returning(node, source, work, add_id=False)
+    terms, columns = returning(node, source, work)
+    clause = f" RETURNING {', '.join(terms)}" if terms else ""
     name = f"{target_of(table, work)}{'' if alias == table.name else f' AS {quoted(alias)}'}"
     return _plan(f"UPDATE {name} SET {', '.join(assignments)}{condition}{clause}", table, columns, work)
 
@@ -58,7 +59,8 @@ def delete(node: exp.Delete, work: Work) -> Plan:
     condition = ""
     if where is not None:
         condition = f" WHERE {as_truth(Place(work=work, sources=(source,)).known(where.this)).sql}"
-    clause, columns = returning(node, source, work, add_id=False)
+    terms, columns = returning(node, source, work)
+    clause = f" RETURNING {', '.join(terms)}" if terms else ""
     name = f"{target_of(table, work)}{'' if alias == table.name else f' AS {quoted(alias)}'}"
     return _plan(f"DELETE FROM {name}{condition}{clause}", table, columns, work)
 

@@ -80,7 +80,9 @@ def create(tokens: Sequence[Token]) -> Plan:
     position = 2 if tokens[1:2] and tokens[1].word() == "UNIQUE" else 1
     kind = tokens[position].word() if len(tokens) > position else ""
     if kind not in _OBJECTS:
-        raise Refused(f"CREATE {kind}", "only tables, indexes and views are translated", "create it on SQLite before the move")
+        raise Refused(
+            f"CREATE {kind}", "only tables, indexes and views are translated", "create it on SQLite before the move"
+        )
     position += 1
     exists = [token.word() for token in tokens[position : position + 3]] == ["IF", "NOT", "EXISTS"]
     name, end = _object(tokens, position + (3 if exists else 0))

@@ -89,7 +89,7 @@ def _by_affinity_of(other: Term, term: Term) -> Term:
     if other.affinity in NUMERIC_AFFINITIES and term.affinity not in NUMERIC_AFFINITIES:
         if term.is_constant:
             return literal_with_affinity(term, Affinity.NUMERIC)
-        if term.storage is Storage.TEXT:
+        if term.storage is Storage.TEXT and not term.plain_text:
             raise Refused(
                 f"{_CLASSES} ({other.storage.value}, text)",
                 "SQLite turns a text that looks like a number into one",

@@ -7,6 +7,7 @@ out and listed, because the tables are needed by the relay all the same. Execute
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import collated, key_term, qualified, quoted
@@ -140,12 +141,12 @@ def _checks(table: Table, work: Work, refusals: Refusals) -> list[str]:
     found: list[str] = []
     names: set[str] = set()
     for check in table.checks:
-        made = _attempt(f"check of {table.name}", lambda check=check: check_sql(check.expression, table, work), refusals)  # type: ignore[misc]
+        made = _attempt(f"check of {table.name}", partial(check_sql, check.expression, table, work), refusals)
         if made is None:
             continue
         named = check.name is not None and check.name.lower() not in names
         names.add((check.name or "").lower())
-        found.append(f"{f'CONSTRAINT {quoted(check.name or str())} ' if named else ''}CHECK ({made})")
+        found.append(f"{f'CONSTRAINT {quoted(check.name or '')} ' if named else ''}CHECK ({made})")
     return found
 
 
@@ -157,10 +158,14 @@ def _indexes(table: Table, work: Work, refusals: Refusals) -> list[str]:
     for index in sorted(table.indexes, key=lambda index: not index.unique):
         if index.origin == "pk" and table.key.kind is not KeyKind.ROWID and _primary_key(table):
             continue
-        sql = _attempt(f"index {index.name}", lambda index=index: _index(table, index, work), refusals)  # type: ignore[misc]
+        sql = _attempt(f"index {index.name}", partial(_index, table, index, work), refusals)
         if sql is not None:
             made.append(sql)
-    if table.key.kind is KeyKind.DECLARED and not _primary_key(table) and not any(i.origin == "pk" for i in table.indexes):
+    if (
+        table.key.kind is KeyKind.DECLARED
+        and not _primary_key(table)
+        and not any(i.origin == "pk" for i in table.indexes)
+    ):
         terms = ", ".join(key_term(table.column(name)) for name in table.key.columns)
         name = quoted(f"sqlite_key_{table.name}")
         made.insert(0, f"CREATE UNIQUE INDEX {name} ON {qualified(work.target_schema, table.name)} ({terms})")
@@ -171,9 +176,7 @@ def _index(table: Table, index: Index, work: Work) -> str:
     terms = ", ".join(_index_term(table, term, work) for term in index.terms)
     unique = "UNIQUE " if index.unique else ""
     where = f" WHERE {check_sql(index.where, table, work)}" if index.where else ""
-    return (
-        f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(work.target_schema, table.name)} ({terms}){where}"
-    )
+    return f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(work.target_schema, table.name)} ({terms}){where}"
 
 
 def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
@@ -202,7 +205,7 @@ def _views(schema: Schema, target_schema: str, refusals: Refusals) -> dict[str, 
     reads: dict[str, frozenset[str]] = {}
     for name, view in schema.views.items():
         work = _work(schema, target_schema)
-        sql = _attempt(f"view {view.name}", lambda view=view, work=work: view_sql(view, work), refusals)  # type: ignore[misc]
+        sql = _attempt(f"view {view.name}", partial(view_sql, view, work), refusals)
         if sql is not None:
             made[name], reads[name] = sql, frozenset(work.views_read)
     ordered: dict[str, str] = {}

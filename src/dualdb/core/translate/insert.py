@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.names import collated, quoted, target_name
+from dualdb.core.names import quoted, target_name
 from dualdb.core.schema import Affinity, KeyKind, TargetType
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import into_column
@@ -25,6 +25,7 @@ from dualdb.core.translate.term import STORED_AS, Storage, Term
 from dualdb.core.translate.upsert import upsert_clause
 from dualdb.core.translate.written import (
     check_sql,
+    compared,
     default_term,
     generates_id,
     id_column,
@@ -92,8 +93,8 @@ def _slot(table: Table, name: str) -> _Slot:
             is_id = column.name == key
             return _Slot(name=column.name, column=column, is_id=is_id)
     if name.lower() in _ROWID_NAMES and key is not None:
-        column = table.column(key) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else None
-        return _Slot(name=key, column=column, is_id=True)
+        alias_of = table.column(key) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else None
+        return _Slot(name=key, column=alias_of, is_id=True)
     raise Refused(f"the column {name!r}", f"{table.name} has none of that name", "correct the name")
 
 
@@ -107,9 +108,18 @@ class _Insert:
         self.source = source_of(table, alias)
         self.columns = ", ".join(quoted(slot.name) for slot in slots)
         self.has_id = generates_id(table)
-        self.returning, self.result = returning(node, self.source, work, add_id=self.has_id)
         on_conflict = node.args.get("conflict")
         self.upsert = upsert_clause(on_conflict, self.source, work) if on_conflict is not None else ""
+        terms, self.result = returning(node, self.source, work)
+        if self.has_id:
+            terms.append(self._id())
+        self.returning = f" RETURNING {', '.join(terms)}" if terms else ""
+
+    def _id(self) -> str:
+        """The new row's id; NULL for a row that an upsert found and changed, which leaves last_insert_rowid() alone."""
+        name = quoted(self.source.name)
+        column = f"{name}.{quoted(id_column(self.table))}"
+        return f"CASE WHEN {name}.xmax = 0 THEN {column} END" if "DO UPDATE" in self.upsert else column
 
     def from_values(self, policy: str) -> Plan:
         """INSERT … VALUES."""
@@ -118,7 +128,9 @@ class _Insert:
             return self._replaced(rows)
         if policy == "IGNORE":
             rows_sql = " UNION ALL ".join(self._ignored(row) for row in rows)
-            return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {rows_sql} ON CONFLICT DO NOTHING"])
+            return self._plan(
+                [f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {rows_sql} ON CONFLICT DO NOTHING"]
+            )
         values = ", ".join(self._written(row) for row in rows)
         return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) VALUES {values}{self.upsert}"])
 
@@ -133,10 +145,10 @@ class _Insert:
             raise Refused("this INSERT", f"{len(query.fields)} values for {len(self.slots)} columns", "correct it")
         values = []
         for position, (slot, term) in enumerate(zip(self.slots, query.fields.values(), strict=True), 1):
-            field = replace(term, sql=f"\"_row\".\"{position}\"", constant=None)
+            field = replace(term, sql=f'"_row"."{position}"', constant=None)
             values.append(self._value(field, slot).sql)
         numbers = ", ".join(f'"{number}"' for number in range(1, len(self.slots) + 1))
-        select = f"SELECT {', '.join(values)} FROM ({query.sql}) AS \"_row\" ({numbers})"
+        select = f'SELECT {", ".join(values)} FROM ({query.sql}) AS "_row" ({numbers})'
         return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {select}{self.upsert}"])
 
     def of_defaults(self) -> Plan:
@@ -158,7 +170,9 @@ class _Insert:
         )
 
     def _row(self, node: exp.Expression, policy: str) -> list[Term]:
-        values = node.expressions if isinstance(node, exp.Tuple) else [node.this if isinstance(node, exp.Paren) else node]
+        values = (
+            node.expressions if isinstance(node, exp.Tuple) else [node.this if isinstance(node, exp.Paren) else node]
+        )
         if len(values) != len(self.slots):
             raise Refused("this INSERT", f"{len(values)} values for {len(self.slots)} columns", "correct it")
         place = Place(work=self.work)
@@ -218,10 +232,11 @@ class _Insert:
         given = {slot.name: term for slot, term in zip(self.slots, row, strict=True)}
         tests = []
         for key in unique_keys(self.table):
-            terms = [self._key_value(column, given) for column in key.columns]
+            terms = [self._key_value(column, given) for column, _ in key.columns]
             if any(term is None or term.storage is Storage.NULL for term in terms):
                 continue
-            tests.append(" AND ".join(_same(column, term) for column, term in zip(key.columns, terms, strict=True) if term))
+            pairs = zip(key.columns, terms, strict=True)
+            tests.append(" AND ".join(_same(column, by, term) for (column, by), term in pairs if term is not None))
         if len(tests) == 1:
             return tests[0]
         return " OR ".join(f"({test})" for test in tests)
@@ -252,6 +267,10 @@ class _Insert:
             elif column.default is None or default_term(self.table, column, self.work).storage is Storage.NULL:
                 conditions.append("FALSE")
         conditions += [f"({check}) IS NOT FALSE" for check in self._checks(given)]
+        if self.has_id and not self.table.autoincrement:
+            # Like SQLite, use up no id for a row that is left out; AUTOINCREMENT uses one up.
+            conflicts = self._conflicts(row)
+            conditions += [f"NOT EXISTS (SELECT FROM {self.target} WHERE {conflicts})"] if conflicts else []
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {values}{where}"
 
@@ -270,11 +289,8 @@ class _Insert:
             if column.generated is None
         )
         checks = [check_sql(check.expression, self.table, self.work) for check in self.table.checks]
-        return [f"SELECT {check} FROM (SELECT {row}) AS \"_row\"" for check in checks]
+        return [f'SELECT {check} FROM (SELECT {row}) AS "_row"' for check in checks]
 
 
-def _same(column: Column, term: Term) -> str:
-    left, right = quoted(column.name), term.sql
-    if column.stored is TargetType.TEXT:
-        left, right = collated(left, column.collation), collated(right, column.collation)
-    return f"{left} = {right}"
+def _same(column: Column, collation: str, term: Term) -> str:
+    return f"{compared(quoted(column.name), column, collation)} = {compared(term.sql, column, collation)}"

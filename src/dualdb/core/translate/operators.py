@@ -10,13 +10,15 @@ from sqlglot import exp
 from dualdb.core.schema import Affinity
 from dualdb.core.translate.comparison import compare, ordered_as_bytes
 from dualdb.core.translate.conversion import as_integer, as_text, as_truth, plain_value, read_float
-from dualdb.core.translate.place import Place, require
+from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import TYPE
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import INT64, Storage, Term, computed, constant, null, truth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from dualdb.core.translate.place import Place
 
 _SIGNS: Mapping[type[exp.Expression], str] = {
     exp.EQ: "=",
@@ -136,7 +138,7 @@ def logic(node: exp.Expression, place: Place) -> Term:
 
 
 def between(node: exp.Expression, place: Place) -> Term:
-    """x BETWEEN low AND high, which is two comparisons (lang_expr.html, section 8)."""
+    """X BETWEEN low AND high, which is two comparisons (lang_expr.html, section 8)."""
     require(node, "this", "low", "high")
     check_precedence(node, "this", "low", "high")
     low = compare(">=", place.term(node.this), place.term(node.args["low"]), place.work)
@@ -145,7 +147,7 @@ def between(node: exp.Expression, place: Place) -> Term:
 
 
 def membership(node: exp.Expression, place: Place) -> Term:
-    """x IN (…); the values of the list have no affinity (datatype3.html, section 4.2)."""
+    """X IN (…); the values of the list have no affinity (datatype3.html, section 4.2)."""
     require(node, "this", "expressions", "query")
     check_precedence(node, "this")
     if isinstance(node.this, exp.Tuple):
@@ -199,7 +201,7 @@ def arithmetic(node: exp.Expression, place: Place) -> Term:
 
 
 def division(node: exp.Expression, place: Place) -> Term:
-    """x / y: NULL when y is zero; integers give the integer towards zero."""
+    """X / y: NULL when y is zero; integers give the integer towards zero."""
     require(node, "this", "expression", "typed", "safe")
     left, right = plain_value(place.known(node.this)), plain_value(place.known(node.expression))
     if Storage.NULL in {left.storage, right.storage}:
@@ -214,7 +216,7 @@ def division(node: exp.Expression, place: Place) -> Term:
 
 
 def modulo(node: exp.Expression, place: Place) -> Term:
-    """x % y over integers: NULL when y is zero, the sign of x."""
+    """X % y over integers: NULL when y is zero, the sign of x."""
     require(node, "this", "expression")
     left, right = plain_value(place.known(node.this)), plain_value(place.known(node.expression))
     if {left.storage, right.storage} != {Storage.INTEGER}:
@@ -263,7 +265,7 @@ def minus(node: exp.Expression, place: Place) -> Term:
 
 
 def concatenation(node: exp.Expression, place: Place) -> Term:
-    """x || y over texts and integers."""
+    """X || y over texts and integers."""
     require(node, "this", "expression", "safe")
     left, right = (as_text(place.known(one)) for one in (node.this, node.expression))
     if Storage.NULL in {left.storage, right.storage}:
@@ -272,12 +274,12 @@ def concatenation(node: exp.Expression, place: Place) -> Term:
 
 
 def like(node: exp.Expression, place: Place) -> Term:
-    """x LIKE y: ASCII letters in either case are equal, and there is no escape character unless one is named."""
+    """X LIKE y: ASCII letters in either case are equal, and there is no escape character unless one is named."""
     return _like(node, place, "")
 
 
 def escaped(node: exp.Expression, place: Place) -> Term:
-    """x LIKE y ESCAPE c."""
+    """X LIKE y ESCAPE c."""
     character = place.term(node.expression).constant
     if not isinstance(node.this, exp.Like) or not isinstance(character, str) or len(character) != 1:
         raise Refused("ESCAPE", "it needs LIKE and a single character")
@@ -314,7 +316,7 @@ def _pattern_text(node: exp.Expression, place: Place) -> Term:
 
 
 def collate(node: exp.Expression, place: Place) -> Term:
-    """x COLLATE name."""
+    """X COLLATE name."""
     require(node, "this", "expression")
     collation = node.expression.name.upper()
     if collation not in {"BINARY", "NOCASE", "RTRIM"}:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
 from dualdb.core.names import quoted
 from dualdb.core.schema import ROWID_COLUMN, KeyKind, TargetType
 from dualdb.core.translate.refusal import Refused
@@ -18,6 +16,8 @@ from dualdb.core.translate.term import STORED_AS, Storage, Term, constant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlglot import exp
 
     from dualdb.core.schema import Column, Table
     from dualdb.core.translate.work import Work

@@ -19,9 +19,27 @@ if TYPE_CHECKING:
     from dualdb.core.sqltext import Token
 
 CATALOG = frozenset(
-    """collation_list compile_options database_list encoding foreign_key_list freelist_count function_list index_info
-    index_list index_xinfo module_list page_count page_size pragma_list schema_version table_info table_list table_xinfo
-    application_id""".split()
+    [
+        "collation_list",
+        "compile_options",
+        "database_list",
+        "encoding",
+        "foreign_key_list",
+        "freelist_count",
+        "function_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "module_list",
+        "page_count",
+        "page_size",
+        "pragma_list",
+        "schema_version",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+        "application_id",
+    ]
 )
 """Read on the catalog database; with a value, those that take one name an object."""
 _NAMES_OBJECT = frozenset(
@@ -88,7 +106,7 @@ def pragma(tokens: Sequence[Token]) -> Plan:
     """The plan of `PRAGMA [schema.]name [= value | (value)]`."""
     words = tokens[1:]
     if len(words) > 1 and words[1].text == ".":
-        if words[0].text.lower() not in {"main"}:
+        if words[0].text.lower() != "main":
             raise Refused(f"a PRAGMA of {words[0].text}", "only the main database is translated")
         words = words[2:]
     if not words:

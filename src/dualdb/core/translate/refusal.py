@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualdb.errors import DualdbError
 
 
-class Refused(DualdbError):
+class Refused(DualdbError):  # noqa: N818 - what the translator does, and the word for it everywhere
     """A statement means something on SQLite that is not proven to come out the same on PostgreSQL."""
 
     def __init__(

@@ -30,7 +30,7 @@ def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
         return None
     names = {column.name.lower() for column in select.find_all(exp.Column)}
     fixed, examined = fixed_columns(select), _examined(select)
-    orders = {_order(index, table, fixed) for index in table.indexes if _serves(index, table, names, examined)}
+    orders = {_order(index, fixed) for index in table.indexes if _serves(index, table, names, examined)}
     if len(orders) > 1 or None in orders:
         return None
     before = orders.pop() or () if orders else ()
@@ -55,14 +55,14 @@ def _serves(index: Index, table: Table, names: set[str], examined: set[str]) -> 
     return columns[0] in examined or covering or "" in columns or index.where is not None
 
 
-def _order(index: Index, table: Table, fixed: set[str]) -> tuple[str, ...] | None:
+def _order(index: Index, fixed: set[str]) -> tuple[str, ...] | None:
     """The columns by which the index orders the rows that it finds; None when it may find several runs of them."""
     columns = [term.column for term in index.terms if term.column]
     if len(columns) < len(index.terms) or any(term.descending for term in index.terms) or index.where is not None:
         return None
     if columns[0].lower() not in fixed:
         return None
-    return tuple(column for column in columns if column.lower() not in fixed and table.column(column))
+    return tuple(column for column in columns if column.lower() not in fixed)
 
 
 def _conjuncts(select: exp.Expression) -> Iterator[exp.Expression]:

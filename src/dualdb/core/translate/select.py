@@ -16,15 +16,17 @@ from dualdb.core.translate.comparison import folded, ordered_as_bytes
 from dualdb.core.translate.conversion import as_truth, plain_value
 from dualdb.core.translate.from_clause import from_clause
 from dualdb.core.translate.operators import unified
-from dualdb.core.translate.place import Place, Source, require
+from dualdb.core.translate.place import Place, require
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.scan import scan_order
-from dualdb.core.translate.term import Storage, Term
+from dualdb.core.translate.term import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dualdb.core.sqltext import Token
+    from dualdb.core.translate.place import Source
+    from dualdb.core.translate.term import Term
     from dualdb.core.translate.work import Work
 
 _SET_WORDS: Mapping[type[exp.Expression], str] = {
@@ -40,6 +42,9 @@ class Query:
 
     sql: str
     fields: Mapping[str, Term]
+    order: str | None = None
+    """What brings the rows of an unordered query into SQLite's order, '' when nothing need be done, None when that order
+    is not provable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +58,7 @@ class Item:
     alias: str = ""
 
 
-def subquery(
-    node: exp.Expression, parent: Place, *, named: bool = False, texts: Sequence[str] = ()
-) -> Query:
+def subquery(node: exp.Expression, parent: Place, *, named: bool = False, texts: Sequence[str] = ()) -> Query:
     """A query of any form; `named` gives its columns their names, for who selects from it; `texts` are the result
     expressions as written, which name those without alias.
     """
@@ -108,7 +111,9 @@ class _Select:
         clause = from_clause(node, parent)
         self.from_sql, self.sources = clause.sql, clause.sources
         self.items = list(self._items(texts))
-        aliases = {item.alias.lower(): item.node for item in reversed(self.items) if item.alias and item.node is not None}
+        aliases = {
+            item.alias.lower(): item.node for item in reversed(self.items) if item.alias and item.node is not None
+        }
         self.before = Place(work=self.work, sources=self.sources, parent=outer, aliases=aliases)
         """Where WHERE and GROUP BY stand."""
         self.after = Place(
@@ -142,7 +147,15 @@ class _Select:
         group_sql = f" GROUP BY {', '.join(term.sql for term in groups)}" if groups else ""
         results = ", ".join(self._written(name, term) for name, term in fields.items())
         sql = f"SELECT {distinct}{results}{self.from_sql}{where_sql}{group_sql}{having_sql}{order_sql}"
-        return Query(sql=sql + limits(self.node, self.parent), fields=fields)
+        return Query(sql=sql + limits(self.node, self.parent), fields=fields, order=self._natural_order(groups))
+
+    def _natural_order(self, groups: Sequence[Term]) -> str | None:
+        clauses = [self.node.args.get(name) for name in ("distinct", "limit", "offset")]
+        if self.node.args.get("order") is not None or not self.sources or (self.after.aggregated and not groups):
+            return ""
+        if groups or any(clause is not None for clause in clauses) or self.after.scan_order is None:
+            return None
+        return f" ORDER BY {self.after.scan_order}"
 
     def _items(self, texts: Sequence[str]) -> Iterator[Item]:
         for position, node in enumerate(self.node.expressions):
@@ -184,10 +197,12 @@ class _Select:
         require(group, "expressions")
         terms = []
         for node in group.expressions:
-            term = self._ordinal(node)
-            term = plain_value(self.before.known(node) if term is None else self.before.known(term))
+            numbered = self._ordinal(node)
+            term = plain_value(self.before.known(node if numbered is None else numbered))
             if "\x01" in term.sql:
-                raise Refused("a parameter in GROUP BY", "PostgreSQL cannot tell that two of them are equal", "group by a column")
+                raise Refused(
+                    "a parameter in GROUP BY", "PostgreSQL cannot tell that two of them are equal", "group by a column"
+                )
             if term.storage is Storage.TEXT and (term.collation or "BINARY") != "BINARY":
                 raise Refused(f"GROUP BY under COLLATE {term.collation}", "any of several equal texts may come out")
             terms.append(term)
@@ -342,7 +357,9 @@ def _compound(node: exp.Expression, parent: Place, *, named: bool, texts: Sequen
     terms = [_compound_order(one, fields) for one in order.expressions] if order is not None else []
     ordered = f" ORDER BY {', '.join(terms)}" if terms else ""
     sql = f"({left.sql}) {word} ({right.sql}){ordered}{limits(node, parent)}"
-    return Query(sql=sql, fields=fields if named else {name: replace(term, column=None) for name, term in fields.items()})
+    return Query(
+        sql=sql, fields=fields if named else {name: replace(term, column=None) for name, term in fields.items()}
+    )
 
 
 def _common(first: Term, second: Term) -> Term:
@@ -384,8 +401,10 @@ def result_texts(tokens: Sequence[Token], sql: str) -> list[str]:
     texts, depth, first = [], 0, start + 1
     for place in range(start + 1, len(tokens) + 1):
         token = tokens[place] if place < len(tokens) else None
-        ends = token is None or (depth == 0 and (token.text == "," or token.word() in _AFTER_RESULTS)) or (
-            depth == 0 and token.text == ")"
+        ends = (
+            token is None
+            or (depth == 0 and (token.text == "," or token.word() in _AFTER_RESULTS))
+            or (depth == 0 and token.text == ")")
         )
         if ends and place > first:
             texts.append(sql[tokens[first].start : tokens[place - 1].end])

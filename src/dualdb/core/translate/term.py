@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from dualdb.core.schema import Affinity, Column, TargetType
+from dualdb.core.schema import Affinity, TargetType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dualdb.core.schema import Column
 
 INT64 = range(-(2**63), 2**63)
 EXACT_FLOAT = 2**53

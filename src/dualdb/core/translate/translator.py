@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import sqlglot
 from sqlglot import exp
 
 from dualdb.core.statement import Kind, Plan
@@ -21,9 +20,10 @@ from dualdb.core.translate.commands import COMMANDS
 from dualdb.core.translate.insert import insert
 from dualdb.core.translate.lexis import fingerprint, statement_tokens
 from dualdb.core.translate.place import Place
-from dualdb.core.translate.prepared import FUNCTION, Prepared, prepare
+from dualdb.core.translate.prepared import FUNCTION, prepare
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.select import result_texts, subquery
+from dualdb.core.translate.syntax import parse
 from dualdb.core.translate.work import Work
 from dualdb.core.translate.written import result_column
 
@@ -117,7 +117,9 @@ def translate(
     if verb in COMMANDS:
         plan = COMMANDS[verb](tokens)
     elif verb in _QUERIES | _WRITES:
-        plan = _translated(sql, tokens, Work(schema, target_schema, rules=RULES, functions=functions.FUNCTIONS, hints=hints))
+        plan = _translated(
+            sql, tokens, Work(schema, target_schema, rules=RULES, functions=functions.FUNCTIONS, hints=hints)
+        )
     else:
         raise Refused(tokens[0].text.upper(), "no rule covers this statement")
     return replace(plan, verb=plan.verb or verb, fingerprint=fingerprint(tokens))
@@ -134,7 +136,7 @@ def _translated(sql: str, tokens: Sequence[Token], work: Work) -> Plan:
             return update(node, work)
         case exp.Delete():
             return delete(node, work)
-    if reads_only_schema(node, work):
+    if reads_only_schema(node):
         return Plan(kind=Kind.CATALOG)
     query = subquery(node, Place(work=work), texts=result_texts(tokens, sql))
     return Plan(
@@ -146,15 +148,7 @@ def _translated(sql: str, tokens: Sequence[Token], work: Work) -> Plan:
     )
 
 
-def parse(prepared: Prepared) -> exp.Expression:
-    """The syntax tree of a prepared statement; raises Refused when sqlglot cannot read it."""
-    try:
-        return sqlglot.parse_one(prepared.text, read="sqlite")
-    except sqlglot.errors.SqlglotError as exc:
-        raise Refused("this statement", "its syntax is not understood") from exc
-
-
-def reads_only_schema(node: exp.Expression, work: Work) -> bool:
+def reads_only_schema(node: exp.Expression) -> bool:
     """Whether a query reads no table of the application, so that a SQLite without rows gives SQLite's own answer."""
     if not isinstance(node, (exp.Select, exp.SetOperation, exp.Values)):
         raise Refused(f"{type(node).__name__.upper()}", "no rule covers this statement")

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.names import key_term, quoted
+from dualdb.core.names import quoted
 from dualdb.core.translate.conversion import as_truth, into_column
-from dualdb.core.translate.place import Place, Source, require, source_of
+from dualdb.core.translate.place import Place, require, source_of
 from dualdb.core.translate.refusal import Refused
-from dualdb.core.translate.written import unique_keys
+from dualdb.core.translate.written import compared, unique_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dualdb.core.schema import Table
+    from dualdb.core.translate.place import Source
     from dualdb.core.translate.work import Work
 
 
@@ -49,8 +50,8 @@ def _target(keys: Sequence[exp.Expression], table: Table) -> str:
             raise Refused("ON CONFLICT (expression)", "no rule covers it", "name columns")
         names.add(column.name.lower())
     for unique in unique_keys(table):
-        if {column.name.lower() for column in unique.columns} == names:
-            return f" ({', '.join(key_term(column) for column in unique.columns)})"
+        if unique.names == names:
+            return f" ({', '.join(compared(quoted(column.name), column, by) for column, by in unique.columns)})"
     raise Refused("ON CONFLICT", "it names no unique key of the table", "name a unique key's columns")
 
 
@@ -58,8 +59,6 @@ def _assignment(node: exp.Expression, table: Table, place: Place) -> str:
     if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
         raise Refused("this assignment", "no rule covers it", "assign one column at a time")
     column = table.column(node.this.name)
-    if any(column.name == one.name for key in unique_keys(table) for one in key.columns):
-        raise Refused(f"ON CONFLICT DO UPDATE of {column.name}", "it changes a unique key", "leave the key alone")
     # An unqualified name means the row that is there already, not the one that was to be inserted.
     existing = replace(place, sources=place.sources[:1]) if not _names_excluded(node.expression) else place
     value = into_column(existing.term(node.expression), column, f"{table.name}.{column.name}", place.work)

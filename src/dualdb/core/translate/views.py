@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlglot
-
 from dualdb.core.names import quoted
 from dualdb.core.sqltext import unquote
 from dualdb.core.translate.lexis import statement_tokens
@@ -13,6 +11,7 @@ from dualdb.core.translate.place import Place
 from dualdb.core.translate.prepared import prepare
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.select import Query, result_texts, subquery
+from dualdb.core.translate.syntax import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +45,7 @@ def query_of_view(view: View, work: Work) -> Query:
     work.use(prepared)
     work.views_open.add(view.name.lower())
     try:
-        node = sqlglot.parse_one(prepared.text, read="sqlite")
+        node = parse(prepared)
         texts = result_texts(tokens[start:], view.sql)
         query = subquery(node, Place(work=work), named=True, texts=texts)
     finally:

@@ -8,33 +8,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlglot
 from sqlglot import exp
 
 from dualdb.core.ddltext import default_expression
-from dualdb.core.names import qualified, quoted
-from dualdb.core.schema import ROWID_COLUMN, KeyKind
+from dualdb.core.names import collated, qualified, quoted
+from dualdb.core.schema import ROWID_COLUMN, KeyKind, TargetType
 from dualdb.core.statement import Decoder, ResultColumn
 from dualdb.core.translate.conversion import as_truth, into_column, plain_value
 from dualdb.core.translate.lexis import statement_tokens
 from dualdb.core.translate.place import Place, require, source_of
 from dualdb.core.translate.prepared import prepare
 from dualdb.core.translate.refusal import Refused
-from dualdb.core.translate.term import Storage, Term, null
+from dualdb.core.translate.syntax import parse
+from dualdb.core.translate.term import Storage, null
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dualdb.core.schema import Column, Index, Table
     from dualdb.core.translate.place import Source
+    from dualdb.core.translate.term import Term
     from dualdb.core.translate.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unique:
-    """One unique key of a table: the columns that no two rows share."""
+    """One unique key of a table: its columns, and the collation by which each is compared."""
 
-    columns: Sequence[Column]
+    columns: Sequence[tuple[Column, str]]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Lower-cased names of the columns."""
+        return frozenset(column.name.lower() for column, _ in self.columns)
 
 
 def written_table(node: exp.Expression, work: Work) -> tuple[Table, str]:
@@ -68,17 +74,21 @@ def unique_keys(table: Table) -> list[Unique]:
     """Every unique key; raises Refused for one that is partial or over expressions."""
     keys = []
     if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY:
-        keys.append(Unique(columns=(table.column(table.key.columns[0]),)))
-    for index in table.indexes:
-        if index.unique:
-            keys.append(Unique(columns=tuple(_column(table, index, name.column) for name in index.terms)))
-    return keys
+        keys.append(Unique(columns=((table.column(table.key.columns[0]), "BINARY"),)))
+    return keys + [_unique(table, index) for index in table.indexes if index.unique]
 
 
-def _column(table: Table, index: Index, name: str | None) -> Column:
-    if name is None or index.where is not None:
-        raise Refused(f"a conflict clause on {table.name}", f"its unique index {index.name!r} is partial or over an expression")
-    return table.column(name)
+def _unique(table: Table, index: Index) -> Unique:
+    columns = [(table.column(term.column), term.collation.upper()) for term in index.terms if term.column is not None]
+    if len(columns) < len(index.terms) or index.where is not None:
+        what = f"a conflict clause on {table.name}"
+        raise Refused(what, f"its unique index {index.name!r} is partial or over an expression")
+    return Unique(columns=tuple(columns))
+
+
+def compared(sql: str, column: Column, collation: str) -> str:
+    """A value of that column such that `=` compares it by the collation."""
+    return collated(sql, collation) if column.stored is TargetType.TEXT else sql
 
 
 def parsed_expression(sql: str, work: Work) -> exp.Expression:
@@ -87,7 +97,8 @@ def parsed_expression(sql: str, work: Work) -> exp.Expression:
     if prepared.sources:
         raise Refused("a parameter in the schema", "SQLite has none there")
     work.use(prepared)
-    return sqlglot.parse_one(prepared.text, read="sqlite").expressions[0]
+    node: exp.Expression = parse(prepared).expressions[0]
+    return node
 
 
 def table_term(sql: str, table: Table, work: Work, *, qualifier: str | None = None) -> Term:
@@ -118,26 +129,15 @@ def check_sql(expression: str, table: Table, work: Work, *, qualifier: str | Non
     return as_truth(table_term(expression, table, work, qualifier=qualifier)).sql
 
 
-def returning(
-    node: exp.Expression, source: Source, work: Work, *, add_id: bool
-) -> tuple[str, Sequence[ResultColumn] | None]:
-    """The RETURNING clause and the columns that the application sees; the id comes last and is not one of them."""
+def returning(node: exp.Expression, source: Source, work: Work) -> tuple[list[str], Sequence[ResultColumn] | None]:
+    """The terms of RETURNING and the columns that the application sees, None when it asked for none."""
     clause = node.args.get("returning")
-    texts: list[str] = []
-    columns: list[ResultColumn] = []
-    if clause is not None:
-        require(clause, "expressions")
-        place = Place(work=work, sources=(source,))
-        for one in clause.expressions:
-            for name, term in _returned(one, place, source):
-                texts.append(term.sql)
-                columns.append(result_column(name, term))
-    if add_id:
-        if source.table is None:
-            raise AssertionError("only a table is inserted into")
-        texts.append(f"{quoted(source.name)}.{quoted(id_column(source.table))}")
-    sql = f" RETURNING {', '.join(texts)}" if texts else ""
-    return sql, tuple(columns) if clause is not None else None
+    if clause is None:
+        return [], None
+    require(clause, "expressions")
+    place = Place(work=work, sources=(source,))
+    returned = [pair for one in clause.expressions for pair in _returned(one, place, source)]
+    return [term.sql for _, term in returned], tuple(result_column(name, term) for name, term in returned)
 
 
 def _returned(node: exp.Expression, place: Place, source: Source) -> Sequence[tuple[str, Term]]:

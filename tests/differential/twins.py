@@ -1,0 +1,206 @@
+"""The same database twice, in SQLite and in PostgreSQL, and statements that run on both.
+
+A small stand-in for the driver: it binds, runs the plan's steps and decodes, and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import struct
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from dualdb.core.names import qualified, quoted
+from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema
+from dualdb.core.statement import Decoder, Kind
+from dualdb.core.translate import translate
+from dualdb.core.translate.ddl import target_ddl
+from dualdb.core.types import apply_affinity, integral, misfits, representable
+from dualdb.stores.catalog import read_schema
+from dualdb.stores.queries import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.schema import Table, TargetType
+    from dualdb.core.statement import Parameter, Plan
+
+    Values = Sequence[Any] | Mapping[str, Any]
+
+
+class NotRepresentableError(Exception):
+    """A bound value that the plan cannot carry; the driver would refuse it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement gave: rows, the row count, the id of the last row inserted, or an error's class."""
+
+    rows: tuple[tuple[Any, ...], ...] = ()
+    rowcount: int = -1
+    last_id: int | None = None
+    error: str | None = None
+
+
+class Twins:
+    """A SQLite database and its copy in PostgreSQL."""
+
+    def __init__(
+        self, source: sqlite3.Connection, target: psycopg.Connection[Any], target_schema: str = "public"
+    ) -> None:
+        self.source = source
+        self.source.isolation_level = None
+        self.target = target
+        self.target_schema = target_schema
+        self.schema = read_schema(source)
+        self.refusals: Sequence[tuple[str, str]] = ()
+        self._make()
+
+    def _make(self) -> None:
+        self.target.execute(load("sqlite/functions.sql"))
+        self.target.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.target_schema)}")
+        ddl = target_ddl(self.schema, self.target_schema)
+        self.refusals = ddl.refusals
+        for name, table in ddl.tables.items():
+            self.target.execute(table.create)
+            self._copy(self.schema.tables[name])
+            for index in table.indexes:
+                self.target.execute(index)
+        for view in ddl.views.values():
+            self.target.execute(view)
+
+    def _copy(self, table: Table) -> None:
+        names = ", ".join("rowid" if name == ROWID_COLUMN else quoted(name) for name in table.carried)
+        columns = ", ".join(quoted(name) for name in table.carried)
+        target = qualified(self.target_schema, table.name)
+        rows = self.source.execute(f"SELECT {names} FROM {quoted(table.name)}").fetchall()
+        for index in reversed(misfits(rows, table.carried_types)):  # the relay would quarantine these rows
+            keys = [
+                (name, rows[index][place]) for name, place in zip(table.key.columns, table.key_positions, strict=True)
+            ]
+            test = " AND ".join(f"{'rowid' if name == ROWID_COLUMN else quoted(name)} = ?" for name, _ in keys)
+            self.source.execute(f"DELETE FROM {quoted(table.name)} WHERE {test}", [value for _, value in keys])
+            del rows[index]
+        with self.target.cursor() as cursor, cursor.copy(f"COPY {target} ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        if table.key.kind is not KeyKind.DECLARED:
+            key = table.key.columns[0]
+            highest = f"(SELECT max({quoted(key)}) FROM {target})"
+            sequence = f"pg_get_serial_sequence('{target}', '{key}')"
+            self.target.execute(f"SELECT setval({sequence}, greatest({highest}, 1), {highest} IS NOT NULL)")
+
+    def plan(self, sql: str, hints: Mapping[int | str, TargetType] | None = None) -> Plan:
+        """The plan of a statement."""
+        return translate(sql, self.schema, target_schema=self.target_schema, hints=hints)
+
+    def on_source(self, sql: str, values: Values = ()) -> Answer:
+        """SQLite's answer."""
+        try:
+            cursor = self.source.execute(sql, values)
+            rows = tuple(tuple(row) for row in cursor.fetchall())
+        except sqlite3.Error as exc:
+            return Answer(error=type(exc).__name__)
+        return Answer(rows=rows, rowcount=cursor.rowcount, last_id=cursor.lastrowid)
+
+    def on_target(self, plan: Plan, values: Values = ()) -> Answer:
+        """PostgreSQL's answer; a plan of kind CATALOG is SQLite's own business."""
+        bound = [[bind(parameter, values) for parameter in step.parameters] for step in plan.steps]
+        try:
+            with self.target.transaction():
+                for step, parameters in zip(plan.steps, bound, strict=True):
+                    cursor = self.target.execute(step.sql, parameters, binary=True)
+                rows = cursor.fetchall() if cursor.description else []
+        except psycopg.errors.IntegrityError:
+            return Answer(error="IntegrityError")
+        except psycopg.errors.DatatypeMismatch:
+            return Answer(error="IntegrityError")
+        count = cursor.rowcount if plan.rows_written is None else plan.rows_written
+        last_id = None
+        if plan.insert_id:
+            last_id = next((row[-1] for row in reversed(rows) if row[-1] is not None), None)
+            rows = [row[:-1] for row in rows]
+        return Answer(
+            rows=tuple(decoded(plan, row) for row in rows) if plan.columns is not None else (),
+            rowcount=count if plan.kind is Kind.WRITE else -1,
+            last_id=last_id,
+        )
+
+    def compare(self, sql: str, values: Values = (), *, hints: Mapping[int | str, TargetType] | None = None) -> None:
+        """Fail unless both give the same answer: values, their Python types, row counts and ids."""
+        plan = self.plan(sql, hints)
+        assert plan.kind in {Kind.READ, Kind.WRITE}, plan
+        there, here = self.on_target(plan, values), self.on_source(sql, values)
+        assert there.error == here.error, (sql, values, there, here, plan.steps)
+        ordered = "ORDER BY" in sql.upper()
+        assert exact(there.rows, ordered=ordered) == exact(here.rows, ordered=ordered), (sql, values, plan.steps)
+        if plan.kind is Kind.WRITE and here.error is None:
+            assert there.rowcount == here.rowcount, (sql, values, there, here, plan.steps)
+            if there.last_id is not None:
+                assert there.last_id == here.last_id, (sql, values, there, here, plan.steps)
+
+    def compare_tables(self) -> None:
+        """Fail unless every table holds the same rows."""
+        for table in self.schema.tables.values():
+            names = ", ".join(quoted(column.name) for column in table.columns)
+            here = self.source.execute(f"SELECT {names} FROM {quoted(table.name)}").fetchall()
+            plan = self.plan(f"SELECT {names} FROM {quoted(table.name)}")
+            assert exact(self.on_target(plan).rows, ordered=False) == exact(here, ordered=False), table.name
+
+
+def bind(parameter: Parameter, values: Values) -> Any:  # noqa: ANN401 - any value that SQLite knows
+    """The value of one placeholder, as the driver brings it to its class."""
+    value = values[parameter.source]  # type: ignore[index]
+    if isinstance(value, bool):
+        value = int(value)
+    if isinstance(value, float) and math.isnan(value):
+        value = None
+    if parameter.affinity is not None:
+        value = apply_affinity(value, parameter.affinity)
+    if parameter.stored is not None:
+        reason = representable(value, parameter.stored)
+        if reason is not None:
+            raise NotRepresentableError(f"{value!r} for {parameter.column}: {reason}")
+    return value
+
+
+def decoded(plan: Plan, row: Sequence[Any]) -> tuple[Any, ...]:
+    """A row as sqlite3 would have returned it."""
+    columns = plan.columns or ()
+    return tuple(
+        integral(value) if column.decoder is Decoder.NUMBER and isinstance(value, float) else value
+        for column, value in zip(columns, row, strict=True)
+    )
+
+
+def exact(rows: Sequence[Sequence[Any]], *, ordered: bool) -> list[tuple[Any, ...]]:
+    """Rows in a form that is equal only when types and bits are."""
+    images = [
+        tuple((type(value).__name__, struct.pack(">d", value) if isinstance(value, float) else value) for value in row)
+        for row in rows
+    ]
+    return images if ordered else sorted(images, key=repr)
+
+
+def twins_of(script: str, target: psycopg.Connection[Any], target_schema: str = "public") -> Twins:
+    """Twins made from a script of SQLite's SQL."""
+    source = sqlite3.connect(":memory:")
+    source.executescript(script)
+    return Twins(source, target, target_schema)
+
+
+def copied(path: str) -> sqlite3.Connection:
+    """A private copy in memory of a SQLite file."""
+    copy = sqlite3.connect(":memory:")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as original:
+        original.backup(copy)
+    return copy
+
+
+def empty_schema() -> Schema:
+    """A schema without tables."""
+    return Schema(tables={})
