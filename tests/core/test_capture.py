@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.generators.scratch import scratch
 
 from dualdb.core.capture import (
     FENCE_MESSAGE,
@@ -29,8 +30,7 @@ class Captured:
     """A database whose tables are all under capture."""
 
     def __init__(self, *setup: str, later: str = "") -> None:
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.connection.executescript(";".join(setup))
+        self.connection = scratch(*setup)
         self.schema = read_schema(self.connection)
         self.connection.executescript(JOURNAL)
         for table in self.schema.tables.values():
@@ -498,8 +498,7 @@ def test_a_rowid_has_a_name_unless_columns_took_all() -> None:
 )
 def test_the_fence_refuses_every_write_and_ends_the_transaction(sql: str) -> None:
     """Whatever the policy, through cascades too; the writer keeps no lock and nothing of its transaction stays."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(
+    connection = scratch(
         "PRAGMA foreign_keys = ON; CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE free(a);"
         "CREATE TABLE t(id INTEGER PRIMARY KEY REFERENCES parent(id) ON DELETE CASCADE);"
         "INSERT INTO parent VALUES (1), (2); INSERT INTO t VALUES (1);"

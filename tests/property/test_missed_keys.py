@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.generators.scratch import scratch
 from tests.generators.statements import Workload
 
 from dualdb.core.capture import blockers, capture_triggers
@@ -36,7 +37,7 @@ class Captured:
     def __init__(self, seed: int, *, probes: bool = True, exotic: bool = True) -> None:
         self.workload = Workload(seed, exotic=exotic)
         self.random = random.Random(f"transactions of {seed}")
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection = scratch()
         for sql in self.workload.setup:
             self.connection.execute(sql)
         self.schema: Schema = read_schema(self.connection)
