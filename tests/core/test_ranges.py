@@ -114,8 +114,15 @@ def test_limit() -> None:
     """Ranges grow where rows are small and shrink where they are large."""
     limit = SMALLEST
     for _ in range(10):
-        limit = next_limit(limit, 0.01)
+        limit = next_limit(limit, 0.01, [(1, "a")])
     assert limit == LARGEST
     for _ in range(20):
-        limit = next_limit(limit, 2.0)
+        limit = next_limit(limit, 2.0, [(1, "a")])
     assert limit == SMALLEST
+
+
+def test_large_rows() -> None:
+    """Rows of megabytes are read a few at a time, however quickly they come."""
+    assert next_limit(SMALLEST, 0.01, [(1, b"x" * (1 << 20))] * SMALLEST) == 8
+    assert next_limit(8, 0.01, [(1, b"x" * (1 << 30))]) == 1
+    assert next_limit(SMALLEST, 0.01, []) == SMALLEST * 4

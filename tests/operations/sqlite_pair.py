@@ -110,8 +110,9 @@ class SqliteSnapshot:
             found.update(dict.fromkeys(self._connection.execute(sql, key)))
         return list(found)
 
-    def range(self, table: Table, after: Key | None, limit: int) -> list[Row]:
+    def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """See `Snapshot`."""
+        assert most_bytes is None
         key = ", ".join(key_columns(table))
         behind = "" if after is None else f"WHERE ({key}) > ({', '.join('?' * len(after))})"
         sql = f"SELECT {carried(table)} FROM {quote_name(table.name)} {behind} ORDER BY {key} LIMIT ?"
@@ -136,10 +137,10 @@ class SqliteStore:
         with closing(connect(self.path)) as connection:
             yield SqliteSnapshot(connection, self)
 
-    def prune(self, through: str) -> int:
+    def prune(self, through: str, keep: int = 0) -> int:
         """See `Store`."""
         with closing(connect(self.path)) as connection:
-            return connection.execute("DELETE FROM _dualdb_journal WHERE seq <= ?", (int(through),)).rowcount
+            return connection.execute("DELETE FROM _dualdb_journal WHERE seq <= ?", (int(through) - keep,)).rowcount
 
     def head_moved(self) -> bool:
         """See `Store`."""

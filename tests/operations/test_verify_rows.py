@@ -58,6 +58,7 @@ def walked(pair: SqlitePair, **options: object) -> RowVerification:
     rows = verification(pair, **options)
     rows.compare()
     rows.settle()
+    rows.count_quarantine()
     rows.count()
     return rows
 

@@ -38,6 +38,8 @@ LARGEST = 20_000
 """Rows of one range at most: beyond that, reading gets no faster, and memory grows."""
 SMALLEST = 64
 """Rows of the first range: 64 rows of a megabyte each still fit."""
+MOST_BYTES = 8 << 20
+"""Texts and blobs of one range, roughly."""
 SLOW_S = 0.4
 QUICK_S = 0.15
 
@@ -74,15 +76,18 @@ class Step:
     cursor: Cursor
 
 
-def next_limit(limit: int, elapsed_s: float) -> int:
-    """How many rows to ask for next, after `limit` rows took that long on both sides together: many where rows are
-    small, few where they are large, so that memory and the age of a snapshot stay bounded.
+def next_limit(limit: int, elapsed_s: float, rows: Sequence[Row]) -> int:
+    """How many rows to ask for next, after a range of `limit` began with `rows` and took that long on both sides
+    together: many where rows are small, few where they are large, so that memory and the age of a snapshot stay
+    bounded.
     """
     if elapsed_s > SLOW_S:
-        return max(SMALLEST, limit // 2)
-    if elapsed_s < QUICK_S:
-        return min(LARGEST, limit * 4)
-    return limit
+        limit = max(SMALLEST, limit // 2)
+    elif elapsed_s < QUICK_S:
+        limit = min(LARGEST, limit * 4)
+    sample = rows[:SMALLEST]
+    heavy = sum(len(value) for row in sample for value in row if isinstance(value, str | bytes))
+    return max(1, min(limit, MOST_BYTES * len(sample) // heavy)) if heavy else limit
 
 
 def past_equal_ranges(cursor: Cursor, rows: Sequence[Row], limit: int, key_positions: Sequence[int]) -> Cursor:

@@ -22,6 +22,11 @@ Row: TypeAlias = "tuple[Value, ...]"
 """The values of `table.carried`, in that order."""
 
 
+KEPT_ROWS = 100_000
+"""Journal rows that the relay keeps of what the follower holds already: verification walks on many pairs, begins where
+it last ended, and asks what changed in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Undecodable:
     """Text that is not valid UTF-8, by its exact bytes; SQLite can hold it, PostgreSQL cannot."""
@@ -158,8 +163,10 @@ class Store(Protocol):
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """A read snapshot; raises `TargetLostError`, `SourceError`."""
 
-    def prune(self, through: str) -> int:
-        """As authority: forget journal rows up to a position that the follower has made durable; how many went."""
+    def prune(self, through: str, keep: int = 0) -> int:
+        """As authority: forget journal rows up to a position that the follower has made durable, but for the last
+        `keep` of them; how many went.
+        """
 
     def head_moved(self) -> bool:
         """As authority: cheaply, whether anything may have been committed since the last snapshot was taken."""

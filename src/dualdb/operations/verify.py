@@ -5,28 +5,30 @@
 of the schema that the target does not have; rows whose foreign key points nowhere.
 5. The result is noted in the authority's control row; the next incremental verification begins there.
 
-It relays nothing by itself: who wants the follower brought along meanwhile passes `relay`.
+Where nobody relays it carries by itself what is still to be carried: a change in flight proves nothing.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dualdb.core.events import unheard
 from dualdb.core.phase import AUTHORITY, Phase, Side
-from dualdb.errors import PhaseError
+from dualdb.errors import BusyError, PhaseError
 from dualdb.operations.verify_pairs import PATIENCE_S, Pairs
 from dualdb.operations.verify_report import Report, Sequence
 from dualdb.operations.verify_rows import RowVerification
 from dualdb.stores.control import Control
+from dualdb.stores.relay import relay_pair_until_aligned
 from dualdb.stores.source_evidence import SourceEvidence
 from dualdb.stores.target_evidence import TargetEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from dualdb.stores.pair import Pair
 
 _ORPHANS_LISTED = 100
+_CARRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,6 @@ class Wishes:
     """Put the rows themselves into the report, not only their keys."""
     patience_s: float = PATIENCE_S
     """How long a follower that is not aligned is waited for, and a key that never rests."""
-    relay: Callable[[], object] | None = None
-    """Carries one batch over; called while waiting. None: somebody else relays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def verify(
     began_at, began = time.time(), time.monotonic()
     wishes = wishes or Wishes()
     with _evidence(pair) as evidence:
-        pairs = Pairs(pair.authority, pair.follower, patience_s=wishes.patience_s, relay=wishes.relay)
+        pairs = Pairs(pair.authority, pair.follower, patience_s=wishes.patience_s, relay=lambda: _carry(pair))
         since, reason = (None, None) if full else _beginning(pairs, evidence)
         rows = RowVerification(
             pairs,
@@ -121,6 +122,12 @@ def verify(
         )
         evidence.authority.keep(json.dumps(report.summary()))
     return report
+
+
+def _carry(pair: Pair) -> None:
+    """Carry what there is, unless others do."""
+    with suppress(BusyError):
+        relay_pair_until_aligned(pair, unheard, _CARRY_S)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ MOST_IN_FLIGHT = 100_000
 """A pair with more keys in flight than this says too little to be worth the memory."""
 _CHANGES = 20_000
 _FIRST_PAUSE_S = 0.01
+_OTHERS_RELAY_S = 0.5
+"""How long the application's own relay is waited for before this process carries what there is to carry."""
 _LONGEST_PAUSE_S = 0.25
 
 
@@ -104,12 +106,13 @@ class Pairs:
         patience_s: float = PATIENCE_S,
         relay: Callable[[], object] | None = None,
     ) -> None:
-        """`relay` carries one batch over, and is called while waiting; None when somebody else relays."""
+        """`relay` carries over what there is, and is called when waiting alone does not help; None: others relay."""
         self.authority = authority
         self.follower = follower
         self.patience_s = patience_s
         self.opened = 0
         self._relay = relay
+        self._waited_s = 0.0
         self._epoch: int | None = None
 
     @contextmanager
@@ -142,12 +145,12 @@ class Pairs:
             self.rest(next(pauses))
 
     def rest(self, pause_s: float) -> None:
-        """Let the relay work, or be the relay."""
-        if self._relay is None:
-            time.sleep(pause_s)
-        else:
+        """Give the relay time; be the relay where that was not enough. No snapshot may be open."""
+        time.sleep(pause_s)
+        self._waited_s += pause_s
+        if self._relay is not None and self._waited_s > _OTHERS_RELAY_S:
             self._relay()
-            time.sleep(min(pause_s, _FIRST_PAUSE_S))
+            self._waited_s = 0.0
 
     def _unfit(self, before: Watermark, follower: Snapshot) -> str | None:
         if not before.aligned:

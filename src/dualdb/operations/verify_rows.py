@@ -43,7 +43,7 @@ class _Tally:
 
     compared: int = 0
     mismatches: int = 0
-    quarantined: set[Key] = field(default_factory=set)
+    quarantined: int = 0
     guilty: set[Key] = field(default_factory=set)
     """Keys reported, so that none is counted twice; the first `MOST_SUSPECTS` of them."""
     counts: tuple[int, int] | None = None
@@ -136,6 +136,14 @@ class RowVerification:
                 if counts[0] == counts[1]:
                     break
 
+    def count_quarantine(self) -> None:
+        """Count the rows that the follower holds in quarantine now, whichever were compared."""
+        for tally in self._tallies.values():
+            tally.quarantined = 0
+        for one in self._pairs.follower.quarantine():
+            if one.table.lower() in self._tallies:
+                self._tallies[one.table.lower()].quarantined += 1
+
     def tables(self) -> tuple[TableReport, ...]:
         """What is known of each table, by name."""
         return tuple(
@@ -143,7 +151,7 @@ class RowVerification:
                 name=self.schema.tables[name].name if self.schema and name in self.schema.tables else name,
                 compared=tally.compared,
                 mismatches=tally.mismatches,
-                quarantined=len(tally.quarantined),
+                quarantined=tally.quarantined,
                 unsettled=len(self._suspects.get(name, ())),
                 control_count=tally.counts[0] if tally.counts else None,
                 candidate_count=tally.counts[1] if tally.counts else None,
@@ -220,7 +228,7 @@ class RowVerification:
             walk.cursor = step.cursor
             compared = max(len(step.control), len(step.candidate))
             self._suspect_range(pair, table, step.control, step.candidate)
-        walk.limit = next_limit(limit, time.monotonic() - began)
+        walk.limit = next_limit(limit, time.monotonic() - began, control or candidate)
         self._note(table, compared)
 
     def _suspect_range(self, pair: AlignedPair, table: Table, control: Sequence[Row], candidate: Sequence[Row]) -> None:
@@ -290,7 +298,6 @@ class RowVerification:
         if quarantined is None:
             return [one.key for one in found]
         tally = self._tallies[table.name.lower()]
-        tally.quarantined |= quarantined
         self._report(
             table,
             [

@@ -23,7 +23,7 @@ from dualdb.core.delivery import (
     tables_to_copy,
     watermark_after,
 )
-from dualdb.core.store import CONFLICT, TableBatch
+from dualdb.core.store import CONFLICT, KEPT_ROWS, TableBatch
 from dualdb.errors import BusyError, LineageError, OvertakenError, TargetError, TargetLostError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Carrier:
             return
         self._pruned_at = time.monotonic()
         with suppress(BusyError):
-            if self.authority.prune(held.position) == 0:
+            if self.authority.prune(held.position, KEPT_ROWS) == 0:
                 self._pruned_through = held.position
 
     def _outcome(self) -> Outcome:

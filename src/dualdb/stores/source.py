@@ -81,11 +81,14 @@ class SourceStore:
         with faults(self.path):
             return bool(self._reader().execute("PRAGMA data_version").fetchone()[0] != self._data_version)
 
-    def prune(self, through: str) -> int:
+    def prune(self, through: str, keep: int = 0) -> int:
         """Forget some journal rows strictly below a position; 0 when a writer is at work, who goes first."""
-        seq = sequence_of(through)
+        seq = sequence_of(through) - keep
         with faults(self.path):
             connection = self._writer()
+            oldest = connection.execute(query(ASK, "tail")).fetchone()[0]
+            if oldest is None or oldest >= seq:
+                return 0
             connection.execute("PRAGMA busy_timeout = 0")
             try:
                 connection.execute("BEGIN IMMEDIATE")

@@ -86,10 +86,11 @@ class TargetStore:
             found = self.connection().execute(query(ASK, "moved").encode(), values).fetchone()
         return found is None or bool(found[0])
 
-    def prune(self, through: str) -> int:
+    def prune(self, through: str, keep: int = 0) -> int:
         """Forget some journal rows that the position covers, all before the one that proves it."""
         held = Position.parse(through)
-        values = {"seq": int(held.proof.partition(":")[0] or 0), "after": held.after, "limit": _PRUNED_AT_ONCE}
+        seq = int(held.proof.partition(":")[0] or 0) - keep
+        values = {"seq": seq, "after": held.after, "limit": _PRUNED_AT_ONCE}
         with losses():
             return self.connection().execute(query(ASK, "prune").encode(), values).rowcount
 

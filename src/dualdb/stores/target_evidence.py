@@ -98,9 +98,9 @@ def _wanted(schema: Schema) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _text(value: Value) -> str | None:
-    """A key's value as PostgreSQL's own `::text` would write it, or as its input functions read it all the same."""
+    """A key's value as the journal has it: blobs in hexadecimal, everything else as text that reads back the same."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Undecodable):
         return value.raw.decode("utf-8", "replace")  # no row of PostgreSQL's has such a key
-    return f"\\x{value.hex()}" if isinstance(value, bytes) else repr(value)
+    return value.hex() if isinstance(value, bytes) else repr(value)
