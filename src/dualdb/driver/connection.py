@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import sqlite3
 from functools import lru_cache
-from itertools import chain
 from time import monotonic
 
-from dualdb.driver.failure import is_fence
+from dualdb.driver.failure import is_fence, overtaken
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
+from dualdb.driver.remaining import Remaining
 from dualdb.driver.watch import SETTLED, UNREADABLE, find_unhinted, find_watch, next_look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Any, Literal
 
@@ -91,7 +91,7 @@ class Cursor(CursorHandle):
             connection._opener = sql
             connection._nesting = ()
             connection._worked = False
-        rows = parameters if isinstance(parameters, _Remaining) else _Remaining(parameters)
+        rows = parameters if isinstance(parameters, Remaining) else Remaining(parameters)
         try:
             _executemany(self, sql, rows)
         except sqlite3.IntegrityError as exc:
@@ -243,11 +243,8 @@ class Connection(ConnectionHandle):
             # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
             self._seen = -1
             return False
-        if inside:
-            _rollback(self)
-        self._become_remote()
-        for statement in replay:
-            self.execute(statement)
+        self._become_remote(watch)
+        self._replay(replay)
         return True
 
     @staticmethod
@@ -258,14 +255,29 @@ class Connection(ConnectionHandle):
 
         return find_outcome(path) == "postgres"
 
-    def _become_remote(self) -> None:
+    def _become_remote(self, watch: Watch) -> Any:
         """Change the class: from the next call on PostgreSQL answers."""
+        from dualdb.driver.remote import Remote
         from dualdb.driver.target_classes import target_class
 
+        # First what may fail; the transaction has done nothing, or was rolled back.
+        remote = Remote(watch, self._timeout_s)
+        remote.last_rowid = sqlite3.Cursor(self).execute("SELECT last_insert_rowid()").fetchone()[0]
+        remote.total_changes = self.total_changes
+        if self.in_transaction:
+            _rollback(self)
         self._home = type(self)
         self._seen = -1  # a cursor made before the change asks, and follows
         self.__class__ = target_class(type(self))
-        self._arrive()  # type: ignore[attr-defined]
+        self._arrive(remote)  # type: ignore[attr-defined]
+        return remote
+
+    def _become_doomed(self) -> None:
+        """The transaction was rolled back underneath the application, which has yet to do so itself."""
+        if self._watch is not None:
+            remote = self._become_remote(self._watch)
+            remote.seen = -1
+            remote.doom(overtaken())
 
     # --- what a transaction has done -------------------------------------------------------------------------------
 
@@ -286,31 +298,14 @@ class Connection(ConnectionHandle):
             return None
         return (self._opener, *self._nesting)
 
+    def _replay(self, statements: tuple[str, ...]) -> None:
+        """Open a transaction as it was opened elsewhere; with `autocommit=False` one is open already."""
+        for statement in statements[1:] if self.in_transaction else statements:
+            self.execute(statement)
+
     def _begin_anew(self) -> None:
         # Without an implicit transaction the next statement overwrites this; with `autocommit=False` one is open again.
         self._opener, self._nesting, self._worked = "BEGIN", (), False
-
-
-class _Remaining:
-    """The rows of an executemany, able to go on from the one that was handed out last."""
-
-    __slots__ = ("_last", "_rows")
-
-    def __init__(self, rows: Iterable[Any]) -> None:
-        self._rows = iter(rows)
-        self._last: tuple[Any, ...] = ()
-
-    def __iter__(self) -> _Remaining:
-        return self
-
-    def __next__(self) -> Any:
-        row = next(self._rows)
-        self._last = (row,)
-        return row
-
-    def again(self) -> Iterator[Any]:
-        """The row handed out last, and those behind it."""
-        return chain(self._last, self._rows)
 
 
 def adopted(factory: Any) -> Any:

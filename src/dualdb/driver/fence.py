@@ -68,8 +68,7 @@ def outlast(connection: Connection, *, inside: bool) -> None:
         raise locked()
     connection._seen = -1
     connection._notice()
-    for statement in replay:
-        connection.execute(statement)
+    connection._replay(replay)
 
 
 def _reopen(connection: Connection, replay: tuple[str, ...]) -> None:

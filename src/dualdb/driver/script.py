@@ -7,10 +7,10 @@ what the script says. Which database executes a statement is its cursor's affair
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dualdb.core.sqltext import significant, split_statements
+from dualdb.core.sqltext import split_statements
+from dualdb.driver.placeholders import Placeholders
 
 if TYPE_CHECKING:
     from dualdb.driver.connection import Cursor
@@ -29,22 +29,8 @@ def run(cursor: Cursor, script: str) -> None:
         for statement in split_statements(script):
             runner = connection.cursor()
             runner.row_factory = None
-            runner.execute(statement, _nulls(statement)).fetchall()
+            runner.execute(statement, Placeholders(statement).nulls()).fetchall()
             runner.close()
     finally:
         if legacy and level is not None:
             connection.isolation_level = level
-
-
-def _nulls(statement: str) -> Any:
-    """A NULL for each placeholder: what a script's placeholders are bound to."""
-    names = [token.text for token in significant(statement) if token.kind == "param"]
-    if not names:
-        return ()
-    if all(name[0] != "?" for name in names):
-        return defaultdict(lambda: None)
-    highest = 0
-    for position, name in enumerate(names):
-        number = int(name[1:]) if name[0] == "?" and name[1:] else highest + 1
-        highest = max(highest, number if name not in names[:position] or name == "?" else highest)
-    return (None,) * highest

@@ -16,8 +16,9 @@ from dualdb.errors import TargetError, TargetLostError
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from dualdb.stores.target_connection import Target
     from dualdb.stores.target_pool import Pool
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -95,6 +96,14 @@ class Session:
                 with connection.pipeline():
                     cursors = [connection.execute(*message, binary=True) for message in messages]
                 return [_answer(cursor) for cursor in cursors]
+        except psycopg.Error as error:
+            raise Rejected(error) from None
+
+    def use(self, work: Callable[[Target], None]) -> None:
+        """Let this work in the transaction. Raises Rejected, TargetLostError, and whatever the work raises."""
+        try:
+            with losses():
+                work(self._borrowed.connection)
         except psycopg.Error as error:
             raise Rejected(error) from None
 

@@ -1,0 +1,158 @@
+"""What this process knows of a target's schema: the schema, the plans made from it, and the catalog database.
+
+The catalog database is SQLite itself, with the schema and no rows: it says what is wrong with a statement in SQLite's
+words, and answers what only the schema is asked for.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dualdb.core.sqltext import first_keyword, significant
+from dualdb.core.statement import Kind, Plan
+from dualdb.core.translate import Refused, translate
+from dualdb.driver.placeholders import Placeholders
+from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
+from dualdb.stores.target_catalog import read_numbering, read_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dualdb.core.schema import Schema, TargetType
+    from dualdb.stores.catalog import MasterRow, Numbering
+    from dualdb.stores.target_pool import Pool
+
+    Classes = Mapping[int | str, TargetType]
+
+_PLANS_AT_MOST = 2000
+_EXPLAINED = frozenset({"SELECT", "WITH", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"})
+NOTHING = Plan(kind=Kind.PRAGMA)
+"""The plan of a text without a statement."""
+
+
+class Found(NamedTuple):
+    """What the catalog database answered."""
+
+    rows: list[tuple[Any, ...]]
+    description: Any
+
+
+class Statement:
+    """One text of the application's: its placeholders, and its plans."""
+
+    __slots__ = ("_classed", "_plan", "_refusal", "placeholders", "sql", "verb")
+
+    def __init__(self, sql: str, placeholders: Placeholders, plan: Plan | Refused) -> None:
+        self.sql = sql
+        self.verb = first_keyword(sql)
+        self.placeholders = placeholders
+        self._plan = plan if isinstance(plan, Plan) else None
+        self._refusal = plan if isinstance(plan, Refused) else None
+        self._classed: dict[tuple[Any, ...], Plan] = {}
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that does for any values; None when the values' classes decide."""
+        return self._plan
+
+    def plan_for(self, classes: Classes, schema: Schema, target_schema: str) -> Plan:
+        """The plan for values of these classes; raises Refused."""
+        key = tuple(classes.items())
+        plan = self._classed.get(key)
+        if plan is None:
+            if self._refusal is not None and not classes:
+                raise self._refusal
+            plan = translate(self.sql, schema, target_schema=target_schema, hints=classes)
+            if len(self._classed) > _PLANS_AT_MOST:
+                self._classed.clear()
+            self._classed[key] = plan
+        return plan
+
+
+class Catalogue:
+    """One version of a schema; shared by this process's connections."""
+
+    def __init__(self, rows: Sequence[MasterRow], numbering: Numbering, target_schema: str) -> None:
+        self.rows = rows
+        self.numbering = numbering
+        self.target_schema = target_schema
+        self.schema = schema_from_rows(rows, numbering)
+        self._database = catalog_database(rows)
+        self._lock = Lock()
+        self._statements: dict[str, Statement] = {}
+
+    def statement(self, sql: str) -> Statement:
+        """A text, checked by SQLite and translated; raises what sqlite3 raises."""
+        found = self._statements.get(sql)
+        if found is None:
+            found = self._compile(sql)
+            if len(self._statements) > _PLANS_AT_MOST:
+                self._statements.clear()
+            self._statements[sql] = found
+        return found
+
+    def plan(self, statement: Statement, classes: Classes) -> Plan:
+        """The plan for values of these classes; raises Refused."""
+        return statement.plan_for(classes, self.schema, self.target_schema)
+
+    def ask(self, sql: str, parameters: Any) -> Found:
+        """SQLite's answer to what only reads the schema."""
+        with self._lock:
+            cursor = self._database.execute(sql, parameters)
+            return Found(cursor.fetchall(), cursor.description)
+
+    def copy(self) -> sqlite3.Connection:
+        """The catalog database once more, to try a change of the schema on."""
+        return catalog_database(self.rows)
+
+    def _compile(self, sql: str) -> Statement:
+        placeholders = Placeholders(sql)
+        if not [token for token in significant(sql) if token.text != ";"]:
+            self.ask(sql, ())
+            return Statement(sql, placeholders, NOTHING)
+        if first_keyword(sql) in _EXPLAINED:
+            self.ask("EXPLAIN " + sql, placeholders.nulls())
+        try:
+            plan: Plan | Refused = translate(sql, self.schema, target_schema=self.target_schema)
+        except Refused as refusal:
+            plan = refusal
+        return Statement(sql, placeholders, plan)
+
+
+class Catalogues:
+    """The version in force of one target's schema."""
+
+    __slots__ = ("_current", "_lock", "_seen")
+
+    def __init__(self) -> None:
+        self._current: Catalogue | None = None
+        self._seen = -1
+        self._lock = Lock()
+
+    def current(self, seen: int, pool: Pool, target_schema: str) -> Catalogue:
+        """The schema as of that counter of the hint; -1: as it is now. Raises TargetError."""
+        with self._lock:
+            current = self._current
+            if current is not None and seen == self._seen != -1:
+                return current
+            borrowed = pool.borrow()
+            try:
+                rows = read_objects(borrowed.connection)
+                numbering = read_numbering(borrowed.connection)
+            finally:
+                pool.give_back(borrowed)
+            if current is None or version_of(rows) != current.schema.version or numbering != current.numbering:
+                if current is not None:
+                    pool.forget()  # their prepared statements know the schema of before
+                current = Catalogue(rows, numbering, target_schema)
+            self._current, self._seen = current, seen
+            return current
+
+
+@lru_cache(maxsize=64)
+def catalogues_of(_path: str, _target: str) -> Catalogues:
+    """This process's knowledge of one target's schema."""
+    return Catalogues()

@@ -1,0 +1,87 @@
+"""What PostgreSQL refused, in SQLite's words: class, message and code of the exception that sqlite3 would have raised.
+
+Rules: the messages are those of sqlite3's src/insert.c, vdbeaux.c and of main.c's `sqlite3ErrStr`. Knows no connection;
+what has to be asked of PostgreSQL is asked through `ask`.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import TYPE_CHECKING
+
+from dualdb.core.schema import ROWID_COLUMN, KeyKind
+from dualdb.driver.failure import failure, locked, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dualdb.core.schema import Index, Schema, Table
+    from dualdb.stores.target_session import Rejected
+
+    Names = Callable[[str], Sequence[str]]
+    """The names of a table's CHECK constraints, in the order in which they were written."""
+
+FENCE_STATE = "DD001"
+STALE_STATES = frozenset({"42P01", "42703", "42704", "42883", "0A000"})
+"""No such table, column, type, function; a prepared statement's result has changed: the schema may be another by now."""
+_BUSY = frozenset({"55P03", "40001", "40P01", "57014"})
+_KEY_COLUMNS = re.compile(r"Key \((.*)\)=\(", re.DOTALL)
+
+
+def diagnose(rejected: Rejected, schema: Schema, names: Names) -> sqlite3.Error:
+    """The exception for a statement that PostgreSQL refused."""
+    state = rejected.sqlstate
+    if state in _BUSY:
+        return locked()
+    table = schema.tables.get(rejected.table.lower())
+    if state == "23505":
+        return _unique(rejected, table)
+    if state == "23502":
+        column = f"{rejected.table}.{rejected.column}"
+        return failure(sqlite3.IntegrityError, f"NOT NULL constraint failed: {column}", "SQLITE_CONSTRAINT_NOTNULL")
+    if state == "23514":
+        return _check(rejected, table, names)
+    if state == "42804" and rejected.message == "datatype mismatch":
+        return failure(sqlite3.IntegrityError, "datatype mismatch", "SQLITE_MISMATCH")
+    if state in {"22003", "0A000", "22P05", "22021"}:
+        return refused(
+            f"PostgreSQL cannot compute this as SQLite does ({rejected.message})",
+            "keep the values in range, or stay on SQLite: dualdb rollback",
+        )
+    if state == "53100":
+        return failure(sqlite3.OperationalError, "database or disk is full", "SQLITE_FULL")
+    if state.startswith("25006"):
+        return failure(sqlite3.OperationalError, "attempt to write a readonly database", "SQLITE_READONLY")
+    return failure(sqlite3.OperationalError, f"{rejected.message} (PostgreSQL {state})")
+
+
+def _unique(rejected: Rejected, table: Table | None) -> sqlite3.Error:
+    if table is None:
+        return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {rejected.table}", "SQLITE_CONSTRAINT_UNIQUE")
+    index = next((index for index in table.indexes if index.name == rejected.constraint), None)
+    if index is not None:
+        name = "SQLITE_CONSTRAINT_PRIMARYKEY" if index.origin == "pk" else "SQLITE_CONSTRAINT_UNIQUE"
+        return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {_terms(table, index)}", name)
+    columns = table.key.columns
+    found = _KEY_COLUMNS.match(rejected.detail)
+    if table.key.kind is KeyKind.ROWID or (found is not None and found[1].strip('"') == ROWID_COLUMN):
+        return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {table.name}.rowid", "SQLITE_CONSTRAINT_ROWID")
+    listed = ", ".join(f"{table.name}.{column}" for column in columns)
+    return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {listed}", "SQLITE_CONSTRAINT_PRIMARYKEY")
+
+
+def _terms(table: Table, index: Index) -> str:
+    if any(term.column is None for term in index.terms):
+        return f"index '{index.name}'"
+    return ", ".join(f"{table.name}.{term.column}" for term in index.terms)
+
+
+def _check(rejected: Rejected, table: Table | None, names: Names) -> sqlite3.Error:
+    what = rejected.constraint
+    if table is not None and not any(check.name == what for check in table.checks):
+        placed = names(table.name)
+        # A CHECK that has no translation is not on the list; such a file does not reach phase postgres.
+        if what in placed and len(placed) == len(table.checks):
+            what = table.checks[placed.index(what)].expression
+    return failure(sqlite3.IntegrityError, f"CHECK constraint failed: {what}", "SQLITE_CONSTRAINT_CHECK")

@@ -1,0 +1,253 @@
+"""How a cursor executes on PostgreSQL: compiled and checked by the catalog database, begun as sqlite3 begins, answered.
+
+The order is CPython's: compile, begin implicitly, bind, run. Knows sqlite3's rules for cursors; `driver.remote` knows
+those for transactions.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dualdb.core.sqltext import split_statements
+from dualdb.core.statement import Kind
+from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
+from dualdb.driver import schema_change
+from dualdb.driver.answer import Answer, decoded, described, shown_names
+from dualdb.driver.failure import failure
+from dualdb.driver.placeholders import Placeholders
+from dualdb.driver.remote import MovedError, Outcome
+from dualdb.stores.target_session import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dualdb.core.statement import Plan
+    from dualdb.driver.catalogue import Statement
+    from dualdb.driver.remaining import Remaining
+    from dualdb.driver.remote import Remote
+    from dualdb.driver.target_connection import TargetConnection
+    from dualdb.driver.target_cursor import TargetCursor
+    from dualdb.stores.target_session import Message
+
+    Run = Callable[[TargetConnection, Statement, Plan, Any], Answer]
+
+_BATCH = 200
+"""Executions that executemany sends in one round trip."""
+_FILE_PRAGMAS = frozenset({"application_id", "database_list", "encoding", "page_size", "user_version"})
+"""Asked of the file itself, which the relay keeps."""
+_EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Event.SAVEPOINT, "RELEASE": Event.RELEASE}
+
+
+def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parameters: Any) -> None:
+    """Execute one statement and leave its answer in the cursor. Raises sqlite3's exceptions, and MovedError."""
+    remote: Remote = connection._remote
+    kept = cursor.lastrowid
+    cursor._result = Answer(lastrowid=kept)
+    statement = remote.catalogue.statement(_text(sql))
+    plan = _settled_plan(remote, statement)
+    _begin(connection, remote, statement)
+    answer = _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
+    answer.lastrowid = remote.last_rowid
+    cursor._result = answer
+
+
+def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, rows: Remaining) -> None:
+    """Execute one statement for each row of parameters. Raises sqlite3's exceptions, and MovedError."""
+    remote: Remote = connection._remote
+    kept = cursor.lastrowid
+    cursor._result = Answer(lastrowid=kept)
+    statement = remote.catalogue.statement(_text(sql))
+    plan = _settled_plan(remote, statement)
+    if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
+        raise failure(sqlite3.ProgrammingError, "executemany() can only execute DML statements.")
+    _begin(connection, remote, statement)
+    written = 0
+    if plan is not None and plan.kind is not Kind.WRITE:
+        for row in rows:
+            _RUNS[plan.kind](connection, statement, plan, row)
+    else:
+        for row in rows:
+            written += _execute_row(remote, statement, row)
+            if remote.transaction.state is State.WRITING:
+                written += _in_batches(remote, statement, rows)
+    cursor._result = Answer(rowcount=written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
+
+
+def executescript(cursor: TargetCursor, connection: TargetConnection, script: str) -> None:
+    """Execute the statements of a script, what is open committed first."""
+    legacy = getattr(connection, "autocommit", -1) == -1
+    level = connection.isolation_level
+    # SQLite's own part checks the script's type and has nothing else to do.
+    sqlite3.Cursor.executescript(cursor, "" if type(script) is str and "\0" not in script else script)
+    if legacy:
+        connection.commit()
+        connection.isolation_level = None
+    try:
+        for statement in split_statements(script):
+            runner = connection.cursor()
+            runner.row_factory = None
+            runner.execute(statement, Placeholders(statement).nulls())
+            runner.close()
+    finally:
+        if legacy and level is not None:
+            connection.isolation_level = level
+
+
+def _text(sql: Any) -> str:
+    if not isinstance(sql, str):
+        raise TypeError(f"execute() argument 1 must be str, not {type(sql).__name__}")
+    return sql
+
+
+def _settled_plan(remote: Remote, statement: Statement) -> Plan | None:
+    """The plan, None while it waits for the values' classes; raises NotSupportedError when no values can help."""
+    if statement.plan is None and not statement.placeholders.keys:
+        remote.planned(statement, {})
+    return statement.plan
+
+
+def _begin(connection: TargetConnection, remote: Remote, statement: Statement) -> None:
+    level = connection.isolation_level
+    if statement.verb not in IMPLICIT_BEGIN or level is None or remote.transaction.state is not State.IDLE:
+        return
+    if getattr(connection, "autocommit", -1) != -1:
+        return
+    remote.control(Event.BEGIN if level in ("", "DEFERRED") else Event.BEGIN_LOCKED, f"BEGIN {level}")
+
+
+# --- the kinds of statements ------------------------------------------------------------------------------------------
+
+
+def _planned_rows(connection: TargetConnection, statement: Statement, _plan: Plan, parameters: Any) -> Answer:
+    return _rows(connection, statement, parameters)
+
+
+def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -> Answer:
+    remote: Remote = connection._remote
+    plan, messages = remote.planned(statement, remote.bound(statement, parameters))
+    outcome = remote.run(plan, messages)
+    rows = _noted(remote, plan, outcome)
+    counted = statement.verb in IMPLICIT_BEGIN
+    written = outcome.written if counted else -1
+    if plan.columns is None:
+        return Answer(rowcount=written)
+    detect_types: int = connection._detect_types
+    return Answer(
+        rows=decoded(rows, plan.columns, connection.text_factory, detect_types),
+        description=described(shown_names(plan.columns, detect_types)),
+        rowcount=0 if counted else -1,
+        final=written,
+    )
+
+
+def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
+    """Remember what the session knows of its last write; the rows without the column that was for that."""
+    if plan.kind is Kind.WRITE:
+        remote.changes = outcome.written
+        remote.total_changes += outcome.written
+    if not plan.insert_id:
+        return outcome.rows
+    if outcome.rows and outcome.rows[-1][-1] is not None:
+        remote.last_rowid = outcome.rows[-1][-1]
+    return [row[:-1] for row in outcome.rows]
+
+
+def _control(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
+    remote: Remote = connection._remote
+    remote.bound(statement, parameters)
+    if plan.verb == "BEGIN":
+        event = Event.BEGIN_LOCKED if plan.name in ("IMMEDIATE", "EXCLUSIVE") else Event.BEGIN
+    elif plan.verb == "ROLLBACK" and plan.name is not None:
+        event = Event.ROLLBACK_TO
+    else:
+        event = _EVENTS[plan.verb]
+    remote.control(event, statement.sql, plan.name or "")
+    return Answer()
+
+
+def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
+    remote: Remote = connection._remote
+    if plan.pragma in _FILE_PRAGMAS:
+        own = sqlite3.Cursor(connection)
+        found_rows, description = own.execute(statement.sql, parameters).fetchall(), own.description
+        return Answer(rows=found_rows, description=description)
+    found = remote.catalogue.ask(statement.sql, parameters)
+    return Answer(rows=found.rows, description=found.description)
+
+
+def _pragma(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
+    remote: Remote = connection._remote
+    remote.bound(statement, parameters)
+    if plan.columns is None:
+        return Answer()
+    return Answer(rows=list(plan.rows), description=described([column.name for column in plan.columns]))
+
+
+def _ddl(connection: TargetConnection, statement: Statement, _plan: Plan, parameters: Any) -> Answer:
+    remote: Remote = connection._remote
+    remote.bound(statement, parameters)
+    schema_change.change(remote, statement.sql)
+    return Answer()
+
+
+_RUNS: dict[Kind, Run] = {
+    Kind.READ: _planned_rows,
+    Kind.WRITE: _planned_rows,
+    Kind.TRANSACTION: _control,
+    Kind.CATALOG: _catalog,
+    Kind.PRAGMA: _pragma,
+    Kind.DDL: _ddl,
+}
+
+
+# --- executemany ------------------------------------------------------------------------------------------------------
+
+
+def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
+    plan, messages = remote.planned(statement, remote.bound(statement, row))
+    outcome = remote.run(plan, messages)
+    _noted(remote, plan, outcome)
+    return outcome.written
+
+
+def _in_batches(remote: Remote, statement: Statement, rows: Iterator[Any]) -> int:
+    """Execute the rest of the rows inside a transaction that holds the lock, many in a round trip; rows written."""
+    written = 0
+    for batch in iter(lambda: _bound_batch(remote, statement, rows), None):
+        planned, error = batch
+        try:
+            ends = remote.run_batch([messages for _, messages in planned]) if planned else []
+        except Rejected:
+            # None of them has happened; one by one those before the refused row do, as sqlite3 leaves them.
+            written += sum(_again(remote, plan, messages) for plan, messages in planned)
+            ends = []
+        for (plan, _), answer in zip(planned, ends, strict=False):
+            count = answer.written if plan.rows_written is None else plan.rows_written
+            _noted(remote, plan, Outcome(answer.rows, count))
+            written += count
+        if error is not None:
+            raise error
+    return written
+
+
+def _again(remote: Remote, plan: Plan, messages: list[Message]) -> int:
+    outcome = remote.run(plan, messages)
+    _noted(remote, plan, outcome)
+    return outcome.written
+
+
+def _bound_batch(
+    remote: Remote, statement: Statement, rows: Iterator[Any]
+) -> tuple[list[tuple[Plan, list[Message]]], Exception | None] | None:
+    """The next executions, and the error of the row behind them that could not be bound; None behind the last row."""
+    planned: list[tuple[Plan, list[Message]]] = []
+    try:
+        for row in islice(rows, _BATCH):
+            planned.append(remote.planned(statement, remote.bound(statement, row)))
+    except MovedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the application's own: raised when the rows before it are in
+        return planned, error
+    return (planned, None) if planned else None

@@ -1,0 +1,259 @@
+"""`Connection` while PostgreSQL is the authority: sqlite3's face over `driver.remote`.
+
+The object's C part keeps its handle on the SQLite file, for the cursors that were opened before and for the way back;
+it also keeps what an application sets and reads back, and makes CPython's own checks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, Literal
+
+from dualdb.core.transaction import Event, State
+from dualdb.driver.failure import refused
+from dualdb.driver.handle import ConnectionHandle, CursorHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from dualdb.driver.remote import Remote
+    from dualdb.driver.target_cursor import TargetCursor
+
+_LEGACY = -1
+_BACK = "go back to SQLite first: dualdb rollback"
+_check = sqlite3.Connection.cursor
+"""Makes CPython's checks: closed, another thread, no __init__."""
+_level: Any = sqlite3.Connection.isolation_level
+_autocommit: Any = getattr(sqlite3.Connection, "autocommit", None)
+
+
+class TargetConnection(ConnectionHandle):
+    """A connection while PostgreSQL is the authority."""
+
+    __slots__ = ()
+
+    _remote: Remote
+
+    # --- statements ------------------------------------------------------------------------------------------------
+
+    def cursor(self, *factory: Any, **named: Any) -> Any:
+        """As `sqlite3.Connection.cursor`."""
+        from dualdb.driver.target_classes import target_cursor_class
+
+        cursor: Any = super().cursor(*factory, **named)
+        if isinstance(cursor, CursorHandle):
+            cursor._home = type(cursor)
+            cursor._result = None
+            cursor.__class__ = target_cursor_class(type(cursor))
+        return cursor
+
+    def execute(self, sql: str, parameters: Any = (), /) -> TargetCursor:
+        """As `sqlite3.Connection.execute`."""
+        cursor: TargetCursor = TargetConnection.cursor(self)
+        return cursor.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> TargetCursor:
+        """As `sqlite3.Connection.executemany`."""
+        cursor: TargetCursor = TargetConnection.cursor(self)
+        return cursor.executemany(sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> TargetCursor:
+        """As `sqlite3.Connection.executescript`."""
+        cursor: TargetCursor = TargetConnection.cursor(self)
+        return cursor.executescript(sql_script)
+
+    # --- transactions ----------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """As `sqlite3.Connection.commit`."""
+        _check(self)
+        self._finish(Event.COMMIT)
+
+    def rollback(self) -> None:
+        """As `sqlite3.Connection.rollback`."""
+        _check(self)
+        self._finish(Event.ROLLBACK)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]:
+        if kind is not None or value is not None or trace is not None:
+            self.rollback()
+            return False
+        try:
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        return False
+
+    def close(self) -> None:
+        """As `sqlite3.Connection.close`; what is not committed is rolled back."""
+        _check(self)
+        self._remote.close()
+        super().close()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        sqlite3.Connection.total_changes.__get__(self)  # raises when the connection is closed
+        return self._remote.in_transaction
+
+    @property
+    def total_changes(self) -> int:
+        """Rows written since the connection was opened."""
+        sqlite3.Connection.total_changes.__get__(self)
+        return self._remote.total_changes
+
+    @property
+    def isolation_level(self) -> str | None:
+        """How a transaction is begun before a write; None: not at all."""
+        level: str | None = _level.__get__(self)
+        return level
+
+    @isolation_level.setter
+    def isolation_level(self, level: str | None) -> None:
+        if level is None:
+            self.commit()
+        _level.__set__(self, level)
+
+    if _autocommit is not None:
+
+        @property
+        def autocommit(self) -> Any:
+            """sqlite3's transaction control of Python 3.12: -1 as it always was, True, or False."""
+            return _autocommit.__get__(self)
+
+        @autocommit.setter
+        def autocommit(self, value: Any) -> None:
+            before = self.autocommit
+            _autocommit.__set__(self, value)
+            if value is True and self._remote.in_transaction:
+                self._remote.control(Event.COMMIT, "COMMIT")
+            elif value is False and before is not False and not self._remote.in_transaction:
+                self._remote.control(Event.BEGIN, "BEGIN")
+
+    def _finish(self, event: Event) -> None:
+        mode = getattr(self, "autocommit", _LEGACY)
+        if mode is True or (mode is not False and not self._remote.in_transaction):
+            return
+        self._remote.control(event, event.name)
+        if mode is False:
+            self._remote.control(Event.BEGIN, "BEGIN")
+
+    # --- the authority ---------------------------------------------------------------------------------------------
+
+    def _arrive(self, remote: Remote) -> None:
+        """PostgreSQL has become the authority."""
+        self._remote = remote
+        if getattr(self, "autocommit", _LEGACY) is False and not remote.in_transaction:
+            remote.control(Event.BEGIN, "BEGIN")
+
+    def _moved(self) -> bool:
+        """Look at the hint; True when SQLite is the authority again and this object has changed its class back."""
+        remote = self._remote
+        if self._counter[0] == remote.seen:
+            return False
+        watch = self._watch
+        if watch is None or remote.transaction.state not in (State.IDLE, State.BEGUN):
+            return False  # what has read or written stays where it is
+        seen = watch.seen()
+        authority = watch.authority(seen, None)
+        if authority is not None and authority.remote:
+            remote.refresh(seen)
+            return False
+        replay = remote.opening if remote.in_transaction else []
+        remote.close()
+        self._seen = -1
+        self.__class__ = self._home  # type: ignore[assignment]
+        self._replay(tuple(replay))
+        return True
+
+    def _notice(self) -> bool:
+        """For a cursor that was made before the authority changed: True while PostgreSQL has it."""
+        return not self._moved()
+
+    def _look_again(self) -> None:
+        """Read the control row before the next statement."""
+        self._remote.seen = -1
+
+    # --- what only SQLite's own engine can do ----------------------------------------------------------------------
+
+    def blobopen(self, *_: Any, **__: Any) -> sqlite3.Blob:
+        """Refused: PostgreSQL has no handle into a row."""
+        raise refused("a blob cannot be opened in place on PostgreSQL", "read and write it with SELECT and UPDATE")
+
+    def iterdump(self, **_: Any) -> Any:
+        """Refused: it would dump the follower."""
+        raise refused("iterdump would dump the SQLite file, which only follows now", "use pg_dump, or " + _BACK)
+
+    def backup(self, *_: Any, **__: Any) -> None:
+        """Refused: it would copy the follower."""
+        raise refused("backup would copy the SQLite file, which only follows now", "use pg_dump, or " + _BACK)
+
+    def serialize(self, **_: Any) -> bytes:
+        """Refused: it would copy the follower."""
+        raise refused("serialize would copy the SQLite file, which only follows now", "use pg_dump, or " + _BACK)
+
+    def deserialize(self, *_: Any, **__: Any) -> None:
+        """Refused: the file is no longer what the application reads."""
+        raise refused("deserialize would replace the SQLite file, which only follows now", _BACK)
+
+    def enable_load_extension(self, enable: bool, /) -> None:
+        """Refused, unless it forbids them."""
+        if enable:
+            raise refused("SQLite's extensions do not run in PostgreSQL", _BACK)
+
+    def load_extension(self, *_: Any, **__: Any) -> None:
+        """Refused: the extension would not be asked."""
+        raise refused("SQLite's extensions do not run in PostgreSQL", _BACK)
+
+    def set_authorizer(self, authorizer_callback: Any) -> None:
+        """Refused, unless it takes one away: nobody would ask it."""
+        if authorizer_callback is not None:
+            raise refused("an authorizer is not asked about statements on PostgreSQL", "use GRANT, or " + _BACK)
+        super().set_authorizer(None)
+
+
+PASSED_ON = {
+    # Public attributes of sqlite3.Connection that are left to the C part, and why that is right.
+    "create_function": "kept for the way back; a statement that calls one is refused",
+    "create_aggregate": "as create_function",
+    "create_window_function": "as create_function",
+    "create_collation": "as create_function",
+    "interrupt": "ends what the C part is doing; a statement on PostgreSQL ends with its own time-outs",
+    "set_progress_handler": "called while SQLite's engine works, which it does not",
+    "set_trace_callback": "called for what SQLite's engine executes",
+    "getlimit": "limits of SQLite's engine, kept for the way back",
+    "setlimit": "as getlimit",
+    "getconfig": "switches of SQLite's engine, kept for the way back",
+    "setconfig": "as getconfig",
+    "row_factory": "read by each cursor when it is made, as ever",
+    "text_factory": "read by each execution",
+    "__call__": "makes a statement object that nobody can use",
+    "__enter__": "returns the connection",
+    **dict.fromkeys(
+        (
+            "DataError",
+            "DatabaseError",
+            "Error",
+            "IntegrityError",
+            "InterfaceError",
+            "InternalError",
+            "NotSupportedError",
+            "OperationalError",
+            "ProgrammingError",
+            "Warning",
+        ),
+        "sqlite3's exception classes are the ones that are raised",
+    ),
+}
+CURSOR_PASSED_ON = {
+    # The same for sqlite3.Cursor.
+    "arraysize": "a number that fetchmany reads",
+    "connection": "the same object",
+    "row_factory": "read when a row is fetched",
+    "setinputsizes": "does nothing in sqlite3 either",
+    "setoutputsize": "does nothing in sqlite3 either",
+}

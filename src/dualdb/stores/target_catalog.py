@@ -1,0 +1,38 @@
+"""The application's schema as the target keeps it: SQLite's text, and how each table is stored. Reads only."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from dualdb.core.schema import TargetType
+from dualdb.stores.queries import query
+from dualdb.stores.target_connection import losses
+
+if TYPE_CHECKING:
+    from dualdb.stores.catalog import MasterRow, Numbering
+    from dualdb.stores.target_connection import Target
+
+
+def read_objects(connection: Target) -> list[MasterRow]:
+    """The application's rows of sqlite_master, in their order."""
+    with losses():
+        rows = connection.execute(query("target/catalog.sql", "objects")).fetchall()
+    return [(kind, name, table, sql) for kind, name, table, sql in rows]
+
+
+def read_numbering(connection: Target) -> Numbering:
+    """The numbers and stored types of the tables."""
+    with losses():
+        rows = connection.execute(query("target/catalog.sql", "relations")).fetchall()
+    return {
+        name.lower(): (number, {column: TargetType(value) for column, value in json.loads(stored).items()})
+        for number, name, stored in rows
+    }
+
+
+def check_names(connection: Target, schema: str, table: str) -> list[str]:
+    """The names of a table's CHECK constraints, in the order in which they were written."""
+    with losses():
+        rows = connection.execute(query("target/catalog.sql", "checks"), (schema, table)).fetchall()
+    return [name for (name,) in rows]

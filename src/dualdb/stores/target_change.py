@@ -1,0 +1,71 @@
+"""A change of the application's schema while PostgreSQL is the authority, inside the caller's transaction.
+
+Objects that are new are made, captured from their first row on; those that are gone are dropped; then the schema is
+described anew. Knows two schemas, not the statement that led from one to the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dualdb.core.names import qualified, quoted
+from dualdb.core.translate.ddl import table_ddl, view_ddl
+from dualdb.core.translate.refusal import Refused
+from dualdb.stores.target_journal import capture_table, fence_table, write_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dualdb.core.schema import Schema, Table
+    from dualdb.stores.target_connection import Target
+
+
+class FencedError(Exception):
+    """A move of authority is under way: the schema must not change now."""
+
+
+def follow(connection: Target, before: Schema, after: Schema, target_schema: str) -> None:
+    """Lead the objects from one schema to the other. Raises Refused, FencedError, psycopg's errors."""
+    # 1. hold the control row, so that no fence rises before this commits; 2. change; 3. describe.
+    found = connection.execute("SELECT phase, move_state FROM dualdb.control FOR SHARE").fetchone()
+    if found is None or found[0] != "postgres" or found[1] == "moving":
+        raise FencedError
+    for statement in _statements(before, after, target_schema):
+        connection.execute(statement.encode())
+    for name in after.tables.keys() - before.tables.keys():
+        capture_table(connection, after.tables[name], target_schema, enabled=True)
+        fence_table(connection, after.tables[name], target_schema, enabled=False)
+    write_objects(connection, after)
+
+
+def _statements(before: Schema, after: Schema, target_schema: str) -> Iterator[str]:
+    for name, view in before.views.items():
+        if after.views.get(name) != view:
+            yield f"DROP VIEW IF EXISTS {qualified(target_schema, view.name)}"
+    for name, table in before.tables.items():
+        if name not in after.tables:
+            yield f"DROP TABLE {qualified(target_schema, table.name)}"
+        else:
+            kept = {index.name for index in after.tables[name].indexes}
+            for index in table.indexes:
+                if index.name not in kept:
+                    yield f"DROP INDEX {qualified(target_schema, index.name)}"
+    for name, table in after.tables.items():
+        yield from _made(before.tables.get(name), table, target_schema)
+    for name, view in after.views.items():
+        if before.views.get(name) != view:
+            yield view_ddl(view, after, target_schema)
+
+
+def _made(old: Table | None, new: Table, target_schema: str) -> Iterator[str]:
+    ddl, refusals = table_ddl(new, target_schema)
+    known = {index.name for index in old.indexes} if old is not None else set()
+    fresh = [index.name for index in new.indexes if index.name not in known]
+    for what, reason in refusals:
+        if old is None or any(what == f"index {name}" for name in fresh):
+            raise Refused(what, reason)
+    if old is None:
+        yield ddl.create
+    for statement in ddl.indexes:
+        if old is None or any(f"INDEX {quoted(name)} ON " in statement for name in fresh):
+            yield statement
