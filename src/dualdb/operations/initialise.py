@@ -94,7 +94,7 @@ def _unusable(database: str, exc: sqlite3.Error) -> str:
 
 def _readable_schema(source: sqlite3.Connection) -> Schema:
     schema = read_schema(source)
-    found = [problem for table in schema.tables.values() for problem in blockers(table)]
+    found = [problem for table in schema.tables.values() for problem in blockers(table, schema.triggers)]
     if found:
         raise SchemaError(found[0])
     return schema

@@ -26,7 +26,7 @@ def check(control: Control, phase: Phase) -> None:
 
 def find_blockers(schema: Schema, phase: Phase, target_schema: str) -> list[str]:
     """What the schema itself holds against a phase, each with its remedy; rows and verification are not looked at."""
-    found = [problem for table in schema.tables.values() for problem in blockers(table)]
+    found = [problem for table in schema.tables.values() for problem in blockers(table, schema.triggers)]
     if phase is Phase.POSTGRES:
         found += [
             f"trigger {trigger.name} of table {trigger.table} does not run on PostgreSQL yet;"

@@ -91,7 +91,9 @@ def master_rows(connection: sqlite3.Connection) -> list[MasterRow]:
 
 def _is_ours(kind: str, name: str, table: str) -> bool:
     name = name.lower()
-    return name in OUR_TABLES or table.lower() in OUR_TABLES or (kind == "trigger" and bool(_OUR_TRIGGER.match(name)))
+    return (
+        name in OUR_TABLES or table.lower() in OUR_TABLES or (kind == "trigger" and bool(_OUR_TRIGGER.fullmatch(name)))
+    )
 
 
 def version_of(rows: Sequence[MasterRow]) -> str:
