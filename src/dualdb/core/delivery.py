@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from dualdb.core.store import Copy, Watermark
+from dualdb.core.store import Copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dualdb.core.schema import Schema, Table
-    from dualdb.core.store import Changes, Key, Row
+    from dualdb.core.store import Changes, Key, Row, Watermark
 
 
 class State(Enum):
@@ -174,10 +174,10 @@ def paced(pace: Pace, *, took_s: float, changed: int, copied: int) -> Pace:
     factor = min(2.0, max(0.25, AIM_S / max(took_s, 0.001)))
     return Pace(
         journal_rows=_scaled(
-            pace.journal_rows, factor, relevant=changed >= pace.journal_rows or factor < 1 and changed > copied
+            pace.journal_rows, factor, relevant=changed >= pace.journal_rows or (factor < 1 and changed > copied)
         ),
         copy_rows=_scaled(
-            pace.copy_rows, factor, relevant=copied >= pace.copy_rows or factor < 1 and copied >= changed
+            pace.copy_rows, factor, relevant=copied >= pace.copy_rows or (factor < 1 and copied >= changed)
         ),
     )
 

@@ -148,7 +148,8 @@ class Snapshot(Protocol):
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """The next `limit` rows in the key's own order, beginning behind `after`; fewer where texts and blobs add up to
-        `most_bytes`."""
+        `most_bytes`.
+        """
 
     def count(self, table: Table) -> int:
         """How many rows the table has."""
@@ -173,7 +174,8 @@ class Store(Protocol):
 
     def mend_capture(self) -> frozenset[int]:
         """As authority: put capture back where it is missing or stale and journal the tables whose changes may have
-        gone unseen as `Changes.restarts`; those tables."""
+        gone unseen as `Changes.restarts`; those tables.
+        """
 
     def watermark(self) -> Watermark:
         """As follower: what it holds."""

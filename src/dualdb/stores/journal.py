@@ -198,7 +198,7 @@ def conflicting(tables: Mapping[int, Table], rows: Sequence[tuple[int, str, str,
 
 @contextmanager
 def _proving(connection: sqlite3.Connection) -> Iterator[bool]:
-    """Whether the catalog is the proven one; what is done within leaves it so. Our own DDL must not look like VACUUM."""
+    """Whether the catalog is the proven one; what is done within leaves it so: our DDL must not look like VACUUM."""
     proven = connection.execute("SELECT proven_catalog FROM _dualdb_control").fetchone()
     found = proven == connection.execute("PRAGMA schema_version").fetchone()
     yield found
@@ -235,5 +235,7 @@ def _create(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
 
 def _has_sequences(connection: sqlite3.Connection) -> bool:
     return bool(
-        connection.execute("SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence')").fetchone()[0]
+        connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence')"
+        ).fetchone()[0]
     )

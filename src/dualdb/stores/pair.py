@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.core.phase import AUTHORITY, Side
 from dualdb.errors import NotPreparedError, SourceError
 from dualdb.stores.control import read_source
 from dualdb.stores.source import SourceStore, faults, open_source
@@ -14,6 +14,7 @@ from dualdb.stores.target import TargetStore
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from dualdb.core.phase import Phase
     from dualdb.core.store import Store
     from dualdb.stores.control import SourceControl
 
@@ -55,7 +56,7 @@ class Pair:
         self.source.close()
         self.target.close()
 
-    def __enter__(self) -> Pair:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -109,10 +109,14 @@ def relay_pair_until_aligned(pair: Pair, report: Report, within_s: float | None 
         if shift.aligned:
             return True
         if pair.phase is Phase.SQLITE:
-            raise PhaseError(f"{pair.path} is in phase sqlite, where nothing is mirrored; run: dualdb advance {pair.path}")
+            raise PhaseError(
+                f"{pair.path} is in phase sqlite, where nothing is mirrored; run: dualdb advance {pair.path}"
+            )
         if deadline is not None and time.monotonic() > deadline:
             reason = f" ({shift.trouble})" if shift.trouble else ""
-            raise BusyError(f"the two sides were not equal within {within_s:g} s{reason}; see dualdb status {pair.path}")
+            raise BusyError(
+                f"the two sides were not equal within {within_s:g} s{reason}; see dualdb status {pair.path}"
+            )
         return False
 
     shift.run_until(over)

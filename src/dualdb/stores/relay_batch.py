@@ -223,9 +223,7 @@ class _Reading:
         self._held = held
         self._pace = pace
 
-    def read(
-        self, changes: Changes, again: Mapping[int, Sequence[Key]]
-    ) -> tuple[list[TableBatch], dict[int, Copy]]:
+    def read(self, changes: Changes, again: Mapping[int, Sequence[Key]]) -> tuple[list[TableBatch], dict[int, Copy]]:
         """The batch's tables, and how far the copies have come with it. `again` are keys to try once more."""
         copies = copies_after(self._schema, self._held.copies, changes.restarts)
         batches: dict[int, TableBatch] = {}

@@ -108,8 +108,7 @@ class SourceStore:
     def mend_capture(self) -> frozenset[int]:
         """Put capture back where it is missing or stale, and journal which tables must be copied anew."""
         with self._transaction() as connection:
-            gone = journal.mend_capture(connection, read_schema(connection))
-        return gone
+            return journal.mend_capture(connection, read_schema(connection))
 
     # --- as the follower ----------------------------------------------------------------------------------------------
 
@@ -239,20 +238,22 @@ class SourceStore:
             )
             for number, cursor, done, rows, touched in connection.execute(query(ASK, "copies"))
         }
-        return Watermark(
-            epoch=epoch, position=position, aligned=bool(aligned), schema_version=version, copies=copies
-        )
+        return Watermark(epoch=epoch, position=position, aligned=bool(aligned), schema_version=version, copies=copies)
 
     def _compare(self, connection: sqlite3.Connection, expected: Watermark) -> None:
         found = connection.execute(query(ASK, "watermark")).fetchone()
         if found != fingerprint(expected):
-            raise OvertakenError(f"another relay or a change of authority moved the watermark of {self.path}; look again")
+            raise OvertakenError(
+                f"another relay or a change of authority moved the watermark of {self.path}; look again"
+            )
 
     def _store(self, connection: sqlite3.Connection, before: Watermark, after: Watermark) -> None:
         store_watermark(connection, after)
         for number, copy in after.copies.items():
             if before.copies.get(number) != copy:
-                cursor = None if copy.cursor is None else encode_row(map(str, range(len(copy.cursor))), copy.cursor)
+                cursor = (
+                    None if copy.cursor is None else encode_row(list(map(str, range(len(copy.cursor)))), copy.cursor)
+                )
                 connection.execute(
                     query(ASK, "set_copy"),
                     (number, cursor and cursor.decode("ascii"), copy.done, copy.rows, copy.touched),

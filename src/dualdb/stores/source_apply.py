@@ -84,9 +84,7 @@ class SourceApplier:
         )
         self.tally.deleted += max(cursor.rowcount, 0)
         if self._any_quarantined:
-            self._connection.executemany(
-                query(ASK, "forget_quarantined"), [(table.id, key_text(key)) for key in keys]
-            )
+            self._connection.executemany(query(ASK, "forget_quarantined"), [(table.id, key_text(key)) for key in keys])
 
     def _insert(self, table: Table, rows: Sequence[Row]) -> None:
         columns = ", ".join(

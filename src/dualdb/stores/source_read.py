@@ -96,10 +96,10 @@ class SourceSnapshot:
     def changes(self, after: str, limit: int) -> Changes:
         """The distinct keys in the next `limit` journal rows."""
         by_id = {table.id: table for table in self.schema.tables.values()}
-        found = fetch(self._connection, query(ASK, "changes"), (sequence_of(after), limit + 1))
+        found: list[Any] = fetch(self._connection, query(ASK, "changes"), (sequence_of(after), limit + 1))
         complete, found = len(found) <= limit, found[:limit]
         keys: dict[int, dict[Key, None]] = {}
-        restarts = set()
+        restarts: set[int] = set()
         for row in found:
             if row[0] in by_id:
                 keys.setdefault(row[0], {})[row[1 : 1 + len(by_id[row[0]].key.columns)]] = None
@@ -137,9 +137,7 @@ class SourceSnapshot:
 
 def bounded_by(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]], list[Row]] | None:
     """How to take rows from a cursor until their texts and blobs add up to so much; None for all of them."""
-    large = [
-        place for place, stored in enumerate(table.carried_types) if stored in (TargetType.TEXT, TargetType.BYTEA)
-    ]
+    large = [place for place, stored in enumerate(table.carried_types) if stored in (TargetType.TEXT, TargetType.BYTEA)]
     if most_bytes is None or not large:
         return None
 

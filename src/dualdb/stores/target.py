@@ -141,7 +141,7 @@ class TargetStore:
     def quarantine(self) -> Iterator[Quarantined]:
         """The rows that PostgreSQL could not hold."""
         with losses():
-            names = dict(self.connection().execute("SELECT id, name FROM dualdb.relation").fetchall())
+            names: dict[int, str] = dict(self.connection().execute("SELECT id, name FROM dualdb.relation").fetchall())
             found = self.connection().execute(query(ASK, "quarantined").encode()).fetchall()
         for number, key, reason, image in found:
             yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
@@ -184,9 +184,7 @@ class TargetStore:
             for number, cursor, done, rows, touched in self.connection().execute(query(ASK, "copies").encode())
         }
 
-    def _apply(
-        self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch], *, careful: bool
-    ) -> Applied:
+    def _apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch], *, careful: bool) -> Applied:
         with self._compared(expected) as (connection, any_quarantined, target_schema):
             applier = TargetApplier(connection, target_schema, careful=careful, any_quarantined=any_quarantined)
             for batch in tables:

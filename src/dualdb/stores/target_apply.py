@@ -8,6 +8,7 @@ and go to the quarantine with their exact bytes; all others flow.
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -39,6 +40,7 @@ POISON = (
     OverflowError,
 )
 """What a row can be guilty of; the last three come from psycopg, for a value of another class than the column's."""
+_FLOATS = frozenset({float, type(None)})
 
 
 class UnfitRowsError(ValueError):
@@ -124,16 +126,14 @@ class TargetApplier:
 
 def _would_change(table: Table, rows: Sequence[Row]) -> bool:
     """Whether COPY would store some value as another one without a word; it refuses everything else by itself."""
-    places = [
-        (place, stored)
-        for place, stored in enumerate(table.carried_types)
-        if stored in (TargetType.DOUBLE, TargetType.NUMBER)
-    ]
-    if not places:
-        return False
-    columns = list(zip(*rows, strict=True))
-    doubtful = [stored for _, stored in places]
-    return bool(misfits(list(zip(*(columns[place] for place, _ in places), strict=True)), doubtful))
+    for place, stored in enumerate(table.carried_types):
+        if stored in (TargetType.DOUBLE, TargetType.NUMBER):
+            column = list(map(itemgetter(place), rows))
+            # On the path of every row: floats alone need no second look in a column of floats.
+            only_floats = stored is TargetType.DOUBLE and set(map(type, column)) <= _FLOATS
+            if not only_floats and misfits([(value,) for value in column], (stored,)):
+                return True
+    return False
 
 
 def _misfit(table: Table, row: Row) -> str:

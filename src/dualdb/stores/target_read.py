@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.names import collated, qualified, quoted
-from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.core.phase import AUTHORITY, Side
 from dualdb.core.schema import ROWID_COLUMN, TargetType
 from dualdb.core.store import Changes
 from dualdb.core.types import from_target, representable
@@ -22,6 +22,7 @@ from dualdb.stores.source_read import bounded_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dualdb.core.phase import Phase
     from dualdb.core.schema import Schema, Table
     from dualdb.core.store import Key, Row, Value
     from dualdb.stores.target_connection import Target
@@ -131,9 +132,7 @@ class TargetSnapshot:
             found = self._connection.execute(query(ASK, "further_changes").encode(), values).fetchall()
             complete = False  # what came after `until` is still to follow
             more = len(found) > limit
-            position = (
-                f"{held.after}@{held.proof}|{held.until}|{found[limit - 1][2]}" if more else held.until
-            )
+            position = f"{held.after}@{held.proof}|{held.until}|{found[limit - 1][2]}" if more else held.until
         return self._changes(found[:limit], position, complete=complete)
 
     def _changes(self, found: Sequence[tuple[Any, ...]], position: str, *, complete: bool) -> Changes:
@@ -197,7 +196,8 @@ def key_columns(table: Table, keys: Sequence[Key]) -> list[list[Value]]:
         key
         for key in keys
         if len(key) == len(types)
-        and all(value is not None and representable(value, stored) is None for value, stored in zip(key, types, strict=True))
+        and None not in key
+        and all(representable(value, stored) is None for value, stored in zip(key, types, strict=True))
     ]
     columns = [list(column) for column in zip(*held, strict=True)] or [[] for _ in types]
     # An int among floats would make psycopg guess another array type.
@@ -243,8 +243,8 @@ def _folded(table: Table, name: str, text: str) -> str:
 def _by_key(table: Table, schema: str) -> str:
     carried = ", ".join(f"t.{quoted(name)}" for name in table.carried)
     distinct = "DISTINCT " if is_folded(table) else ""
-    text = f"SELECT {distinct}{carried} FROM {_keys(table)} JOIN {qualified(schema, table.name)} AS t ON {matching(table)}"
-    return _escaped(text)
+    joined = f"{_keys(table)} JOIN {qualified(schema, table.name)} AS t ON {matching(table)}"
+    return _escaped(f"SELECT {distinct}{carried} FROM {joined}")
 
 
 def _keys(table: Table) -> str:

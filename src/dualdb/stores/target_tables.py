@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from dualdb.core.names import qualified
+from dualdb.core.names import qualified, quoted
 from dualdb.core.schema import TargetType
 from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.queries import query
@@ -56,7 +56,7 @@ def _keeps_rows(connection: Target, before: Table, wanted: Table, ddl: Ddl, targ
         return False
     if before.indexes == wanted.indexes:
         return True
-    texts = {name: sql for name, sql in _index_texts(ddl, wanted).items()}
+    texts = _index_texts(ddl, wanted)
     old = {index.name: index for index in before.indexes if index.sql is not None}
     new = {index.name: index for index in wanted.indexes if index.sql is not None}
     try:
@@ -73,15 +73,8 @@ def _keeps_rows(connection: Target, before: Table, wanted: Table, ddl: Ddl, targ
 
 
 def _index_texts(ddl: Ddl, table: Table) -> dict[str, str]:
-    from dualdb.core.names import quoted
-
     texts = ddl.tables[table.name.lower()].indexes
-    return {
-        index.name: text
-        for index in table.indexes
-        for text in texts
-        if f"INDEX {quoted(index.name)} ON" in text
-    }
+    return {index.name: text for index in table.indexes for text in texts if f"INDEX {quoted(index.name)} ON" in text}
 
 
 def _drop(connection: Target, table: Table, target_schema: str) -> None:
