@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.generators.statements import Workload
 from dualdb.core.schema import ROWID_COLUMN, Affinity, Check, ForeignKey, IndexTerm, KeyKind, TargetType
 from dualdb.errors import SchemaError
 from dualdb.stores.catalog import (
+    OUR_TABLES,
     catalog_database,
     inspect_stored,
     master_rows,
@@ -26,7 +28,8 @@ from dualdb.stores.catalog import (
 if TYPE_CHECKING:
     from dualdb.core.schema import Schema, Table
 
-CONTROL = (Path(__file__).parents[2] / "sql/source/control.sql").read_text()
+SOURCE_SQL = Path(__file__).parents[2] / "sql/source"
+CONTROL = (SOURCE_SQL / "control.sql").read_text()
 
 
 def schema_of(*setup: str) -> Schema:
@@ -193,6 +196,16 @@ def test_our_own_objects_are_no_part_of_the_schema() -> None:
     assert read_schema(prepared) == plain
     assert [view.name for view in plain.views.values()] == ["v", "later"]
     assert [(trigger.name, trigger.table) for trigger in plain.triggers] == [("own", "t")]
+
+
+def test_every_table_of_ours_is_known_as_such() -> None:
+    """Whatever `sql/source` makes is left out of the application's schema."""
+    made = [
+        name.lower()
+        for file in SOURCE_SQL.glob("*.sql")
+        for name in re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", file.read_text(), re.IGNORECASE)
+    ]
+    assert set(made) == OUR_TABLES
 
 
 def test_the_version_changes_with_every_object_and_with_nothing_else() -> None:
