@@ -68,6 +68,8 @@ class Console:
         self.say(step_line(step), style="green")
         if step.verified is not None:
             self.show_verification(step.verified)
+        if step.residue is not None:
+            self.say(f"behind the fence: {step.residue.compared:,} rows were carried last, and verified")
 
     def show_verification(self, report: Report) -> None:
         """What was compared, and each thing that is not as it should be."""
