@@ -11,6 +11,7 @@ import _sqlite3
 import ctypes
 import json
 import os
+import re
 import signal
 import threading
 from dataclasses import dataclass, field
@@ -30,6 +31,11 @@ _TRACE_STMT, _TRACE_PROFILE = 1, 2
 _Traced = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _Opened = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _SHOWN = 100
+_READ = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|VALUES|WITH)\b", re.IGNORECASE)
+_ACTS = re.compile(
+    r"\b(?:INSERT|UPDATE|DELETE|setval|nextval|pg_\w*(?:terminate|advisory)\w*|journal_mode|wal_checkpoint)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +47,21 @@ class Fault:
     """Before the statement is sent; else after it was answered."""
     number: int
     """Of the statement, from 1."""
+    reads: bool = True
+    """Whether statements that only read are counted: what dies between two that write has left the same behind."""
 
     @property
     def text(self) -> str:
         """For the environment of the process."""
-        return f"{self.how.name} {'before' if self.before else 'after'} {self.number}"
+        counted = "statement" if self.reads else "change"
+        return f"{self.how.name} {'before' if self.before else 'after'} {counted} {self.number}"
 
     @classmethod
     def read(cls, text: str) -> Fault:
         """The fault that `text` wrote."""
-        how, when, number = text.split()
-        return cls(how=signal.Signals[how], before=when == "before", number=int(number))
+        how, when, counted, number = text.split()
+        reads = counted == "statement"
+        return cls(how=signal.Signals[how], before=when == "before", number=int(number), reads=reads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +86,9 @@ class Injector:
     """What SQLite calls and Python must not collect."""
 
     def sent(self, statement: str) -> int:
-        """Called before a statement is sent; gives its number."""
+        """Called before a statement is sent; gives its number, 0 when it does not count."""
+        if self.fault is not None and not self.fault.reads and only_reads(statement):
+            return 0
         with self._lock:
             self.count += 1
             number = self.count
@@ -102,6 +114,11 @@ class Injector:
         descriptor = os.open(self.points, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(descriptor, (json.dumps([number, statement]) + "\n").encode())
         os.close(descriptor)
+
+
+def only_reads(statement: str) -> bool:
+    """Whether nobody else can see that this statement was executed."""
+    return _READ.match(statement) is not None and _ACTS.search(statement) is None
 
 
 def install(environment: Mapping[str, str]) -> Injector | None:

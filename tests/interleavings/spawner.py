@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
+_IMPORTED = (
+    "dualdb.core.translate",
+    "dualdb.operations.transition",
+    "dualdb.stores.relay",
+    "dualdb.entrypoints.console",
+    "tests.interleavings.actors",
+)
+"""What every actor needs sooner or later; each would take its time to import it."""
 
 
 @dataclass(slots=True)
@@ -227,10 +236,8 @@ def _become(request: Mapping[str, Any]) -> None:
 
 def main() -> None:
     """Serve; a child returns to here as an actor, and ends as any Python program does."""
-    import psycopg  # noqa: F401
-    import tests.interleavings.actors  # noqa: F401
-
-
+    for name in _IMPORTED:
+        import_module(name)
     request = _serve()
     if request is not None:
         _become(request)

@@ -44,9 +44,9 @@ def sample(how: signal.Signals, total: int, count: int, salt: str) -> list[Fault
 
 
 def sweep(how: signal.Signals, *, before: bool, strike: Callable[[Fault], bool]) -> int:
-    """Strike at n = 1, 2, … until a run ends unstruck; gives n."""
+    """Strike at n = 1, 2, … until a run ends unstruck; gives n. Statements that only read are not counted."""
     number = 1
-    while strike(Fault(how=how, before=before, number=number)):
+    while strike(Fault(how=how, before=before, number=number, reads=False)):
         number += 1
     return number
 

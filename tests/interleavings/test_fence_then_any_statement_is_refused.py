@@ -51,7 +51,7 @@ POSTGRES_FORMS: dict[str, str] = {
     "insert": f"INSERT INTO {_ENTRY}",
     "insert select": "INSERT INTO remark (writer, number, part) SELECT writer, number, part FROM entry",
     "insert nothing": "INSERT INTO remark (writer) SELECT writer FROM entry WHERE false",
-    "upsert": "INSERT INTO tally VALUES ('all', 1) ON CONFLICT (name) DO UPDATE SET value = -1",
+    "upsert": "INSERT INTO slot (name, number) VALUES ('all', 1) ON CONFLICT (name) DO UPDATE SET number = -1",
     "update": "UPDATE tally SET value = -1",
     "update from": "UPDATE entry SET part = -1 FROM tally WHERE number = 5",
     "delete": "DELETE FROM entry WHERE number = 5",
