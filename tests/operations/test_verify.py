@@ -134,8 +134,7 @@ def test_corruption_of_postgresql(mirrored: str, target_dsn: str) -> None:
     """Every corruption of postgresql is found and named."""
     corrupt_target(
         target_dsn,
-        "UPDATE run SET loss = float8send_flipped.loss FROM (SELECT loss * (1 + 2.3e-16) AS loss FROM run WHERE id = 1)"
-        " AS float8send_flipped WHERE id = 1",
+        "UPDATE run SET loss = loss * (1 + 2.3e-16) WHERE id = 1",
         "UPDATE run SET loss = '-0' WHERE id = 2",
         "UPDATE run SET name = name || ' ' WHERE id = 3",
         "UPDATE run SET at = '2024-01-01 00:00:00.000005' WHERE id = 4",
