@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import lru_cache
 from threading import Thread
+
+_SETTLED_S = 2.0
+"""A process that lives longer than this gets ready for a switch."""
 
 
 def keep_relaying(path: str) -> None:
@@ -26,3 +30,7 @@ def _relay(path: str) -> None:
     from dualdb.stores.relay import Relay
 
     Relay(path).start()
+    time.sleep(_SETTLED_S)
+    # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would wait
+    # for that behind the fence, all at once.
+    import dualdb.driver.target_classes  # noqa: F401
