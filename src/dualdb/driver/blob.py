@@ -25,7 +25,7 @@ def journal(connection: Connection, table_name: str, row: int) -> None:
     watch = connection._watch
     if watch is None:
         return
-    authority = watch.authority(watch.seen(), None)
+    authority = watch.authority(watch.seen())
     if authority is None or not authority.mirrored:
         return
     own = sqlite3.connect(connection._path, isolation_level=None)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Classes = Mapping[int | str, TargetType]
 
 _PLANS_AT_MOST = 2000
-_EXPLAINED = frozenset({"SELECT", "WITH", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"})
+_NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
+"""What SQLite cannot explain, or does while it explains."""
 NOTHING = Plan(kind=Kind.PRAGMA)
 """The plan of a text without a statement."""
 
@@ -108,13 +109,19 @@ class Catalogue:
         """The catalog database once more, to try a change of the schema on."""
         return catalog_database(self.rows)
 
+    def _check(self, sql: str, placeholders: Placeholders) -> None:
+        """Let SQLite compile the statement, and raise what sqlite3 raises for it."""
+        with self._lock:
+            # Not one row of the answer is fetched: it shows constants, and a blob among them is no text.
+            self._database.execute("EXPLAIN " + sql, placeholders.nulls()).close()
+
     def _compile(self, sql: str) -> Statement:
         placeholders = Placeholders(sql)
         if not [token for token in significant(sql) if token.text != ";"]:
             self.ask(sql, ())
             return Statement(sql, placeholders, NOTHING)
-        if first_keyword(sql) in _EXPLAINED:
-            self.ask("EXPLAIN " + sql, placeholders.nulls())
+        if first_keyword(sql) not in _NOT_EXPLAINED:
+            self._check(sql, placeholders)
         try:
             plan: Plan | Refused = translate(sql, self.schema, target_schema=self.target_schema)
         except Refused as refusal:

@@ -128,7 +128,9 @@ class Cursor(CursorHandle):
         """This cursor, of the class that its connection's authority asks for."""
         from dualdb.driver.target_classes import target_cursor_class
 
+        _execute(self, "SELECT 1 WHERE 0")  # ends what it was reading, as any execution does; makes CPython's checks
         self._home = type(self)
+        self._result = None
         self.__class__ = target_cursor_class(type(self))
         return self
 
@@ -177,17 +179,25 @@ class Connection(ConnectionHandle):
 
     def commit(self) -> None:
         """As `sqlite3.Connection.commit`."""
+        if self._remote is not None:  # called by a method that was looked up before the class changed
+            self.commit()
+            return
         _commit(self)
         self._begin_anew()
 
     def rollback(self) -> None:
         """As `sqlite3.Connection.rollback`."""
+        if self._remote is not None:
+            self.rollback()
+            return
         _rollback(self)
         self._begin_anew()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
     ) -> Literal[False]:
+        if self._remote is not None:  # `with` looks this method up before its block is entered
+            return self.__exit__(kind, value, trace)
         result = _leave(self, kind, value, trace)
         self._begin_anew()
         return result
@@ -227,7 +237,7 @@ class Connection(ConnectionHandle):
         # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
         seen = watch.seen()
         inside = self.in_transaction
-        authority = watch.authority(seen, None if inside else self)
+        authority = watch.authority(seen)
         if authority is None:
             self._watch, self._counter, self._look_at = None, UNREADABLE, next_look()
             return False

@@ -15,7 +15,7 @@ from dualdb.core.statement import Kind
 from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
 from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, decoded, described, shown_names
-from dualdb.driver.failure import failure
+from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
 from dualdb.stores.target_session import Rejected
@@ -49,7 +49,7 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     plan = _settled_plan(remote, statement)
     _begin(connection, remote, statement)
     answer = _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
-    answer.lastrowid = remote.last_rowid
+    answer.lastrowid = kept if plan is NOTHING else remote.last_rowid
     cursor._result = answer
 
 
@@ -61,7 +61,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     statement = remote.catalogue.statement(_text(sql))
     plan = _settled_plan(remote, statement)
     if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
-        raise failure(sqlite3.ProgrammingError, "executemany() can only execute DML statements.")
+        raise sqlite3.ProgrammingError("executemany() can only execute DML statements.")
     _begin(connection, remote, statement)
     written = 0
     if plan is not None and plan.kind is not Kind.WRITE:

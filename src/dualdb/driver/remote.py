@@ -101,9 +101,7 @@ class Remote:
 
     def close(self) -> None:
         """Roll back and give everything back."""
-        if self._session is not None:
-            self._session.rollback()
-            self._session = None
+        self._end()
         self.binder.close()
 
     # --- transactions ----------------------------------------------------------------------------------------------

@@ -90,9 +90,8 @@ class TargetConnection(ConnectionHandle):
 
     def close(self) -> None:
         """As `sqlite3.Connection.close`; what is not committed is rolled back."""
-        _check(self)
+        super().close()  # raises in another thread
         self._remote.close()
-        super().close()
 
     @property
     def in_transaction(self) -> bool:
@@ -159,12 +158,13 @@ class TargetConnection(ConnectionHandle):
         if watch is None or remote.transaction.state not in (State.IDLE, State.BEGUN):
             return False  # what has read or written stays where it is
         seen = watch.seen()
-        authority = watch.authority(seen, None)
+        authority = watch.authority(seen)
         if authority is not None and authority.remote:
             remote.refresh(seen)
             return False
         replay = remote.opening if remote.in_transaction else []
         remote.close()
+        self._remote = None  # type: ignore[assignment]
         self._seen = -1
         self.__class__ = self._home  # type: ignore[assignment]
         self._replay(tuple(replay))

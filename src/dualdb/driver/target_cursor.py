@@ -37,7 +37,7 @@ class TargetCursor(CursorHandle):
         """As `sqlite3.Cursor.execute`."""
         _check(self)
         connection = self.connection
-        if connection._moved():
+        if connection._remote is None or connection._moved():
             return self._follow().execute(sql, parameters)
         try:
             execution.execute(self, connection, sql, parameters)
@@ -52,7 +52,7 @@ class TargetCursor(CursorHandle):
         """As `sqlite3.Cursor.executemany`."""
         _check(self)
         connection = self.connection
-        if connection._moved():
+        if connection._remote is None or connection._moved():
             return self._follow().executemany(sql, parameters)
         rows = Remaining(parameters)
         try:
@@ -67,9 +67,10 @@ class TargetCursor(CursorHandle):
     def executescript(self, sql_script: str, /) -> TargetCursor:
         """As `sqlite3.Cursor.executescript`, one statement after the other."""
         _check(self)
-        if self.connection._moved():
+        connection = self.connection
+        if connection._remote is None or connection._moved():
             return self._follow().executescript(sql_script)
-        execution.executescript(self, self.connection, sql_script)
+        execution.executescript(self, connection, sql_script)
         return self
 
     # --- fetching --------------------------------------------------------------------------------------------------

@@ -65,16 +65,16 @@ class Watch:
         value = self.counter[0]
         return -1 if value & 1 or self._hint is None else value
 
-    def authority(self, seen: int, connection: sqlite3.Connection | None) -> Authority | None:
-        """The control row, read over `connection` or a passing one of our own; None when there is none any more.
+    def authority(self, seen: int) -> Authority | None:
+        """The control row; None when there is none any more.
 
-        The counter vouches for what another connection has read. `connection` is outside a transaction: within one
-        the row would be as old as its snapshot.
+        Read over a passing connection: on the application's own it would be as old as a SELECT that is still open. The
+        counter vouches for what was read before in this process.
         """
         known = self._known
         if known is not None and known[0] == seen:
             return known[1]
-        found = _read(self.path, connection)
+        found = _read(self.path)
         if found is not None and seen != -1:
             self._known = (seen, found)
         return found
@@ -107,7 +107,7 @@ def find_unhinted(path: str) -> Watch | None:
     if not os.access(path + "-wal", os.F_OK):
         return None
     try:
-        if _read(path, None, timeout_s=0.0) is None:
+        if _read(path, timeout_s=0.0) is None:
             return None
     except sqlite3.Error:
         return None
@@ -123,26 +123,14 @@ def next_look() -> float:
     return monotonic() + LOOK_EVERY_S
 
 
-def _read(path: str, connection: sqlite3.Connection | None, timeout_s: float = 5.0) -> Authority | None:
-    if connection is not None:
-        try:
-            return _select(connection)
-        except sqlite3.DatabaseError:
-            pass  # an authorizer, a progress handler of the application's: read it over a connection that has none
+def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
     own = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
-        return _select(own)
-    finally:
-        own.close()
-
-
-def _select(connection: sqlite3.Connection) -> Authority | None:
-    try:
-        found = sqlite3.Cursor(connection).execute(query("source/watch.sql", "authority")).fetchone()
+        found = own.execute(query("source/watch.sql", "authority")).fetchone()
     except sqlite3.OperationalError as exc:
         if "no such table" in str(exc):
             return None
         raise
-    if found is None:
-        return None
-    return Authority(found[0], found[1].decode(), moving=found[2] == b"moving")
+    finally:
+        own.close()
+    return Authority(found[0], found[1], moving=found[2] == "moving") if found is not None else None

@@ -92,10 +92,8 @@ class Session:
         try:
             with losses():
                 if len(messages) == 1:
-                    return [_answer(connection.execute(*messages[0], binary=True))]
-                with connection.pipeline():
-                    cursors = [connection.execute(*message, binary=True) for message in messages]
-                return [_answer(cursor) for cursor in cursors]
+                    return [_answer(_send(connection, messages[0]))]
+                return _pipelined(connection, messages)
         except psycopg.Error as error:
             raise Rejected(error) from None
 
@@ -220,6 +218,32 @@ class Session:
         finally:
             self._pool.give_back(asking)
         return status
+
+
+def _send(connection: Target, message: Message) -> psycopg.Cursor[tuple[Any, ...]]:
+    # What has no parameters is never prepared: psycopg would take a SAVEPOINT or RELEASE for prepared that was skipped
+    # because the statement before it failed. ROLLBACK [TO] makes psycopg forget the others.
+    sql, parameters = message
+    cursor = connection.cursor(binary=True)
+    return cursor.execute(sql.encode(), parameters, prepare=None if parameters else False)
+
+
+def _pipelined(connection: Target, messages: Sequence[Message]) -> list[Answer]:
+    cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
+    first: psycopg.Error | None = None
+    try:
+        with connection.pipeline():
+            for message in messages:
+                try:
+                    cursors.append(_send(connection, message))
+                except psycopg.Error as error:  # kept: leaving the pipeline with it would log those that follow from it
+                    first = error
+                    break
+    except psycopg.Error as error:
+        raise first or error from None
+    if first is not None:
+        raise first
+    return [_answer(cursor) for cursor in cursors]
 
 
 def _answer(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Answer:

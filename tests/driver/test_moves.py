@@ -1,0 +1,196 @@
+"""An open connection goes where the authority goes, in both directions, and loses nothing on the way."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+import dualdb
+from dualdb.core.phase import Phase
+from dualdb.operations.transition import advance, rollback
+from tests.driver.twins import move
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def forward(database: Path) -> None:
+    """To phase postgres."""
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+
+
+def back(database: Path) -> None:
+    """To dual_write, SQLite the authority."""
+    rollback(str(database), observer=lambda _event: None)
+
+
+@pytest.fixture
+def moving(database: Path, target_dsn: str) -> Path:
+    """A file in phase dual_write with one table."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
+    move(database, target_dsn, Phase.DUAL_WRITE)
+    return database
+
+
+def test_one_connection_through_all_phases(moving: Path, target_dsn: str) -> None:
+    """What was written in each phase is read in the next; isinstance and identity stay."""
+
+    class Own(dualdb.Connection):
+        def texts(self) -> list[str]:
+            return [text for (text,) in self.execute("SELECT a FROM t ORDER BY id")]
+
+    connection: Any = dualdb.connect(moving, factory=Own)
+    early = connection.cursor()
+    connection.execute("INSERT INTO t(a) VALUES ('dual')")
+    connection.commit()
+    forward(moving)
+    early.execute("INSERT INTO t(a) VALUES (?)", ("target",))
+    assert early.lastrowid == 2
+    connection.commit()
+    assert connection.texts() == ["dual", "target"]
+    assert isinstance(connection, Own)
+    assert connection.in_transaction is False
+    with psycopg.connect(target_dsn) as outside:
+        assert outside.execute("SELECT a FROM t ORDER BY id").fetchall() == [("dual",), ("target",)]
+    back(moving)
+    connection.execute("INSERT INTO t(a) VALUES ('home')")
+    connection.commit()
+    assert connection.texts() == ["dual", "target", "home"]
+    assert early.execute("SELECT count(*) FROM t").fetchone() == (3,)
+    connection.close()
+    with closing(sqlite3.connect(moving)) as plain:
+        assert plain.execute("SELECT a FROM t ORDER BY id").fetchall() == [("dual",), ("target",), ("home",)]
+
+
+def test_a_cursor_that_is_reading_keeps_its_old_snapshot(moving: Path) -> None:
+    """Rows fetched after the move are those of the SELECT that began before it."""
+    connection = dualdb.connect(moving)
+    connection.executemany("INSERT INTO t(a) VALUES (?)", [("x",)] * 5)
+    connection.commit()
+    reading = connection.execute("SELECT id FROM t ORDER BY id")
+    first = reading.fetchone()
+    forward(moving)
+    connection.execute("DELETE FROM t")
+    connection.commit()
+    assert [first, *reading.fetchall()] == [(1,), (2,), (3,), (4,), (5,)]
+    connection.close()
+
+
+def test_a_begun_transaction_moves_with_its_savepoints(moving: Path) -> None:
+    """BEGIN and SAVEPOINT said before the move count after it."""
+    connection = dualdb.connect(moving, isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SAVEPOINT s")
+    forward(moving)
+    connection.execute("INSERT INTO t(a) VALUES ('undone')")
+    assert connection.in_transaction
+    connection.execute("ROLLBACK TO s")
+    connection.execute("INSERT INTO t(a) VALUES ('kept')")
+    connection.execute("COMMIT")
+    assert connection.execute("SELECT a FROM t").fetchall() == [("kept",)]
+    connection.execute("BEGIN")
+    back(moving)
+    connection.execute("INSERT INTO t(a) VALUES ('home')")
+    connection.execute("COMMIT")
+    assert connection.execute("SELECT a FROM t ORDER BY id").fetchall() == [("kept",), ("home",)]
+    connection.close()
+
+
+def test_a_transaction_that_has_read_is_told_to_begin_again(moving: Path) -> None:
+    """Its write after the move is refused as SQLite refuses a stale snapshot; it stays open until it is rolled back."""
+    connection = dualdb.connect(moving, isolation_level=None)
+    connection.execute("BEGIN")
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    forward(moving)
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$") as caught:
+            connection.execute("INSERT INTO t(a) VALUES ('stale')")
+        assert caught.value.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT"
+        assert connection.in_transaction
+    connection.execute("ROLLBACK")
+    assert not connection.in_transaction
+    connection.execute("INSERT INTO t(a) VALUES ('fresh')")
+    assert connection.execute("SELECT a FROM t").fetchall() == [("fresh",)]
+    connection.close()
+
+
+def test_a_reader_on_postgres_that_writes_after_another_is_told_to_begin_again(moving: Path) -> None:
+    """SQLITE_BUSY_SNAPSHOT when somebody has committed since the transaction read; otherwise the write goes through."""
+    forward(moving)
+    one = dualdb.connect(moving, isolation_level=None)
+    other = dualdb.connect(moving, isolation_level=None)
+    one.execute("BEGIN")
+    one.execute("SELECT count(*) FROM t")
+    one.execute("INSERT INTO t(a) VALUES ('alone')")
+    one.execute("COMMIT")
+    one.execute("BEGIN")
+    one.execute("SELECT count(*) FROM t")
+    other.execute("INSERT INTO t(a) VALUES ('other')")
+    with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$") as caught:
+        one.execute("UPDATE t SET a = 'lost'")
+    assert caught.value.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT"
+    assert one.execute("SELECT a FROM t").fetchall() == [("alone",)]
+    one.execute("ROLLBACK")
+    assert one.execute("SELECT count(*) FROM t").fetchone() == (2,)
+    one.close()
+    other.close()
+
+
+def test_write_transactions_wait_for_each_other(moving: Path) -> None:
+    """The writers' lock is waited for as long as `timeout` says."""
+    forward(moving)
+    holder = dualdb.connect(moving, isolation_level=None)
+    waiter = dualdb.connect(moving, isolation_level=None, timeout=0.2)
+    holder.execute("BEGIN IMMEDIATE")
+    for statement in ("INSERT INTO t(a) VALUES ('x')", "BEGIN IMMEDIATE"):
+        with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$") as caught:
+            waiter.execute(statement)
+        assert caught.value.sqlite_errorcode == sqlite3.SQLITE_BUSY
+        assert not waiter.in_transaction
+    assert waiter.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    holder.execute("ROLLBACK")
+    waiter.execute("INSERT INTO t(a) VALUES ('x')")
+    holder.close()
+    waiter.close()
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_writers_see_a_pause_and_no_error(moving: Path, autocommit: bool) -> None:
+    """Threads that write and count without a break while the authority goes there and back."""
+    stop = threading.Event()
+    errors: list[Exception] = []
+    written: list[int] = []
+
+    def work() -> None:
+        count = 0
+        connection = dualdb.connect(moving, timeout=20, isolation_level=None if autocommit else "")
+        try:
+            while not stop.is_set():
+                connection.execute("INSERT INTO t(a) VALUES ('w')")
+                connection.commit()
+                count += 1
+        except Exception as error:  # noqa: BLE001 - whatever a writer meets is the finding
+            errors.append(error)
+        finally:
+            written.append(count)
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        forward(moving)
+        back(moving)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    with closing(sqlite3.connect(moving)) as plain:
+        assert plain.execute("SELECT count(*) FROM t").fetchone() == (sum(written),)
