@@ -1,5 +1,7 @@
 """Statements over columns of every class, whose answers must be SQLite's own to the bit."""
 
+# ruff: noqa: E501 - a statement stands on one line
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,7 @@ READS = [
     "SELECT id FROM job WHERE flag AND n > 1 OR name IS NULL ORDER BY id",
     "SELECT id, n > 1, n = 7 AND r < 1, NOT flag, n IS NULL, n IS NOT NULL, n IS 7, n IS NOT 7 FROM job ORDER BY id",
     "SELECT id, flag IS TRUE, flag IS FALSE, flag IS NOT TRUE, TRUE, FALSE FROM job ORDER BY id",
+    "SELECT id, n IS NULL = 1 FROM job ORDER BY id",
     "SELECT id, n ISNULL, n NOTNULL, n NOT NULL FROM job ORDER BY id",
     "SELECT id FROM job WHERE n = '7' ORDER BY id",
     "SELECT id FROM job WHERE n = 7.0 ORDER BY id",
@@ -244,6 +247,7 @@ def test_reads(twins: Twins) -> None:
     assert _different(twins, [(sql, ()) for sql in READS]) == []
 
 
+@pytest.mark.filterwarnings("ignore:Binding:DeprecationWarning")
 def test_parameters(twins: Twins) -> None:
     """A bound value is compared and converted as SQLite does."""
     assert _different(twins, PARAMETERS) == []

@@ -1,5 +1,7 @@
 """Statements that write, run in order on both engines: row counts, ids, errors and then every row must agree."""
 
+# ruff: noqa: E501 - a statement stands on one line
+
 from __future__ import annotations
 
 import re
@@ -7,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.differential.twins import Twins, twins_of
+from tests.differential.twins import twins_of
 
 if TYPE_CHECKING:
     import psycopg
+
+    from tests.differential.twins import Twins
 
 SCRIPT = """
 CREATE TABLE run (
@@ -25,7 +29,8 @@ CREATE TABLE "odd ""name" ("a column" INTEGER PRIMARY KEY, [select] TEXT, `é` R
 CREATE TABLE made (id INTEGER PRIMARY KEY, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, day TEXT DEFAULT CURRENT_DATE,
   clock TEXT DEFAULT (time('now')), stamp TEXT DEFAULT (datetime('now')));
 CREATE TABLE derived (id INTEGER PRIMARY KEY, n INTEGER, double INTEGER AS (n * 2) STORED, low TEXT AS (lower(t)), t TEXT);
-CREATE UNIQUE INDEX tag_name_rtrim ON tag (name COLLATE RTRIM);
+CREATE TABLE code (id INTEGER PRIMARY KEY, word TEXT);
+CREATE UNIQUE INDEX code_word ON code (word COLLATE RTRIM);
 """
 
 CHANGES: list[tuple[str, Any]] = [
@@ -69,6 +74,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("INSERT OR REPLACE INTO link VALUES (1, 1, 0.5), (1, 2, 1), (1, 1, 2)", ()),
     ("INSERT OR REPLACE INTO pair VALUES (1, 'x'), (1, NULL)", ()),
     ("INSERT OR REPLACE INTO named VALUES ('k', NULL) RETURNING name, value", ()),
+    ("INSERT OR REPLACE INTO code (word) VALUES ('a'), ('b'), ('a  ')", ()),
     # OR IGNORE and upserts
     ("INSERT OR IGNORE INTO run (project, number) VALUES ('p', 1)", ()),
     (

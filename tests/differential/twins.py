@@ -90,9 +90,13 @@ class Twins:
                 copy.write_row(row)
         if table.key.kind is not KeyKind.DECLARED:
             key = table.key.columns[0]
-            highest = f"(SELECT max({quoted(key)}) FROM {target})"
             sequence = f"pg_get_serial_sequence('{target}', '{key}')"
-            self.target.execute(f"SELECT setval({sequence}, greatest({highest}, 1), {highest} IS NOT NULL)")
+            (highest,) = self.source.execute(f"SELECT max(rowid) FROM {quoted(table.name)}").fetchone()
+            if table.autoincrement:
+                used = "SELECT max(seq) FROM sqlite_sequence WHERE name = ?"
+                highest = max(highest or 0, self.source.execute(used, (table.name,)).fetchone()[0] or 0)
+            if highest:
+                self.target.execute(f"SELECT setval({sequence}, {highest})")
 
     def plan(self, sql: str, hints: Mapping[int | str, TargetType] | None = None) -> Plan:
         """The plan of a statement."""

@@ -55,14 +55,14 @@ class Argument:
 
 
 def count(argument: Argument, _: Place) -> tuple[str, Storage]:
-    """SQL's count(*), count(x), count(DISTINCT x)."""
+    """Rows, or values that are not NULL, or different ones."""
     if argument.distinct and argument.term.storage is Storage.TEXT:
         return f"count(DISTINCT {folded(argument.term, argument.term.collation or 'BINARY').sql})", Storage.INTEGER
     return f"count({argument.sql})", Storage.INTEGER
 
 
 def extreme(argument: Argument, _: Place) -> tuple[str, Storage]:
-    """SQL's min(x), max(x)."""
+    """Translate min(x), max(x)."""
     term = argument.term
     if term.storage is Storage.TEXT and (term.collation or "BINARY") != "BINARY":
         raise Refused(f"{argument.name}() under COLLATE {term.collation}", "any of several equal texts may come out")
@@ -90,7 +90,7 @@ def _float_sum(function: str, argument: Argument, place: Place) -> str:
 
 
 def add(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """SQL's sum(x): an integer over integers, a float over floats, NULL over nothing."""
+    """Translate sum(x): an integer over integers, a float over floats, NULL over nothing."""
     if argument.term.storage is Storage.INTEGER:
         return total_of_integers(argument, place), Storage.INTEGER
     if argument.term.storage is not Storage.REAL:
@@ -99,14 +99,14 @@ def add(argument: Argument, place: Place) -> tuple[str, Storage]:
 
 
 def average(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """SQL's avg(x): always a float, the sum as float divided by the count."""
+    """Translate avg(x): always a float, the sum as float divided by the count."""
     _check_number(argument)
     sums, counts = _float_sum("sum", argument, place), f"count({argument.sql})"
     return f"nullif(({sums} + 0) / nullif({counts}, 0), 'NaN')", Storage.REAL
 
 
 def total(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """SQL's total(x): the sum as a float, 0.0 over nothing."""
+    """The sum as a float, 0.0 over nothing."""
     _check_number(argument)
     return f"nullif(coalesce({_float_sum('sum', argument, place)}, 0) + 0, 'NaN')", Storage.REAL
 
@@ -117,7 +117,7 @@ def _check_number(argument: Argument) -> None:
 
 
 def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
-    """SQL's group_concat(x [, separator]), where the rows' order is provable."""
+    """Translate group_concat(x [, separator]), where the rows' order is provable."""
     if place.scan_order is None or argument.distinct or len(argument.others) > 1:
         raise Refused("group_concat()", "the order of its rows is not provable", "concatenate in the application")
     separator = "','"

@@ -10,7 +10,7 @@ from dualdb.core.names import quoted
 from dualdb.core.schema import KeyKind
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import as_truth, into_column
-from dualdb.core.translate.place import Place, require, source_of
+from dualdb.core.translate.place import ROWID_NAMES, Place, require, source_of
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.scan import fixed_columns
 from dualdb.core.translate.written import returning, target_of, written_table
@@ -103,6 +103,7 @@ def _check_keys(node: exp.Update, table: Table, changed: Sequence[Column]) -> No
         return
     fixed = fixed_columns(node)
     pinned = [[name.lower() for name in table.key.columns]] if table.key.kind is not KeyKind.ROWID else []
+    pinned += [[name] for name in ROWID_NAMES if all(column.name.lower() != name for column in table.columns)]
     pinned += [[term.column.lower() for term in key.terms if term.column] for key in keys if key.where is None]
     if not any(columns and set(columns) <= fixed for columns in pinned):
         raise Refused(

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from dualdb.core.names import collated, key_term, qualified, quoted
 from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
 from dualdb.core.translate.conversion import into_column
-from dualdb.core.translate.functions import FUNCTIONS
+from dualdb.core.translate.grammar import GRAMMAR
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import Storage
-from dualdb.core.translate.translator import RULES
 from dualdb.core.translate.views import view_sql
 from dualdb.core.translate.work import Work
 from dualdb.core.translate.written import check_sql, default_term, table_term
@@ -83,7 +82,7 @@ def view_ddl(view: View, schema: Schema, target_schema: str) -> str:
 
 
 def _work(schema: Schema, target_schema: str) -> Work:
-    return Work(schema, target_schema, rules=RULES, functions=FUNCTIONS)
+    return Work(schema, target_schema, grammar=GRAMMAR)
 
 
 def _attempt(what: str, make: Callable[[], str], refusals: Refusals) -> str | None:
@@ -146,7 +145,8 @@ def _checks(table: Table, work: Work, refusals: Refusals) -> list[str]:
             continue
         named = check.name is not None and check.name.lower() not in names
         names.add((check.name or "").lower())
-        found.append(f"{f'CONSTRAINT {quoted(check.name or '')} ' if named else ''}CHECK ({made})")
+        constraint = f"CONSTRAINT {quoted(check.name)} " if check.name is not None and named else ""
+        found.append(f"{constraint}CHECK ({made})")
     return found
 
 

@@ -98,12 +98,10 @@ def _source(node: exp.Expression, parent: Place) -> tuple[str, Source]:
     if isinstance(node, exp.Table):
         return _named(node, parent)
     if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Select, exp.SetOperation)):
-        from dualdb.core.translate.select import subquery  # a query in FROM is a query again
-
         require(node, "this", "alias")
         alias = node.alias or "_subquery"
         # A query in FROM does not see the other sources beside it.
-        query = subquery(node.this, Place(work=parent.work, parent=_outer(parent)), named=True)
+        query = parent.work.grammar.subquery(node.this, Place(work=parent.work, parent=_outer(parent)), named=True)
         return f"({query.sql}) AS {quoted(alias)}", _derived(alias, query.fields)
     raise Refused("this source in FROM", "no rule covers it", "name a table, or write a subquery")
 
@@ -130,11 +128,9 @@ def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
         return work.table(table.name) + (as_alias or _declared_alias(alias, table.name)), source_of(table, alias)
     view = work.schema.views.get(name.lower())
     if view is not None:
-        from dualdb.core.translate.views import fields_of_view  # a view is a query again
-
         work.views_read.add(name.lower())
         alias = node.alias or view.name
-        return work.table(view.name) + as_alias, _derived(alias, fields_of_view(view, work))
+        return work.table(view.name) + as_alias, _derived(alias, work.grammar.view(view, work))
     raise Refused(f"the table {name!r}", "the schema has none of that name", "correct the name")
 
 

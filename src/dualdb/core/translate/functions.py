@@ -31,7 +31,7 @@ def call(node: exp.Expression, place: Place) -> Term:
     """A function call, by the function's name."""
     require(node, "this", "expressions")
     name = str(node.this).removeprefix(FUNCTION)
-    function = place.work.functions.get(name)
+    function = place.work.grammar.functions.get(name)
     if function is None:
         raise Refused(f"{name}()", "no rule covers this function")
     return function(node.expressions, place)
@@ -52,7 +52,7 @@ def _text(node: exp.Expression, place: Place, name: str) -> Term:
 
 
 def absolute(nodes: Nodes, place: Place) -> Term:
-    """SQL's abs(x)."""
+    """The absolute value: abs(x)."""
     _count(nodes, "abs", 1)
     term = plain_value(place.known(nodes[0]))
     if term.storage in {Storage.INTEGER, Storage.REAL}:
@@ -61,7 +61,7 @@ def absolute(nodes: Nodes, place: Place) -> Term:
 
 
 def length(nodes: Nodes, place: Place) -> Term:
-    """SQL's length(x): characters of a text, bytes of a blob."""
+    """Characters of a text, bytes of a blob."""
     _count(nodes, "length", 1)
     term = place.known(nodes[0])
     if term.storage is Storage.BLOB:
@@ -70,13 +70,13 @@ def length(nodes: Nodes, place: Place) -> Term:
 
 
 def lower(nodes: Nodes, place: Place) -> Term:
-    """SQL's lower(x), of ASCII letters only."""
+    """Small letters for the ASCII capitals only."""
     _count(nodes, "lower", 1)
     return computed(f"lower({ordered_as_bytes(_text(nodes[0], place, 'lower')).sql})", Storage.TEXT)
 
 
 def upper(nodes: Nodes, place: Place) -> Term:
-    """SQL's upper(x), of ASCII letters only."""
+    """Capitals for the small ASCII letters only."""
     _count(nodes, "upper", 1)
     return computed(f"upper({ordered_as_bytes(_text(nodes[0], place, 'upper')).sql})", Storage.TEXT)
 
@@ -92,21 +92,21 @@ def _trim(sql_name: str, name: str) -> Function:
 
 
 def replaced(nodes: Nodes, place: Place) -> Term:
-    """SQL's replace(x, from, to), byte by byte."""
+    """Translate replace(x, from, to), byte by byte."""
     _count(nodes, "replace", 3)
     subject, old, new = (_text(node, place, "replace") for node in nodes)
     return computed(f"replace({ordered_as_bytes(subject).sql}, {old.sql}, {new.sql})", Storage.TEXT)
 
 
 def position(nodes: Nodes, place: Place) -> Term:
-    """SQL's instr(x, y)."""
+    """Translate instr(x, y)."""
     _count(nodes, "instr", 2)
     subject, part = (_text(node, place, "instr") for node in nodes)
     return computed(f"strpos({ordered_as_bytes(subject).sql}, {part.sql})::bigint", Storage.INTEGER)
 
 
 def part(nodes: Nodes, place: Place) -> Term:
-    """SQL's substr(x, start [, length]) with its negative starts and lengths."""
+    """Translate substr(x, start [, length]) with its negative starts and lengths."""
     _count(nodes, "substr", 2, 3)
     subject = _text(nodes[0], place, "substr")
     numbers = ", ".join(as_integer(place.known(node), "substr()").sql for node in nodes[1:])
@@ -114,7 +114,7 @@ def part(nodes: Nodes, place: Place) -> Term:
 
 
 def hexadecimal(nodes: Nodes, place: Place) -> Term:
-    """SQL's hex(blob)."""
+    """Translate hex(blob)."""
     _count(nodes, "hex", 1)
     term = place.known(nodes[0])
     if term.storage is not Storage.BLOB:
@@ -123,7 +123,7 @@ def hexadecimal(nodes: Nodes, place: Place) -> Term:
 
 
 def type_name(nodes: Nodes, place: Place) -> Term:
-    """SQL's typeof(x), where the class does not vary by row."""
+    """Translate typeof(x), where the class does not vary by row."""
     _count(nodes, "typeof", 1)
     term = plain_value(place.known(nodes[0]))
     names = {Storage.INTEGER: "integer", Storage.REAL: "real", Storage.TEXT: "text", Storage.BLOB: "blob"}
@@ -133,7 +133,7 @@ def type_name(nodes: Nodes, place: Place) -> Term:
 
 
 def coalesce(nodes: Nodes, place: Place) -> Term:
-    """SQL's coalesce(x, y, …) and ifnull(x, y) over one class."""
+    """The first that is not NULL, ifnull() too, over one class."""
     terms, storage = unified(_typed_together(nodes, place), "coalesce()")
     return computed(f"coalesce({', '.join(term.sql for term in terms)})", storage)
 
@@ -154,7 +154,7 @@ def _like(term: Term, other: Term, place: Place) -> Term:
 
 
 def nullif(nodes: Nodes, place: Place) -> Term:
-    """SQL's nullif(x, y): NULL when they are equal, else x."""
+    """NULL when the two are equal, else the first."""
     _count(nodes, "nullif", 2)
     left, right = place.known(nodes[0]), place.term(nodes[1])
     value = plain_value(left)
@@ -163,7 +163,7 @@ def nullif(nodes: Nodes, place: Place) -> Term:
 
 
 def choice(nodes: Nodes, place: Place) -> Term:
-    """SQL's iif(condition, x, y)."""
+    """Translate iif(condition, x, y)."""
     _count(nodes, "iif", 3)
     condition = as_truth(place.known(nodes[0]))
     terms, storage = unified(_typed_together(nodes[1:], place), "iif()")
@@ -171,7 +171,7 @@ def choice(nodes: Nodes, place: Place) -> Term:
 
 
 def rounded(nodes: Nodes, place: Place) -> Term:
-    """SQL's round(x [, digits]): always a float, rounded as SQLite's printf does."""
+    """Translate round(x [, digits]): always a float, rounded as SQLite's printf does."""
     _count(nodes, "round", 1, 2)
     term = plain_value(place.known(nodes[0]))
     if term.storage is Storage.NULL:
@@ -209,7 +209,7 @@ def _only_now(rule: Function, name: str) -> Function:
 
 
 def epoch(_nodes: object, _place: object) -> Term:
-    """SQL's unixepoch('now')."""
+    """Translate unixepoch('now')."""
     return computed("floor(extract(epoch FROM statement_timestamp()))::bigint", Storage.INTEGER)
 
 
@@ -224,13 +224,13 @@ def _session(name: str) -> Function:
 
 
 def certainly(nodes: Nodes, place: Place) -> Term:
-    """SQL's likely(x), unlikely(x): x, with a hint for SQLite's planner."""
+    """Translate likely(x), unlikely(x): x, with a hint for SQLite's planner."""
     _count(nodes, "likely", 1)
     return place.known(nodes[0]).bare()
 
 
 def glob(nodes: Nodes, place: Place) -> Term:
-    """SQL's glob(pattern, text), the function behind `text GLOB pattern`."""
+    """Whether a text matches a pattern: the function behind `text GLOB pattern`."""
     _count(nodes, "glob", 2)
     pattern, subject = (_text(node, place, "glob") for node in nodes)
     return truth(f"sqlite.glob({pattern.sql}, {subject.sql})")
@@ -243,7 +243,7 @@ def glob_operator(node: exp.Expression, place: Place) -> Term:
 
 
 def character_code(nodes: Nodes, place: Place) -> Term:
-    """SQL's unicode(x): the first character's code point, NULL of an empty text."""
+    """Translate unicode(x): the first character's code point, NULL of an empty text."""
     _count(nodes, "unicode", 1)
     text = _text(nodes[0], place, "unicode").sql
     return computed(f"CASE WHEN {text} <> '' THEN ascii({text})::bigint END", Storage.INTEGER)

@@ -18,7 +18,7 @@ from dualdb.core.names import quoted, target_name
 from dualdb.core.schema import Affinity, KeyKind, TargetType
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import into_column
-from dualdb.core.translate.place import Place, require, source_of
+from dualdb.core.translate.place import ROWID_NAMES, Place, require, source_of
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.select import subquery
 from dualdb.core.translate.term import STORED_AS, Storage, Term
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Column, Table
     from dualdb.core.translate.work import Work
-
-_ROWID_NAMES = frozenset({"rowid", "oid", "_rowid_"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def _slot(table: Table, name: str) -> _Slot:
                 raise Refused(f"a value for {table.name}.{column.name}", "the column is generated", "leave it out")
             is_id = column.name == key
             return _Slot(name=column.name, column=column, is_id=is_id)
-    if name.lower() in _ROWID_NAMES and key is not None:
+    if name.lower() in ROWID_NAMES and key is not None:
         alias_of = table.column(key) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else None
         return _Slot(name=key, column=alias_of, is_id=True)
     raise Refused(f"the column {name!r}", f"{table.name} has none of that name", "correct the name")
@@ -128,8 +126,9 @@ class _Insert:
             return self._replaced(rows)
         if policy == "IGNORE":
             rows_sql = " UNION ALL ".join(self._ignored(row) for row in rows)
+            columns = f"{quoted(id_column(self.table))}, {self.columns}" if self._uses_up_ids() else self.columns
             return self._plan(
-                [f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {rows_sql} ON CONFLICT DO NOTHING"]
+                [f"INSERT INTO {self.target}{self.as_alias} ({columns}) {rows_sql} ON CONFLICT DO NOTHING"]
             )
         values = ", ".join(self._written(row) for row in rows)
         return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) VALUES {values}{self.upsert}"])
@@ -146,9 +145,12 @@ class _Insert:
         values = []
         for position, (slot, term) in enumerate(zip(self.slots, query.fields.values(), strict=True), 1):
             field = replace(term, sql=f'"_row"."{position}"', constant=None)
-            values.append(self._value(field, slot).sql)
+            values.append(self._claimed_or_null(self._value(field, slot), slot))
         numbers = ", ".join(f'"{number}"' for number in range(1, len(self.slots) + 1))
-        select = f'SELECT {", ".join(values)} FROM ({query.sql}) AS "_row" ({numbers})'
+        if query.order is None and self.has_id and not any(slot.is_id for slot in self.slots):
+            raise Refused("INSERT … SELECT", "the new ids depend on an order that is not provable", "add ORDER BY")
+        rows = f"{query.sql}{query.order or ''}"
+        select = f'SELECT {", ".join(values)} FROM ({rows}) AS "_row" ({numbers})'
         return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) {select}{self.upsert}"])
 
     def of_defaults(self) -> Plan:
@@ -242,7 +244,7 @@ class _Insert:
         return " OR ".join(f"({test})" for test in tests)
 
     def _key_value(self, column: Column, given: Mapping[str, Term]) -> Term | None:
-        """The value that the new row has in a unique key's column; None for an automatic id, which conflicts with nothing."""
+        """The new row's value in a unique key's column; None for an automatic id, which conflicts with nothing."""
         if column.name in given:
             return given[column.name]
         if self.has_id and column.name == id_column(self.table):
@@ -267,12 +269,28 @@ class _Insert:
             elif column.default is None or default_term(self.table, column, self.work).storage is Storage.NULL:
                 conditions.append("FALSE")
         conditions += [f"({check}) IS NOT FALSE" for check in self._checks(given)]
-        if self.has_id and not self.table.autoincrement:
-            # Like SQLite, use up no id for a row that is left out; AUTOINCREMENT uses one up.
+        if self._uses_up_ids():
+            return self._ignored_with_id(values, conditions)
+        if self.has_id:
             conflicts = self._conflicts(row)
             conditions += [f"NOT EXISTS (SELECT FROM {self.target} WHERE {conflicts})"] if conflicts else []
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {values}{where}"
+
+    def _uses_up_ids(self) -> bool:
+        """Whether a row that is left out uses up an id all the same, as AUTOINCREMENT does."""
+        return self.table.autoincrement and not any(slot.is_id for slot in self.slots)
+
+    def _ignored_with_id(self, values: str, conditions: Sequence[str]) -> str:
+        """The same with the id taken first; the condition looks at it, or PostgreSQL would not take it at all."""
+        key = quoted(id_column(self.table))
+        slot = _Slot(name=id_column(self.table), column=None, is_id=True)
+        claimed = self._claimed(Term(sql="NULL::bigint", storage=Storage.INTEGER), slot)
+        test = " AND ".join(conditions) or "TRUE"
+        taken = f'(SELECT {claimed} AS {key} OFFSET 0) AS "_id"'
+        return (
+            f'SELECT "_id".{key}, {values} FROM {taken} WHERE CASE WHEN "_id".{key} IS NULL THEN FALSE ELSE {test} END'
+        )
 
     def _claimed_or_null(self, term: Term, slot: _Slot) -> str:
         if slot.is_id and term.storage is Storage.NULL:

@@ -169,9 +169,7 @@ def _without_affinity(term: Term) -> Term:
 
 
 def _in_query(node: exp.Expression, place: Place) -> Term:
-    from dualdb.core.translate.select import subquery  # the two families call each other
-
-    query = subquery(node.args["query"], place)
+    query = place.work.grammar.subquery(node.args["query"], place)
     if len(query.fields) != 1:
         raise Refused("IN over several columns", "no rule covers it", "select one column")
     subject = place.known(node.this)
@@ -407,9 +405,7 @@ def cast(node: exp.Expression, place: Place) -> Term:
 
 def scalar_query(node: exp.Expression, place: Place) -> Term:
     """(SELECT …) as a value; on PostgreSQL more than one row is an error."""
-    from dualdb.core.translate.select import subquery  # the two families call each other
-
-    query = subquery(node, place)
+    query = place.work.grammar.subquery(node, place)
     if len(query.fields) != 1:
         raise Refused("a subquery of several columns", "no rule covers it", "select one column")
     field = next(iter(query.fields.values()))
@@ -418,7 +414,5 @@ def scalar_query(node: exp.Expression, place: Place) -> Term:
 
 def exists(node: exp.Expression, place: Place) -> Term:
     """EXISTS (SELECT …)."""
-    from dualdb.core.translate.select import subquery  # the two families call each other
-
     require(node, "this")
-    return truth(f"EXISTS ({subquery(node.this, place).sql})")
+    return truth(f"EXISTS ({place.work.grammar.subquery(node.this, place).sql})")

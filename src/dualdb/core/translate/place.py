@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from dualdb.core.schema import Column, Table
     from dualdb.core.translate.work import Work
 
-_ROWID_NAMES = frozenset({"rowid", "oid", "_rowid_"})
+ROWID_NAMES = frozenset({"rowid", "oid", "_rowid_"})
+"""What the rowid answers to where no column has the name (lang_createtable.html, section 5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class Place:
 
     def term(self, node: exp.Expression) -> Term:
         """The expression translated; raises Refused when no rule claims it."""
-        rule = self.work.rules.get(type(node))
+        rule = self.work.grammar.nodes.get(type(node))
         if rule is None:
             raise Refused(f"{type(node).__name__.upper()}", "no rule covers it")
         used = len(self.uses)
@@ -160,7 +161,7 @@ class Place:
         return term
 
     def _rowid(self, name: str, qualifier: str) -> Term | None:
-        if name.lower() not in _ROWID_NAMES:
+        if name.lower() not in ROWID_NAMES:
             return None
         sources = [source for source in self.sources if not qualifier or source.name.lower() == qualifier.lower()]
         if not sources:

@@ -19,7 +19,7 @@ from dualdb.core.translate.operators import unified
 from dualdb.core.translate.place import Place, require
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.scan import scan_order
-from dualdb.core.translate.term import Storage
+from dualdb.core.translate.term import Query, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,15 +36,9 @@ _SET_WORDS: Mapping[type[exp.Expression], str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """A translated query and its result columns by name, in order."""
-
-    sql: str
-    fields: Mapping[str, Term]
-    order: str | None = None
-    """What brings the rows of an unordered query into SQLite's order, '' when nothing need be done, None when that order
-    is not provable."""
+_CLAUSES = (
+    "with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "order", "limit", "offset",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +95,7 @@ class _Select:
     """One SELECT under way."""
 
     def __init__(self, node: exp.Select, parent: Place, *, named: bool, texts: Sequence[str]) -> None:
-        require(node, "with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "order", "limit",
-                "offset")  # fmt: skip
+        require(node, *_CLAUSES)
         self.node = node
         self.parent = parent
         self.work: Work = parent.work
@@ -139,7 +132,7 @@ class _Select:
             if not groups:
                 raise Refused("HAVING without GROUP BY", "SQLite's versions differ", "write GROUP BY")
             having_sql = f" HAVING {as_truth(self.after.known(having.this)).sql}"
-        order_sql = self._order(terms)
+        order_sql = self._order(terms, groups)
         if groups or self.after.aggregated:
             self._check_uses(groups)
         fields = _unique_names([item.name for item in self.items], terms)
@@ -251,13 +244,19 @@ class _Select:
                 raise Refused(f"DISTINCT under COLLATE {term.collation}", "any of several equal texts may come out")
         return "DISTINCT "
 
-    def _order(self, terms: Sequence[Term]) -> str:
+    def _order(self, terms: Sequence[Term], groups: Sequence[Term]) -> str:
         order = self.node.args.get("order")
         if order is None:
             return ""
         require(order, "expressions")
         distinct = self.node.args.get("distinct") is not None
-        return " ORDER BY " + ", ".join(self._ordered(one, terms, distinct=distinct) for one in order.expressions)
+        ordered = [self._ordered(one, terms, distinct=distinct) for one in order.expressions]
+        if not distinct and not groups and not self.after.aggregated and self.after.scan_order is not None:
+            # SQLite's sorter leaves equal rows in the order in which they were found.
+            found = self.after.scan_order.split(", ")
+            if not any(term.removesuffix(" DESC") == found[-1] for term in ordered):
+                ordered += found
+        return " ORDER BY " + ", ".join(ordered)
 
     def _ordered(self, node: exp.Expression, terms: Sequence[Term], *, distinct: bool) -> str:
         require(node, "this", "desc", "nulls_first")

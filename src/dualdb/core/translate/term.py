@@ -100,6 +100,17 @@ class Term:
         return replace(self, affinity=None, collation=None, explicit=False, column=None, label=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A translated query and its result columns by name, in order."""
+
+    sql: str
+    fields: Mapping[str, Term]
+    order: str | None = None
+    """What brings the rows of an unordered query into SQLite's order, '' when nothing need be done, None when that
+    order is not provable."""
+
+
 def constant(value: float | str | bytes) -> Term:
     """A literal."""
     return Term(sql=_written(value), storage=type_of_value[type(value)], constant=value)

@@ -1,4 +1,4 @@
-"""A statement of SQLite's SQL into the plan that PostgreSQL executes: prepare, parse, apply the RULES, refuse the rest.
+"""A statement of SQLite's SQL into the plan that PostgreSQL executes: prepare, parse, apply the rules, refuse the rest.
 
 The world is closed: each node of the syntax tree is translated by the one rule that claims its type, a node or function
 that none claims is refused, and so is a node with an argument that its rule does not read. The statement is assumed to
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.statement import Kind, Plan
-from dualdb.core.translate import functions, operators
-from dualdb.core.translate.aggregates import aggregate, filtered, is_aggregate
 from dualdb.core.translate.change import delete, update
 from dualdb.core.translate.commands import COMMANDS
+from dualdb.core.translate.grammar import GRAMMAR
 from dualdb.core.translate.insert import insert
 from dualdb.core.translate.lexis import fingerprint, statement_tokens
 from dualdb.core.translate.place import Place
@@ -32,67 +31,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Schema, TargetType
     from dualdb.core.sqltext import Token
-    from dualdb.core.translate.term import Term
-    from dualdb.core.translate.work import Rule
 
-
-def _call(node: exp.Expression, place: Place) -> Term:
-    return aggregate(node, place) if is_aggregate(node) else functions.call(node, place)
-
-
-RULES: Mapping[type[exp.Expression], Rule] = {
-    # Literals and names
-    exp.Literal: operators.literal,
-    exp.HexString: operators.blob,
-    exp.Null: operators.nothing,
-    exp.Boolean: operators.boolean,
-    exp.Placeholder: operators.placeholder,
-    exp.Column: operators.name,
-    exp.Paren: operators.parenthesised,
-    # Comparisons and logic
-    exp.EQ: operators.comparison,
-    exp.NEQ: operators.comparison,
-    exp.LT: operators.comparison,
-    exp.LTE: operators.comparison,
-    exp.GT: operators.comparison,
-    exp.GTE: operators.comparison,
-    exp.NullSafeEQ: operators.comparison,
-    exp.NullSafeNEQ: operators.comparison,
-    exp.Is: operators.is_value,
-    exp.Not: operators.negation,
-    exp.And: operators.logic,
-    exp.Or: operators.logic,
-    exp.Between: operators.between,
-    exp.In: operators.membership,
-    exp.Like: operators.like,
-    exp.Escape: operators.escaped,
-    exp.Glob: functions.glob_operator,
-    # Arithmetic and text
-    exp.Add: operators.arithmetic,
-    exp.Sub: operators.arithmetic,
-    exp.Mul: operators.arithmetic,
-    exp.Div: operators.division,
-    exp.Mod: operators.modulo,
-    exp.BitwiseAnd: operators.bits,
-    exp.BitwiseOr: operators.bits,
-    exp.BitwiseNot: operators.complement,
-    exp.Neg: operators.minus,
-    exp.DPipe: operators.concatenation,
-    exp.Collate: operators.collate,
-    # Conditional values and casts
-    exp.Case: operators.case,
-    exp.Cast: operators.cast,
-    # Functions
-    exp.Anonymous: _call,
-    exp.Filter: filtered,
-    exp.CurrentTimestamp: functions.current_timestamp,
-    exp.CurrentDate: functions.current_date,
-    exp.CurrentTime: functions.current_time,
-    # Queries as values
-    exp.Subquery: operators.scalar_query,
-    exp.Exists: operators.exists,
-}
-"""The one rule for each kind of node. What is not here is refused."""
 
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES"})
 _WRITES = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
@@ -117,9 +56,7 @@ def translate(
     if verb in COMMANDS:
         plan = COMMANDS[verb](tokens)
     elif verb in _QUERIES | _WRITES:
-        plan = _translated(
-            sql, tokens, Work(schema, target_schema, rules=RULES, functions=functions.FUNCTIONS, hints=hints)
-        )
+        plan = _translated(sql, tokens, Work(schema, target_schema, grammar=GRAMMAR, hints=hints))
     else:
         raise Refused(tokens[0].text.upper(), "no rule covers this statement")
     return replace(plan, verb=plan.verb or verb, fingerprint=fingerprint(tokens))

@@ -32,7 +32,10 @@ def upsert_clause(node: exp.Expression, source: Source, work: Work) -> str:
         return f" ON CONFLICT{target} DO NOTHING"
     if not target:
         raise Refused("ON CONFLICT DO UPDATE", "it names no unique key", "name the key's columns")
-    place = Place(work=work, sources=(source, source_of(table, "excluded")))
+    # An unqualified name means the row that is there already, not the one that was to be inserted.
+    hidden = frozenset(name.lower() for name in source.fields)
+    excluded = replace(source_of(table, "excluded"), merged=hidden)
+    place = Place(work=work, sources=(source, excluded))
     changed = [_assignment(one, table, place) for one in node.expressions]
     where = node.args.get("where")
     condition = f" WHERE {as_truth(place.known(where.this)).sql}" if where is not None else ""
@@ -49,21 +52,16 @@ def _target(keys: Sequence[exp.Expression], table: Table) -> str:
         if not isinstance(column, exp.Column):
             raise Refused("ON CONFLICT (expression)", "no rule covers it", "name columns")
         names.add(column.name.lower())
-    for unique in unique_keys(table):
-        if unique.names == names:
-            return f" ({', '.join(compared(quoted(column.name), column, by) for column, by in unique.columns)})"
-    raise Refused("ON CONFLICT", "it names no unique key of the table", "name a unique key's columns")
+    found = [unique for unique in unique_keys(table) if unique.names == names]
+    if len(found) != 1:
+        reason = "it names no unique key of the table" if not found else "several unique keys have these columns"
+        raise Refused("ON CONFLICT", reason, "name the columns of one unique key")
+    return f" ({', '.join(compared(quoted(column.name), column, by) for column, by in found[0].columns)})"
 
 
 def _assignment(node: exp.Expression, table: Table, place: Place) -> str:
     if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
         raise Refused("this assignment", "no rule covers it", "assign one column at a time")
     column = table.column(node.this.name)
-    # An unqualified name means the row that is there already, not the one that was to be inserted.
-    existing = replace(place, sources=place.sources[:1]) if not _names_excluded(node.expression) else place
-    value = into_column(existing.term(node.expression), column, f"{table.name}.{column.name}", place.work)
+    value = into_column(place.term(node.expression), column, f"{table.name}.{column.name}", place.work)
     return f"{quoted(column.name)} = {value.sql}"
-
-
-def _names_excluded(node: exp.Expression) -> bool:
-    return any(column.text("table").lower() == "excluded" for column in node.find_all(exp.Column))

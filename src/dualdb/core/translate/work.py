@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from dualdb.core.names import qualified
 from dualdb.core.statement import Parameter, Target
@@ -15,14 +16,36 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-    from dualdb.core.schema import Affinity, Schema, TargetType
+    from dualdb.core.schema import Affinity, Schema, TargetType, View
     from dualdb.core.translate.place import Place
     from dualdb.core.translate.prepared import Prepared
+    from dualdb.core.translate.term import Query
 
     Rule = Callable[[exp.Expression, Place], Term]
-    Rules = Mapping[type[exp.Expression], Rule]
     Function = Callable[[Sequence[exp.Expression], Place], Term]
-    Functions = Mapping[str, Function]
+
+
+class Subquery(Protocol):
+    """What translates a query inside of another statement (`select.subquery`)."""
+
+    def __call__(self, node: exp.Expression, parent: Place, *, named: bool = False, texts: Sequence[str] = ()) -> Query:
+        """The query's text and columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grammar:
+    """Everything that has a rule. The rules reach each other through it, as expressions hold queries and these hold
+    expressions.
+    """
+
+    nodes: Mapping[type[exp.Expression], Rule]
+    """The one rule for each kind of node."""
+    functions: Mapping[str, Function]
+    """The one rule for each scalar function."""
+    subquery: Subquery
+    view: Callable[[View, Work], Mapping[str, Term]]
+    """The columns of a view with their types."""
+
 
 _MARKER = re.compile("\x01(\\d+)\x02")
 
@@ -35,14 +58,12 @@ class Work:
         schema: Schema,
         target_schema: str,
         *,
-        rules: Rules,
-        functions: Functions,
+        grammar: Grammar,
         hints: Mapping[int | str, TargetType] | None = None,
     ) -> None:
         self.schema = schema
         self.target_schema = target_schema
-        self.rules = rules
-        self.functions = functions
+        self.grammar = grammar
         self.hints = hints or {}
         self.sources: Sequence[int | str] = ()
         self.strings: frozenset[str] = frozenset()

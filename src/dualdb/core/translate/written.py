@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.ddltext import default_expression
-from dualdb.core.names import collated, qualified, quoted
+from dualdb.core.names import collated, qualified
 from dualdb.core.schema import ROWID_COLUMN, KeyKind, TargetType
 from dualdb.core.statement import Decoder, ResultColumn
 from dualdb.core.translate.conversion import as_truth, into_column, plain_value
@@ -44,7 +44,7 @@ class Unique:
 
 
 def written_table(node: exp.Expression, work: Work) -> tuple[Table, str]:
-    """The table that INSERT, UPDATE or DELETE names, and what it is called there; raises Refused for any other object."""
+    """The table that INSERT, UPDATE or DELETE names, and its name there; raises Refused for any other object."""
     if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
         raise Refused("what is written to", "it is no table")
     require(node, "this", "alias", "db")

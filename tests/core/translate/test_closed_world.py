@@ -1,0 +1,224 @@
+"""What has no proven translation is refused; nothing slips through as it stands."""
+
+# ruff: noqa: E501 - a statement stands on one line
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dualdb.core.translate import Refused, translate
+from dualdb.stores.catalog import read_schema
+
+if TYPE_CHECKING:
+    from dualdb.core.schema import Schema
+
+SCRIPT = """
+CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT, c REAL, d DECIMAL, e BLOB, n TEXT COLLATE NOCASE, at TIMESTAMP,
+  u INTEGER UNIQUE);
+CREATE TABLE s (id INTEGER PRIMARY KEY, a INTEGER, b TEXT);
+INSERT INTO t (d, e, at) VALUES (1, x'00', 'x'), (1.5, x'00', 'x');
+CREATE VIEW v AS SELECT a, count(*) AS k FROM t GROUP BY a;
+"""
+
+REFUSED = [
+    # Classes that PostgreSQL would compare in another way, or not at all
+    "SELECT id FROM t WHERE a = 'x'",
+    "SELECT id FROM t WHERE a = b",
+    "SELECT id FROM t WHERE b > c",
+    "SELECT id FROM t WHERE b = x'00'",
+    "SELECT id FROM t WHERE e = 'x'",
+    "SELECT id FROM t WHERE count(*) > 1",
+    "SELECT id FROM t WHERE at > 5",
+    "SELECT id FROM t WHERE b",
+    "SELECT id FROM t WHERE 'x'",
+    "SELECT id FROM t WHERE (a, b) = (1, 'x')",
+    "SELECT id FROM t WHERE (a, b) IN (SELECT a, b FROM s)",
+    "SELECT id FROM t WHERE a IN s",
+    "SELECT id FROM t WHERE b IN (SELECT a FROM s)",
+    "SELECT id FROM t WHERE a = ? AND b = (? || 'x')",
+    "SELECT ? FROM t",
+    "SELECT ? + ? FROM t",
+    "SELECT id FROM t WHERE ?",
+    "SELECT id FROM t WHERE +b = 5",
+    # Precedence that sqlglot reads in another way
+    "SELECT id FROM t WHERE a = b IN (1, 2)",
+    "SELECT a = 1 = 1 FROM t",
+    "SELECT a = NOT b FROM t",
+    # Results whose class varies from row to row
+    "SELECT CASE WHEN a THEN a ELSE b END FROM t",
+    "SELECT coalesce(a, b) FROM t",
+    "SELECT coalesce(a, c) FROM t",
+    "SELECT iif(a, 1, 1.5) FROM t",
+    "SELECT d + 1 FROM t",
+    "SELECT d / 2 FROM t",
+    "SELECT sum(d) FROM t",
+    "SELECT sum(b) FROM t",
+    "SELECT abs(b) FROM t",
+    "SELECT b + 1 FROM t",
+    "SELECT -b FROM t",
+    "SELECT c % 2 FROM t",
+    "SELECT c || 'x' FROM t",
+    "SELECT e || b FROM t",
+    "SELECT typeof(d) FROM t",
+    "SELECT a FROM t UNION SELECT b FROM t",
+    "SELECT a FROM t UNION SELECT c FROM t",
+    "SELECT n FROM t UNION SELECT b FROM t",
+    "SELECT round(b) FROM t",
+    "SELECT min(e) FROM t",
+    "SELECT CAST(b AS REAL) FROM t",
+    "SELECT CAST(c AS TEXT) FROM t",
+    "SELECT CAST(a AS NUMERIC) FROM t",
+    "SELECT CAST(a AS BLOB) FROM t",
+    # Functions without a rule
+    "SELECT max(a, 2) FROM t",
+    "SELECT min(a, c) FROM t",
+    "SELECT random() FROM t",
+    "SELECT randomblob(4) FROM t",
+    "SELECT printf('%d', a) FROM t",
+    "SELECT format('%d', a) FROM t",
+    "SELECT quote(b) FROM t",
+    "SELECT char(a) FROM t",
+    "SELECT zeroblob(a) FROM t",
+    "SELECT soundex(b) FROM t",
+    "SELECT strftime('%Y', at) FROM t",
+    "SELECT date(at) FROM t",
+    "SELECT datetime(at, '+1 day') FROM t",
+    "SELECT datetime('now', 'localtime') FROM t",
+    "SELECT julianday(at) FROM t",
+    "SELECT json_extract(b, '$.x') FROM t",
+    "SELECT b -> 'x', b ->> 'y' FROM t",
+    "SELECT json_group_array(a) FROM t",
+    "SELECT group_concat(t.a) FROM t, s",
+    "SELECT group_concat(DISTINCT b) FROM t",
+    "SELECT hex(b) FROM t",
+    "SELECT my_function(a) FROM t",
+    "SELECT pg_sleep(a) FROM t",
+    "SELECT sqlite_version(), a FROM t",
+    "SELECT id FROM t WHERE b REGEXP 'x'",
+    "SELECT id FROM t WHERE b MATCH 'x'",
+    "SELECT id FROM t WHERE b LIKE 'x' ESCAPE 'a'",
+    "SELECT b COLLATE unicode FROM t",
+    "SELECT a << 2 FROM t",
+    "SELECT total(DISTINCT c) FROM t",
+    "SELECT sum(a) FILTER (WHERE a > 1) FROM t",
+    # Rows that SQLite picks in its own way
+    "SELECT a, b FROM t GROUP BY a",
+    "SELECT a, max(c) FROM t",
+    "SELECT n FROM t GROUP BY n",
+    "SELECT DISTINCT n FROM t",
+    "SELECT max(n) FROM t",
+    "SELECT k, a FROM v GROUP BY k",
+    "SELECT a FROM t GROUP BY a + ?",
+    "SELECT count(*) FROM t HAVING count(*) > 1",
+    "SELECT DISTINCT a FROM t ORDER BY b",
+    # Clauses without a rule
+    "SELECT row_number() OVER (ORDER BY a) FROM t",
+    "SELECT sum(a) OVER w FROM t WINDOW w AS (ORDER BY a)",
+    "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < a) SELECT x FROM r, t",
+    "SELECT t.a FROM t, json_each(t.b)",
+    "SELECT a FROM t LIMIT a",
+    "SELECT a FROM t LIMIT 1 + 1",
+    "SELECT a FROM t UNION SELECT a FROM s ORDER BY a + 1",
+    "SELECT * FROM t FULL JOIN s USING (a)",
+    "SELECT a FROM temp.t",
+    "SELECT name FROM sqlite_master, t",
+    "SELECT seq FROM sqlite_sequence",
+    "SELECT a FROM _dualdb_control",
+    "SELECT missing FROM t",
+    "SELECT a FROM t, s",
+    "SELECT x.a FROM t",
+    # Writes
+    "UPDATE OR REPLACE t SET a = 1",
+    "UPDATE OR IGNORE t SET u = 1",
+    "UPDATE t SET u = u + 1",
+    "UPDATE t SET id = id + 1",
+    "UPDATE t SET a = s.a FROM s WHERE s.id = t.id",
+    "UPDATE t SET (a, b) = (1, 'x')",
+    "UPDATE t SET a = (SELECT max(a) FROM t)",
+    "UPDATE t SET a = 1, a = 2",
+    "UPDATE t SET a = c",
+    "UPDATE t SET a = 'x'",
+    "UPDATE t SET at = b",
+    "UPDATE v SET a = 1",
+    "DELETE FROM v",
+    "DELETE FROM sqlite_sequence",
+    "INSERT OR ROLLBACK INTO t (a) VALUES (1)",
+    "INSERT OR FAIL INTO t (a) VALUES (1)",
+    "INSERT OR REPLACE INTO t (a) SELECT a FROM s",
+    "INSERT INTO t (a, a) VALUES (1, 2)",
+    "INSERT INTO t (a) VALUES (1.5)",
+    "INSERT INTO t (e) VALUES ('text')",
+    "INSERT INTO t (a) SELECT c FROM t",
+    "INSERT INTO t (at) SELECT b FROM t",
+    "WITH x AS (SELECT 1 AS a) INSERT INTO t (a) SELECT a FROM x",
+    "INSERT INTO t (u) VALUES (1) ON CONFLICT (a) DO NOTHING",
+    "INSERT INTO t (u) VALUES (1) ON CONFLICT DO UPDATE SET a = 1",
+    # Commands
+    "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
+    "CREATE TEMP TABLE x (a)",
+    "CREATE VIRTUAL TABLE x USING fts5(a)",
+    "CREATE TABLE x AS SELECT a FROM t",
+    "DROP TRIGGER g",
+    "ALTER TABLE t ADD COLUMN x",
+    "ATTACH 'other.db' AS other",
+    "DETACH other",
+    "VACUUM INTO 'copy.db'",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA foreign_keys(1)",
+    "PRAGMA case_sensitive_like = 1",
+    "PRAGMA user_version = 5",
+    "PRAGMA integrity_check",
+    "PRAGMA writable_schema = 1",
+    "PRAGMA no_such_pragma",
+    "COPY t TO STDOUT",
+    "GRANT ALL ON t TO public",
+    "SELECT a FROM t; DELETE FROM t",
+    "",
+    "-- nothing",
+    "SELECT a FROM t WHERE b = 'open",
+    "SELECT 1::text FROM t",
+    "SELECT a FROM t FOR UPDATE",
+    "SELECT $1 FROM t",
+]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    """A schema with a column of each class."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCRIPT)
+        return read_schema(connection)
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_refused(schema: Schema, sql: str) -> None:
+    """The statement is refused, with its construct, a reason and a remedy."""
+    with pytest.raises(Refused) as caught:
+        translate(sql, schema)
+    refused = caught.value
+    assert refused.construct
+    assert refused.reason
+    assert str(refused).endswith(f"; {refused.remedy}")
+    assert "\n" not in str(refused)
+
+
+def test_depth(schema: Schema) -> None:
+    """A statement nested too deep for the parser is refused, not a crash."""
+    with pytest.raises(Refused):
+        translate("SELECT " + "(" * 5000 + "a" + ")" * 5000 + " FROM t", schema)
+
+
+def test_many_terms(schema: Schema) -> None:
+    """A long chain of conditions is no deep nesting."""
+    sql = "SELECT a FROM t WHERE " + " OR ".join(f"a = {number}" for number in range(300))
+    assert translate(sql, schema).steps[0].sql.count(" OR ") == 299
+
+
+def test_nul(schema: Schema) -> None:
+    """A NUL character, which PostgreSQL's text cannot hold, is refused."""
+    with pytest.raises(Refused, match="NUL"):
+        translate("SELECT a FROM t WHERE b = 'x\0y'", schema)
