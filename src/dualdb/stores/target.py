@@ -165,6 +165,10 @@ class TargetStore:
                 "SELECT set_config('synchronous_commit', 'local', false)"
                 " WHERE current_setting('synchronous_commit') = 'off'"
             )
+            # Everything here goes by key. Of a table that was never analysed the planner would rather read all of it.
+            # Without jit = off a plan that cannot do without looks so dear, before PostgreSQL 18, that it is compiled.
+            for method in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
+                connection.execute("SELECT set_config(%s, 'off', false)", (method,))
         return connection
 
     def _watermark_row(self) -> tuple[Any, ...]:
