@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import ExitStack, closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import pytest
@@ -132,7 +132,7 @@ def _check(pair: Mirrored) -> None:
         tables = snapshot.schema.tables
         for name, (only_source, only_target) in differences.items():
             assert only_target == [], name
-            missing = {(tables[name].name, _key(tables[name], row)) for row in only_source}
+            missing = {(tables[name].name, _key(tables[name], cast(Any, row))) for row in only_source}
             assert missing <= kept_apart, name
 
 

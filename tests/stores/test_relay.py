@@ -20,9 +20,14 @@ from dualdb.core import events
 from dualdb.core.delivery import Action
 from dualdb.core.store import CONFLICT, TableBatch, Watermark
 from dualdb.errors import BusyError, LineageError, OvertakenError
+from dualdb.stores import target_change
+from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.relay import Relay, relay_until_aligned
 from dualdb.stores.relay_batch import Carrier
+from dualdb.stores.server import EmbeddedServer, StopMode
+from dualdb.stores.target_catalog import read_numbering, read_objects
 from dualdb.stores.target_lease import Lease
+from dualdb.stores.target_tables import read_target_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +212,53 @@ def test_a_new_a_remade_and_a_dropped_table_are_followed(mirrored: Mirrored) -> 
     assert mirrored.differences() == {}
     assert mirrored.target("SELECT name FROM many ORDER BY 1") == [("C",), ("beta",)]
     assert mirrored.target("SELECT to_regclass('line')") == [(None,)]
+
+
+def test_ddl_on_postgresql_is_followed_by_the_file(reversed_pair: Mirrored) -> None:
+    """A table, an index and a view that the application makes there appear here, rows and all; a dropped table goes."""
+    with psycopg.connect(reversed_pair.dsn) as connection:
+        before = read_target_schema(connection)
+        rows = [row for row in read_objects(connection) if row[2] != "line"]
+        rows.append(("table", "born", "born", "CREATE TABLE born (id INTEGER PRIMARY KEY, v TEXT)"))
+        rows.append(("index", "born_v", "born", "CREATE UNIQUE INDEX born_v ON born(v)"))
+        rows.append(("view", "seen", "seen", "CREATE VIEW seen AS SELECT v FROM born"))
+        target_change.follow(connection, before, schema_from_rows(rows, read_numbering(connection)), "public")
+        connection.execute("INSERT INTO born (v) VALUES ('one'), ('two')")
+    reversed_pair.align()
+    assert reversed_pair.differences() == {}
+    with closing(sqlite3.connect(reversed_pair.path)) as connection:
+        assert connection.execute("SELECT v FROM seen ORDER BY 1").fetchall() == [("one",), ("two",)]
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            connection.execute("SELECT * FROM line")
+    with pytest.raises(sqlite3.DatabaseError, match="dualdb:moved"):
+        reversed_pair.source("DELETE FROM born")
+    reversed_pair.back()
+    reversed_pair.source("INSERT INTO born(v) VALUES ('three')")
+    reversed_pair.align()
+    assert reversed_pair.differences() == {}
+
+
+def test_a_server_that_crashes_in_the_midst_of_it(database: Path) -> None:
+    """PostgreSQL goes away as in a crash while rows are copied and written; in the end all of them are there."""
+    server = EmbeddedServer.beside(database)
+    try:
+        pair = Mirrored(database, "embedded", TABLES + ROWS)
+        pair.source(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)"
+            " INSERT INTO step SELECT 9, i, i / 3.0 FROM n"
+        )
+        relay = Relay(pair.path, pair.events.append)
+        relay.start()
+        for number in range(3):
+            time.sleep(0.3)
+            server.stop(StopMode.IMMEDIATE)
+            pair.source(f"UPDATE step SET value = {number} WHERE run = 9 AND at % 3 = {number}")
+        pair.align(60)
+        relay.stop()
+        assert pair.differences() == {}
+        assert pair.seen(events.TargetLost)
+    finally:
+        server.remove()
 
 
 def test_rows_that_vacuum_renumbered_are_found(mirrored: Mirrored) -> None:
