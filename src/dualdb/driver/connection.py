@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal
 
-    from dualdb.driver.watch import Authority, Watch
+    from dualdb.driver.watch import Watch
 
 _open = sqlite3.Connection.__init__
 _new_cursor = sqlite3.Connection.cursor
@@ -245,8 +245,9 @@ class Connection(ConnectionHandle):
             from dualdb.driver.relaying import keep_relaying
 
             keep_relaying(watch.path)
-        if not self._is_remote(authority, watch.path):
-            self._seen = -1 if authority.moving else seen
+        if not authority.remote:
+            # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
+            self._seen = seen
             return False
         replay = self._replayable() if inside else ()
         if replay is None:
@@ -256,14 +257,6 @@ class Connection(ConnectionHandle):
         self._become_remote(watch)
         self._replay(replay)
         return True
-
-    @staticmethod
-    def _is_remote(authority: Authority, path: str) -> bool:
-        if not authority.moving:
-            return authority.remote
-        from dualdb.driver.fence import find_outcome
-
-        return find_outcome(path) == "postgres"
 
     def _become_remote(self, watch: Watch) -> Any:
         """Change the class: from the next call on PostgreSQL answers."""

@@ -15,40 +15,51 @@ from dualdb.errors import DualdbError
 
 if TYPE_CHECKING:
     from dualdb.driver.connection import Connection
+    from dualdb.driver.watch import Authority, Watch
 
-_FIRST_PAUSE_S = 0.005
-_LONGEST_PAUSE_S = 0.1
+_PAUSE_S = 0.01
+_ASK_AFTER_S = 0.3
+"""How long a coordinator is trusted to write the outcome itself before the other side is asked for it."""
 
 
-def find_outcome(path: str) -> str | None:
-    """The phase in force, after one attempt to bring the move to its end; None while it is undecided or cannot be
-    learned.
-    """
+def await_outcome(watch: Watch, timeout_s: float) -> bool:
+    """Wait until the move whose fence was met is over; False when it was not within the time-out."""
+    begin = time.monotonic()
+    asked_at = begin
+    before = watch.authority(-1)
+    while True:
+        now = time.monotonic()
+        if _is_over(before, watch.authority(-1)):
+            return True
+        # The fence may be another one than the row tells of; then, and when the coordinator is gone, both sides know.
+        if now - asked_at >= _ASK_AFTER_S or before is None or not before.under_way:
+            asked_at = now
+            if _resolved(watch.path):
+                return True
+        left_s = timeout_s - (time.monotonic() - begin)
+        if left_s <= 0:
+            return False
+        time.sleep(min(_PAUSE_S, left_s))
+
+
+def _is_over(before: Authority | None, now: Authority | None) -> bool:
+    """Whether the row has left the move that it told of."""
+    if before is None or now is None or not before.under_way:
+        return False
+    return now.phase != before.phase or not now.under_way
+
+
+def _resolved(path: str) -> bool:
+    """One attempt to bring the move to its end, as a bystander may; False while its end is open."""
     from dualdb.stores.control import resolve
 
     own = sqlite3.connect(path, timeout=1.0, isolation_level=None)
     try:
-        phase = resolve(path, own)
+        return resolve(path, own) is not None
     except (DualdbError, sqlite3.Error):
-        return None
+        return False
     finally:
         own.close()
-    return phase.value if phase is not None else None
-
-
-def await_outcome(path: str, timeout_s: float) -> str | None:
-    """The phase in force once the move is decided; None when it was not within the time-out."""
-    deadline = time.monotonic() + timeout_s
-    pause_s = _FIRST_PAUSE_S
-    while True:
-        phase = find_outcome(path)
-        if phase is not None:
-            return phase
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            return None
-        time.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
 def outlast(connection: Connection, *, inside: bool) -> None:
@@ -62,8 +73,8 @@ def outlast(connection: Connection, *, inside: bool) -> None:
     if replay is None:
         connection._become_doomed()
         raise overtaken()
-    path = connection._path
-    if await_outcome(path, connection._timeout_s) is None:
+    watch = connection._watch
+    if watch is not None and not await_outcome(watch, connection._timeout_s):
         _reopen(connection, replay)
         raise locked()
     connection._seen = -1

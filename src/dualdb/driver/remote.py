@@ -61,6 +61,7 @@ class Remote:
             own.close()
         if facts is None:
             raise failure(sqlite3.OperationalError, f"{watch.path} is no longer prepared; open it again")
+        self._watch = watch
         self._path = watch.path
         self._target = facts.target
         self._target_schema = facts.target_schema
@@ -427,7 +428,7 @@ class Remote:
         if self.in_transaction:
             self._end()
             self.transaction.undo()
-        if await_outcome(self._path, self.timeout_s) is None:
+        if not await_outcome(self._watch, self.timeout_s):
             return locked()
         return MovedError()
 

@@ -27,14 +27,15 @@ SETTLED: Sequence[int] = (0,)
 
 
 class Authority:
-    """What the control row says: the phase, and whether a move of authority is under way on this side."""
+    """What the control row says: the phase, and whether a move of authority is under way."""
 
-    __slots__ = ("epoch", "moving", "phase")
+    __slots__ = ("epoch", "phase", "under_way")
 
-    def __init__(self, epoch: int, phase: str, *, moving: bool) -> None:
+    def __init__(self, epoch: int, phase: str, move_state: str) -> None:
         self.epoch = epoch
         self.phase = phase
-        self.moving = moving
+        self.under_way = move_state in ("moving", "open")
+        """Away from SQLite, which is fenced then, or back to it."""
 
     @property
     def remote(self) -> bool:
@@ -133,4 +134,4 @@ def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
         raise
     finally:
         own.close()
-    return Authority(found[0], found[1], moving=found[2] == "moving") if found is not None else None
+    return Authority(*found) if found is not None else None
