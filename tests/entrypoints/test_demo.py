@@ -109,7 +109,7 @@ def test_it_goes_there_and_back_and_there_again(tmp_path: Path, runs: list[Run])
     shown = [line.strip() for line in run.lines if re.search(r"\d\.\d\d s", line)]
     assert [line.startswith(step) for step, line in zip(steps, shown, strict=True)] == [True] * 5
     assert text.count("0 lost, 0 doubled, 0 different") == 3
-    assert "met the fence (dualdb:moved" in text
+    assert "was turned away and goes on with dualdb: dualdb:moved" in text
     assert list(folder.iterdir()) == []
     assert EmbeddedServer.beside(database).status().state is ServerState.ABSENT
 

@@ -193,6 +193,17 @@ def test_an_operation_without_an_answer_may_have_happened_or_not(workplace: Work
         assert workplace.verdict().doubled == 1
 
 
+def test_an_operation_that_was_turned_away_must_not_have_happened(workplace: Workplace) -> None:
+    """The fence lets nothing through: unlike one without an answer, its row is one that nobody wrote."""
+    arguments = {"experiment": 1, "name": "loss", "step": 1, "value": 0.5, "token": "refused"}
+    workplace.note(n=9999, do="log_metric", **{"with": arguments}, at=0.0)
+    workplace.note(n=9999, refused="dualdb:moved", at=1.0)
+    assert workplace.verdict().faults == 0
+
+    Tracker(sqlite3, str(workplace.database)).log_metric(1, "loss", 1, 0.5, "refused")
+    assert workplace.verdict().doubled == 1
+
+
 def test_a_ledger_that_allows_everything_is_refused(workplace: Workplace) -> None:
     """Too many unanswered operations are an error, not a licence."""
     for number in range(10_000, 10_009):

@@ -173,7 +173,7 @@ class _Demo:
         self._say(f"\nThe writers were stopped after {self._fleet.answered():,} acknowledged operations.")
         fenced, locked = self._fleet.remarks("fenced"), self._fleet.remarks("locked")
         for remark in fenced:
-            self._say(f"Writer {remark.writer}, plain sqlite3, met the fence ({remark.text}) and went on with dualdb.")
+            self._say(f"Writer {remark.writer}, plain sqlite3, was turned away and goes on with dualdb: {remark.text}")
         if locked:
             self._say(f"'database is locked' was met {len(locked)} times and tried again, as such programs do.")
         self._say("Their own lists of these and the tables, read with sqlite3 and psycopg alone:")

@@ -87,7 +87,7 @@ def find_histories(
     entries: Sequence[Entry], first: Callable[[Identity], Record | None], experiment_ids: Mapping[str, int]
 ) -> Iterator[History]:
     """Each history that fits the ledger; raises DualdbError when so much was left unanswered that any state would."""
-    unanswered = [entry.number for entry in entries if not entry.acknowledged]
+    unanswered = [entry.number for entry in entries if not entry.acknowledged and not entry.refused]
     if len(unanswered) > _MOST_UNANSWERED:
         message = f"writer {entries[0].writer} was left without an answer {len(unanswered)} times; read its ledger"
         raise DualdbError(message)
@@ -95,7 +95,7 @@ def find_histories(
         happened = dict(zip(unanswered, choice, strict=True))
         history = History(first=first, experiment_ids=experiment_ids)
         for entry in entries:
-            if happened.get(entry.number, True):
+            if happened.get(entry.number, not entry.refused):
                 history.apply(entry)
         yield history
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class RefusedError(Exception):
+    """What a call raises to say that it was turned away and did nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One operation of one writer."""
@@ -37,6 +41,8 @@ class Entry:
     """From the first attempt to the answer, by the monotonic clock."""
     error: str = ""
     """What an unanswered operation got instead."""
+    refused: bool = False
+    """The fence turned it away: it must not have happened."""
 
     @property
     def acknowledged(self) -> bool:
@@ -70,6 +76,9 @@ class Ledger:
         began_s = time.monotonic()
         try:
             answer = call()
+        except RefusedError as exc:
+            self._write({"n": self._number, "refused": str(exc), "at": time.time()})
+            raise
         except Exception as exc:
             self._write({"n": self._number, "error": f"{type(exc).__name__}: {exc}", "at": time.time()})
             raise
@@ -143,6 +152,7 @@ class Reading:
             answer=line.get("ok"),
             took_s=line.get("took", 0.0),
             error=line.get("error", ""),
+            refused="refused" in line,
         )
 
 

@@ -179,7 +179,7 @@ def _judge_total(beginning: Tables, ledgers: Sequence[Sequence[Entry]], actual: 
     starts = [entry for entries in ledgers for entry in entries if entry.action == "start_experiment"]
     before = beginning.find("totals", {"name": STARTED})
     least = (before["value"] if before else 0) + sum(entry.acknowledged for entry in starts)
-    most = least + sum(not entry.acknowledged for entry in starts)
+    most = least + sum(not entry.acknowledged and not entry.refused for entry in starts)
     rows = list(actual.rows("totals"))
     verdict.rows += len(rows)
     for row in rows[1:]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualdb.entrypoints.demo_application import Tracker
-from dualdb.entrypoints.demo_ledger import Ledger
+from dualdb.entrypoints.demo_ledger import Ledger, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ class Writer:
         job.best = max(total, job.best) if job.best is not None else total
 
     def _correct_metric(self) -> None:
-        tokens = self._tracker_read("last_metrics", experiment=self._job.experiment, limit=20)
+        tokens = self._call("last_metrics", experiment=self._job.experiment, limit=20)
         if tokens:
             changed = self._do("correct_metric", token=self._dice.choice(tokens), value=self._dice.random())
             self._expect("rows corrected", changed, 1)
@@ -150,12 +150,12 @@ class Writer:
     def _delete_metrics(self) -> None:
         old = self._dice.random() < 0.5  # noqa: PLR2004 - half of them rows that were there before any writer
         experiment = self._assignment.old_experiment if old else self._job.experiment
-        tokens = self._tracker_read("last_metrics", experiment=experiment, limit=3)
+        tokens = self._call("last_metrics", experiment=experiment, limit=3)
         if tokens:
             self._expect("rows deleted", self._do("delete_metrics", tokens=tokens), len(tokens))
 
     def _read_summary(self) -> None:
-        found = self._tracker_read("summary", experiment=self._job.experiment)
+        found = self._call("summary", experiment=self._job.experiment)
         self._expect("episodes in the view", found["num_episodes"], len(self._job.episodes))
 
     def _finish_experiment(self) -> None:
@@ -169,19 +169,25 @@ class Writer:
         self._expect("experiments finished", changed, 1)
 
     def _do(self, action: str, **arguments: Any) -> Any:  # noqa: ANN401 - the action's own
-        return self._ledger.carry_out(action, arguments, lambda: self._tracker_read(action, **arguments))
+        """Call the application and keep the ledger; a program that meets the fence is changed, and does it again."""
+        try:
+            return self._ledger.carry_out(action, arguments, lambda: self._call(action, **arguments))
+        except RefusedError as exc:
+            self._ledger.remark("fenced", str(exc))
+            self._tracker = _tracker("dualdb", self._assignment.database)
+            self._call("last_metrics", experiment=self._job.experiment, limit=1)  # a program that has just started
+            return self._do(action, **arguments)
 
-    def _tracker_read(self, action: str, **arguments: Any) -> Any:  # noqa: ANN401 - the action's own
-        """Call the application; a locked database is tried again, as these programs do, and a fence is met once."""
+    def _call(self, action: str, **arguments: Any) -> Any:  # noqa: ANN401 - the action's own
+        """Call the application; a locked database is tried again, as these programs do."""
         deadline_s = time.monotonic() + _LOCKED_PATIENCE_S
         while True:
             try:
                 return getattr(self._tracker, action)(**arguments)
             except sqlite3.Error as exc:
                 if str(exc).startswith(FENCED) and self._assignment.module == sqlite3.__name__:
-                    self._ledger.remark("fenced", str(exc))
-                    self._tracker = _tracker("dualdb", self._assignment.database)
-                elif "locked" in str(exc) and time.monotonic() < deadline_s:
+                    raise RefusedError(str(exc)) from exc
+                if "locked" in str(exc) and time.monotonic() < deadline_s:
                     self._ledger.remark("locked", f"{action}: {exc}")
                 else:
                     raise

@@ -304,6 +304,8 @@ def _coordinating(database: str) -> Iterator[None]:
     try:
         descriptor = os.open(hint_path(database), os.O_RDWR)
     except FileNotFoundError as exc:
+        with connect_source(database) as source:  # a file that is missing, or none of SQLite's, is told apart
+            read_source(source)
         message = f"{database} is not prepared; run: dualdb init {database} --target …"
         raise NotPreparedError(message) from exc
     try:
