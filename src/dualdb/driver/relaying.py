@@ -28,8 +28,9 @@ def _start(path: str, _process: int) -> None:
 
 def _relay(path: str) -> None:
     from dualdb.stores.relay import Relay
+    from dualdb.telemetry import relay_metrics
 
-    Relay(path).start()
+    Relay(path, relay_metrics()).start()
     time.sleep(_SETTLED_S)
     # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would wait
     # for that behind the fence, all at once.
