@@ -12,7 +12,6 @@ from statistics import quantiles
 from typing import TYPE_CHECKING
 
 import psycopg
-import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.interleaving import Way
@@ -28,6 +27,8 @@ from dualdb.stores.relay import Relay, relay_until_aligned
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
     from benchmarks.conftest import Compare
 
