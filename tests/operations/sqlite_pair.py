@@ -130,6 +130,7 @@ class SqliteStore:
         self.path = path
         self.follows = follows
         self.schema: Schema | None = None
+        self.uncaptured = 0
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
