@@ -49,14 +49,6 @@ DELETE FROM dualdb.journal WHERE seq IN (
     ORDER BY seq LIMIT %(limit)s
 )
 
--- name: objects
--- The application's schema as SQLite text.
-SELECT type, name, tbl_name, sql FROM dualdb.object ORDER BY ordinal
-
--- name: relations
--- Numbers and stored types of the tables.
-SELECT id, name, stored FROM dualdb.relation ORDER BY id
-
 -- name: restart
 -- Journal that a table must be copied from its beginning.
 INSERT INTO dualdb.journal (tbl, key) VALUES (0, ARRAY[%s::text])

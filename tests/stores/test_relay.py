@@ -25,9 +25,8 @@ from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.relay import Relay, relay_until_aligned
 from dualdb.stores.relay_batch import Carrier
 from dualdb.stores.server import EmbeddedServer, StopMode
-from dualdb.stores.target_catalog import read_numbering, read_objects
+from dualdb.stores.target_catalog import read_numbering, read_objects, read_target_schema
 from dualdb.stores.target_lease import Lease
-from dualdb.stores.target_tables import read_target_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable

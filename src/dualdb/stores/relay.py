@@ -34,6 +34,8 @@ _IMPATIENT_S = 0.05
 _STOPPED_S = 5.0
 _EXIT_S = 1.0
 _SOURCE_TIMEOUT_S = 2.0
+_PATIENCE = 5
+"""How often in a row something unforeseen may fail before a command that waits for it gives up."""
 
 
 class Relay:
@@ -102,7 +104,7 @@ def relay_until_aligned(path: str, report: Report = events.unheard, within_s: fl
 
 def relay_pair_until_aligned(pair: Pair, report: Report, within_s: float | None = None) -> int:
     """The same over the caller's pair."""
-    shift = _Shift(pair, report, Event(), foreground=True)
+    shift = _Shift(pair, report, Event(), foreground=True, patience=_PATIENCE)
     deadline = None if within_s is None else time.monotonic() + within_s
 
     def over() -> bool:
@@ -126,7 +128,9 @@ def relay_pair_until_aligned(pair: Pair, report: Report, within_s: float | None 
 class _Shift:
     """One run of the relay over one pair."""
 
-    def __init__(self, pair: Pair, report: Report, stop: Event, *, foreground: bool) -> None:
+    def __init__(
+        self, pair: Pair, report: Report, stop: Event, *, foreground: bool, patience: float = float("inf")
+    ) -> None:
         self.carried = 0
         self.aligned = False
         """Whether the follower equalled, at some moment of this run, everything committed before the run began."""
@@ -135,6 +139,7 @@ class _Shift:
         self._report = report
         self._stop = stop
         self._foreground = foreground
+        self._patience = patience
         self._lease = Lease(pair.target.connection, foreground=foreground)
 
     def run_until(self, over: Callable[[], bool]) -> None:
@@ -197,7 +202,7 @@ class _Shift:
         error = carrier.error
         if error is not None and not isinstance(error, BusyError):
             self._tell(error, retry_s)
-            if self._foreground and not isinstance(error, DualdbError):
+            if carrier.failures >= self._patience and not isinstance(error, DualdbError):
                 raise error
         self._stop.wait(retry_s)
 

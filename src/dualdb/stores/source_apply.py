@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.compare import key_of
 from dualdb.core.schema import ROWID_COLUMN, Affinity, TargetType
 from dualdb.core.sqltext import quote_literal, quote_name
-from dualdb.core.store import CONFLICT, Quarantined, Undecodable
+from dualdb.core.store import CONFLICT, Quarantined
 from dualdb.core.types import apply_affinity, encode_row
 from dualdb.stores.queries import query
-from dualdb.stores.source_read import ASK, column_sql, key_collations
+from dualdb.stores.source_read import ASK, bound, column_sql, key_collations, marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,11 +30,19 @@ _KEPT_AS_IT_IS = frozenset(
         (TargetType.BIGINT, Affinity.INTEGER),
         (TargetType.BIGINT, Affinity.NUMERIC),
         (TargetType.TEXT, Affinity.TEXT),
-        *((stored, Affinity.BLOB) for stored in TargetType),
+        *((stored, Affinity.BLOB) for stored in TargetType if stored is not TargetType.ANY),  # a NaN among them
         *((TargetType.BYTEA, affinity) for affinity in Affinity),
     }
 )
 _FLOATS = (TargetType.DOUBLE, TargetType.NUMBER)
+_POISON = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,  # a value of no class of SQLite's, on Python 3.11
+    sqlite3.ProgrammingError,  # the same since
+    OverflowError,
+)
+"""What a row can be guilty of; text that is not UTF-8 has to be bound in another way."""
 
 
 def key_text(key: Key) -> str:
@@ -73,14 +81,14 @@ class SourceApplier:
                 self._insert(table, rows)
 
     def _delete(self, table: Table, keys: Sequence[Key]) -> None:
-        marks = [[value.raw if isinstance(value, Undecodable) else value for value in key] for key in keys]
+        values = [bound(key) for key in keys]
         collated = any(collation.upper() != "BINARY" for collation in key_collations(table))
         # A key is deleted by its very bytes: its collation may call another row's key equal, which is not meant here.
         exact = "".join(f" AND {column_sql(table, name)} COLLATE BINARY = ?" for name in table.key.columns)
         condition = " AND ".join(f"{column_sql(table, name)} = ?" for name in table.key.columns)
         cursor = self._connection.executemany(
             f"DELETE FROM main.{quote_name(table.name)} WHERE {condition}{exact if collated else ''}",
-            [values * 2 for values in marks] if collated else marks,
+            [twice * 2 for twice in values] if collated else values,
         )
         self.tally.deleted += max(cursor.rowcount, 0)
         if self._any_quarantined:
@@ -90,16 +98,15 @@ class SourceApplier:
         columns = ", ".join(
             column_sql(table, name) if name == ROWID_COLUMN else quote_name(name) for name in table.carried
         )
-        marks = ", ".join("?" for _ in table.carried)
         # OR ABORT: a constraint declared with ON CONFLICT REPLACE must not delete another row here.
-        text = f"INSERT OR ABORT INTO main.{quote_name(table.name)} ({columns}) VALUES ({marks})"
+        text = f"INSERT OR ABORT INTO main.{quote_name(table.name)} ({columns}) VALUES "
         wrong = _changed_by_sqlite(table, rows)
         good = rows if not wrong else [row for place, row in enumerate(rows) if place not in wrong]
         self._connection.execute("SAVEPOINT _dualdb_rows")
         try:
-            self._connection.executemany(text, good)
+            self._connection.executemany(f"{text}({', '.join('?' for _ in table.carried)})", good)
             self.tally.inserted += len(good)
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError):
+        except _POISON:
             self._connection.execute("ROLLBACK TO _dualdb_rows")
             self._insert_one_by_one(table, text, good)
         self._connection.execute("RELEASE _dualdb_rows")
@@ -109,7 +116,7 @@ class SourceApplier:
     def _insert_one_by_one(self, table: Table, text: str, rows: Iterable[Row]) -> None:
         for row in rows:
             try:
-                self._connection.execute(text, row)
+                self._connection.execute(f"{text}({', '.join(marks(row))})", bound(row))
                 self.tally.inserted += 1
             except sqlite3.IntegrityError as exc:
                 clash = "UNIQUE" in str(exc) or "PRIMARY KEY" in str(exc)

@@ -118,7 +118,7 @@ class SourceSnapshot:
         for part in _parts(keys):
             if any(isinstance(value, Undecodable) for key in part for value in key):
                 for key in part:
-                    found += fetch(self._connection, _by_key(table, tuple(_marks(key))), _bound(key))
+                    found += fetch(self._connection, _by_key(table, tuple(marks(key))), bound(key))
             else:
                 text = _by_key(table, ("?",) * len(table.key.columns), len(part))
                 found += fetch(self._connection, text, [value for key in part for value in key])
@@ -126,8 +126,8 @@ class SourceSnapshot:
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """The next rows in the key's order; fewer when texts and blobs add up to `most_bytes`."""
-        text = _by_range(table, None if after is None else ", ".join(_marks(after)))
-        values = [*_bound(after or ()), limit]
+        text = _by_range(table, None if after is None else ", ".join(marks(after)))
+        values = [*bound(after or ()), limit]
         return fetch(self._connection, text, values, bounded_by(table, most_bytes))
 
     def count(self, table: Table) -> int:
@@ -135,9 +135,12 @@ class SourceSnapshot:
         return int(self._connection.execute(f"SELECT count(*) FROM main.{quote_name(table.name)}").fetchone()[0])
 
 
+_LARGE = (TargetType.TEXT, TargetType.BYTEA, TargetType.ANY)
+
+
 def bounded_by(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]], list[Row]] | None:
     """How to take rows from a cursor until their texts and blobs add up to so much; None for all of them."""
-    large = [place for place, stored in enumerate(table.carried_types) if stored in (TargetType.TEXT, TargetType.BYTEA)]
+    large = [place for place, stored in enumerate(table.carried_types) if stored in _LARGE]
     if most_bytes is None or not large:
         return None
 
@@ -260,13 +263,14 @@ def _distinct(table: Table, rows: list[Row]) -> list[Row]:
     return list({key(row): row for row in rows}.values())
 
 
-def _marks(key: Key) -> list[str]:
-    # Text that is not UTF-8 cannot be bound as text.
-    return ["CAST(? AS TEXT)" if isinstance(value, Undecodable) else "?" for value in key]
+def marks(values: Iterable[Value]) -> list[str]:
+    """Placeholders for these values; text that is not UTF-8 cannot be bound as text."""
+    return ["CAST(? AS TEXT)" if isinstance(value, Undecodable) else "?" for value in values]
 
 
-def _bound(key: Iterable[Value]) -> list[Any]:
-    return [value.raw if isinstance(value, Undecodable) else value for value in key]
+def bound(values: Iterable[Value]) -> list[Any]:
+    """The values as they are bound to `marks`."""
+    return [value.raw if isinstance(value, Undecodable) else value for value in values]
 
 
 def _position(seq: int, token: int) -> str:

@@ -21,9 +21,10 @@ from dualdb.stores.journal import conflicting
 from dualdb.stores.queries import query
 from dualdb.stores.source import fingerprint
 from dualdb.stores.target_apply import POISON, TargetApplier
+from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import connect_target, losses
 from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
-from dualdb.stores.target_tables import follow, read_target_schema
+from dualdb.stores.target_tables import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -169,6 +170,9 @@ class TargetStore:
             # Without jit = off a plan that cannot do without looks so dear, before PostgreSQL 18, that it is compiled.
             for method in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
                 connection.execute("SELECT set_config(%s, 'off', false)", (method,))
+            # What is there to keep an application's statements short would end an index that is being made.
+            for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                connection.execute("SELECT set_config(%s, '0', false)", (limit,))
         return connection
 
     def _watermark_row(self) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from dualdb.core.compare import key_of
 from dualdb.core.names import qualified, quoted
 from dualdb.core.schema import TargetType
 from dualdb.core.store import CONFLICT, Quarantined
-from dualdb.core.types import PG_COPY_TYPE, encode_row, misfits, representable
+from dualdb.core.types import PG_COPY_TYPE, encode_row, misfits, representable, to_target
 from dualdb.stores.queries import query
 from dualdb.stores.source_apply import Tally, key_text
 from dualdb.stores.target_read import ASK, is_folded, key_columns, matching, unnested
@@ -62,7 +62,9 @@ class TargetApplier:
         """Clear the table if told so, delete the keys, insert the rows."""
         table = batch.table
         if batch.clear:
-            self._connection.execute(f"TRUNCATE {qualified(self._schema, table.name)}".encode())
+            # Not TRUNCATE: it would empty the table in older snapshots too, and wait for every reader.
+            cursor = self._connection.execute(f"DELETE FROM {qualified(self._schema, table.name)}".encode())
+            self.tally.deleted += cursor.rowcount
             self._connection.execute(query(ASK, "clear_quarantined").encode(), (table.id,))
         elif batch.deletes:
             self._delete(table, batch.deletes)
@@ -109,7 +111,7 @@ class TargetApplier:
         with self._connection.cursor() as cursor, cursor.copy(_copy_text(table, self._schema).encode()) as copy:
             copy.set_types([PG_COPY_TYPE[stored] for stored in table.carried_types])
             write = copy.write_row
-            for row in rows:
+            for row in _as_in_target(table, rows):
                 write(row)
         self.tally.inserted += len(rows)
 
@@ -134,6 +136,20 @@ def _would_change(table: Table, rows: Sequence[Row]) -> bool:
             if not only_floats and misfits([(value,) for value in column], (stored,)):
                 return True
     return False
+
+
+def _as_in_target(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows as they are stored; the same list where no column holds values of several classes."""
+    places = [place for place, stored in enumerate(table.carried_types) if stored is TargetType.ANY]
+    if not places:
+        return rows
+    changed = []
+    for row in rows:
+        values = list(row)
+        for place in places:
+            values[place] = to_target(values[place], TargetType.ANY)
+        changed.append(tuple(values))
+    return changed
 
 
 def _misfit(table: Table, row: Row) -> str:

@@ -6,12 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 from dualdb.core.schema import TargetType
+from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
+    from dualdb.core.schema import Schema
     from dualdb.stores.catalog import MasterRow, Numbering
     from dualdb.stores.target_connection import Target
+
+
+def read_target_schema(connection: Target) -> Schema:
+    """The application's schema as it is described here, in the connection's current snapshot."""
+    return schema_from_rows(read_objects(connection), read_numbering(connection))
 
 
 def read_objects(connection: Target) -> list[MasterRow]:

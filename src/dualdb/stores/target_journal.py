@@ -15,6 +15,7 @@ from dualdb.core.schema import KeyKind, TargetType
 from dualdb.errors import BusyError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
+from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_read import ASK, key_types
 
 if TYPE_CHECKING:
@@ -278,8 +279,6 @@ def _target_schema(connection: Target) -> str:
 
 def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
     """Table, column and sequence of each automatic id."""
-    from dualdb.stores.target_tables import read_target_schema
-
     found = []
     for table in read_target_schema(connection).tables.values():
         if table.key.kind is KeyKind.DECLARED:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 ASK = "target/relay.sql"
-ARRAY_TYPE = {
+ARRAY_TYPE = {  # of the types that a key can have
     TargetType.BIGINT: "bigint[]",
     TargetType.DOUBLE: "float8[]",
     TargetType.TEXT: "text[]",
@@ -44,6 +44,8 @@ _PARSED: dict[TargetType, Callable[[str], Value]] = {
     TargetType.NUMBER: lambda text: from_target(float(text), TargetType.NUMBER),
 }
 """A key's value from its text in the journal."""
+_WRITTEN_OTHERWISE = (TargetType.NUMBER, TargetType.ANY)
+"""What psycopg alone does not give back as SQLite has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,13 +268,13 @@ def _by_range(table: Table, schema: str, *, behind: bool) -> str:
 
 
 def _as_in_sqlite(table: Table, rows: list[Row]) -> list[Row]:
-    numbers = [place for place, stored in enumerate(table.carried_types) if stored is TargetType.NUMBER]
-    if not numbers:
+    written = [(place, stored) for place, stored in enumerate(table.carried_types) if stored in _WRITTEN_OTHERWISE]
+    if not written:
         return rows
     changed = []
     for row in rows:
         values = list(row)
-        for place in numbers:
-            values[place] = from_target(values[place], TargetType.NUMBER)
+        for place, stored in written:
+            values[place] = from_target(values[place], stored)
         changed.append(tuple(values))
     return changed

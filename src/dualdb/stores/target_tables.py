@@ -1,31 +1,18 @@
-"""Reading the application's schema from PostgreSQL, and bringing its tables there to the authority's schema."""
+"""Bringing the application's tables on PostgreSQL, while it follows, to the authority's schema."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import qualified, quoted
-from dualdb.core.schema import TargetType
-from dualdb.stores.catalog import schema_from_rows
-from dualdb.stores.queries import query
 from dualdb.stores.target_apply import POISON
+from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_journal import ddl_of, make_table, make_views, write_objects
-from dualdb.stores.target_read import ASK
 
 if TYPE_CHECKING:
     from dualdb.core.schema import Schema, Table
     from dualdb.core.translate.ddl import Ddl
     from dualdb.stores.target_connection import Target
-
-
-def read_target_schema(connection: Target) -> Schema:
-    """The application's schema as it is described here, in the connection's current snapshot."""
-    numbering = {
-        name.lower(): (number, {column: TargetType(value) for column, value in json.loads(stored).items()})
-        for number, name, stored in connection.execute(query(ASK, "relations").encode())
-    }
-    return schema_from_rows(connection.execute(query(ASK, "objects").encode()).fetchall(), numbering)
 
 
 def follow(connection: Target, wanted: Schema, target_schema: str) -> frozenset[int]:
