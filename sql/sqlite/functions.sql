@@ -22,6 +22,11 @@ RETURN CASE
   ELSE sign(trunc(value) - value)::integer
 END;
 
+-- abs() of a float, which leaves -0.0 as it is.
+CREATE OR REPLACE FUNCTION sqlite.absolute(value double precision) RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE WHEN value < 0 THEN - value ELSE value END;
+
 -- An integer into a column of numbers, which are floats: an error when the float would be another number.
 CREATE OR REPLACE FUNCTION sqlite.number(whole bigint) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -200,6 +205,11 @@ END
 $$;
 
 -- Texts -----------------------------------------------------------------------------------------------------------
+
+-- replace(X, Y, Z): X itself when Y is empty, even if Z is NULL.
+CREATE OR REPLACE FUNCTION sqlite.replace(value text, part text, other text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN part = '' THEN value ELSE replace(value, part, other) END;
 
 -- substr(X, Y): from the Y-th character, counted from the end when Y is negative.
 CREATE OR REPLACE FUNCTION sqlite.substr(value text, start bigint) RETURNS text

@@ -36,6 +36,8 @@ class Decoder(Enum):
     """int, float, str, bytes, None as psycopg gives them."""
     NUMBER = "number"
     """float8 of `TargetType.NUMBER`: integral and in the int64 range becomes int."""
+    ANY = "any"
+    """bytea of `TargetType.ANY`: the value of its own class (core.types.from_target)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class Parameter:
 
     `source` is the index of the application's positional parameter (0-based) or the name of its named one.
     The driver adapts the value as sqlite3 does, applies `affinity` (core.types.apply_affinity; None: as it is), and
-    refuses a value that `stored` cannot hold (core.types.representable).
+    refuses a value that `stored` cannot hold (core.types.representable), and encodes it (core.types.to_target).
     """
 
     source: int | str

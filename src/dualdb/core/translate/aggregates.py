@@ -40,7 +40,12 @@ class Argument:
         self.others = nodes[1:]
         self.star = len(nodes) == 1 and isinstance(nodes[0], exp.Star)
         inner = place.within_aggregate()
-        self.term = Term(sql="*", storage=Storage.INTEGER) if self.star else plain_value(inner.known(nodes[0]))
+        counted = name == "count" and not self.distinct  # asks only whether a value is NULL
+        self.term = (
+            Term(sql="*", storage=Storage.INTEGER)
+            if self.star
+            else plain_value(inner.known(nodes[0], any_class=counted))
+        )
         if self.others and name != "group_concat":
             raise Refused(f"{name}() of {len(nodes)} arguments", "no rule covers it")
 

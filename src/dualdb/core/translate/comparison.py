@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.names import collated
 from dualdb.core.schema import Affinity, TargetType
-from dualdb.core.translate.conversion import literal_with_affinity, plain_value
+from dualdb.core.translate.conversion import literal_with_affinity, of_one_class, plain_value
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import EXACT_FLOAT, INT64, NUMERIC_AFFINITIES, STORES, Storage, Term, constant, truth
 
@@ -30,16 +30,31 @@ def compare(operator: str, left: Term, right: Term, work: Work) -> Term:
         return _with_null(operator, left, right)
     if left.storage is Storage.TEXT:
         left, right = _same_collation(left, right)
-    elif {left.storage, right.storage} >= {Storage.INTEGER, Storage.REAL} or {left.storage, right.storage} == {
-        Storage.INTEGER,
-        Storage.NUMBER,
-    }:
+    elif _mixes_integer_with_float(left, right):
         return _integer_with_float(operator, left, right)
     return truth(f"({left.sql} {operator} {right.sql})")
 
 
+def equal_sides(left: Term, right: Term, work: Work) -> tuple[str, str] | None:
+    """The two texts that PostgreSQL's `=` may stand between, None when an equality takes more than that."""
+    left, right = settle(left, right, work)
+    if Storage.NULL in {left.storage, right.storage}:
+        return None
+    if left.storage is Storage.TEXT:
+        left, right = _same_collation(left, right)
+    elif _mixes_integer_with_float(left, right):
+        return None
+    return left.sql, right.sql
+
+
+def _mixes_integer_with_float(left: Term, right: Term) -> bool:
+    storages = {left.storage, right.storage}
+    return Storage.INTEGER in storages and bool(storages & {Storage.REAL, Storage.NUMBER})
+
+
 def settle(left: Term, right: Term, work: Work) -> tuple[Term, Term]:
     """Both operands with affinity applied and of one family of classes; raises Refused when that is not provable."""
+    left, right = of_one_class(left), of_one_class(right)
     if left.storage is Storage.OPEN and right.storage is Storage.OPEN:
         left = work.known(left)
     if left.storage is Storage.OPEN:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dualdb.core.schema import Affinity, TargetType
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import NUMERIC_AFFINITIES, STORED_AS, Storage, Term, constant, truth
-from dualdb.core.types import apply_affinity
+from dualdb.core.types import apply_affinity, to_target
 
 if TYPE_CHECKING:
     from dualdb.core.schema import Column
@@ -40,6 +40,25 @@ def read_float(text: str) -> float:
             f"the number {text}", "SQLite's versions read long decimals differently", "bind it as a parameter"
         )
     return float(text)
+
+
+_CLASS_OF = {Affinity.INTEGER: "integer", Affinity.REAL: "real", Affinity.TEXT: "text"}
+
+
+def of_one_class(term: Term) -> Term:
+    """The term, unless the class of its value varies by row: nothing on PostgreSQL compares or computes with those."""
+    if term.storage is not Storage.ANY:
+        return term
+    reason = "its values are of several classes, which SQLite compares and computes with in ways of its own"
+    if term.column is None or term.label is None:
+        raise Refused("a value of any class here", reason, "select the column itself")
+    name, table = term.column.name, term.label.removesuffix(f".{term.column.name}")
+    wanted = _CLASS_OF.get(term.column.affinity, "text")
+    raise Refused(
+        f"the column {term.label} here",
+        reason,
+        f"convert the odd values (UPDATE {table} SET {name} = … WHERE typeof({name}) <> '{wanted}') and init again",
+    )
 
 
 def plain_value(term: Term) -> Term:
@@ -95,8 +114,11 @@ def into_column(term: Term, column: Column, label: str, work: Work) -> Term:
     term = plain_value(term)
     if term.storage is Storage.NULL:
         return Term(sql=f"NULL::{storage.type_name}", storage=Storage.NULL)
+    if column.stored is TargetType.ANY:
+        return _of_any_class(term, column, label)
     if term.storage is storage and not _may_become_number(term, column):
         return term
+    term = of_one_class(term)
     sql = _converted(term, column)
     if sql is None:
         raise Refused(
@@ -105,6 +127,22 @@ def into_column(term: Term, column: Column, label: str, work: Work) -> Term:
             "store a value of the column's own class",
         )
     return Term(sql=sql, storage=storage)
+
+
+def _of_any_class(term: Term, column: Column, label: str) -> Term:
+    """The term as a column of any class stores it; refused when neither the translator nor the driver can encode it."""
+    if term.constant is not None:
+        encoded = to_target(term.constant, TargetType.ANY)
+        if isinstance(encoded, bytes):
+            return Term(sql=constant(encoded).sql, storage=Storage.ANY)
+    # Another column's values are encoded already, and its own affinity, or none, leaves them as they are.
+    if term.storage is Storage.ANY and column.affinity in {term.affinity, Affinity.BLOB}:
+        return Term(sql=term.sql, storage=Storage.ANY)
+    raise Refused(
+        f"this value stored in {label}",
+        "the column's values are of several classes, and only a literal or a parameter tells its own",
+        "bind the value as a parameter",
+    )
 
 
 def _may_become_number(term: Term, column: Column) -> bool:

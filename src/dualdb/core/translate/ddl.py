@@ -190,7 +190,7 @@ def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
         folded = collated(text, term.collation) if is_text else text
         return f"({folded}){direction}{nulls}"
     column = table.column(term.column)
-    text = quoted(column.name)
+    text = quoted(of_one_class(column_term(table, column, "")).column_name)
     if column.stored is TargetType.TEXT:
         text = collated(text, term.collation)
     return f"{text}{direction}{'' if column.not_null or column.name in table.key.columns else nulls}"

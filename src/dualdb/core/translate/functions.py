@@ -55,8 +55,10 @@ def absolute(nodes: Nodes, place: Place) -> Term:
     """The absolute value: abs(x)."""
     _count(nodes, "abs", 1)
     term = plain_value(place.known(nodes[0]))
-    if term.storage in {Storage.INTEGER, Storage.REAL}:
-        return computed(f"abs({term.sql}{'::bigint' if isinstance(term.constant, int) else ''})", term.storage)
+    if term.storage is Storage.REAL:
+        return computed(f"sqlite.absolute({term.sql})", Storage.REAL)
+    if term.storage is Storage.INTEGER:
+        return computed(f"abs({as_integer(term, 'abs()').sql})", Storage.INTEGER)
     raise Refused(f"abs() of {term.storage.value}", "SQLite reads a number from it")
 
 
@@ -95,7 +97,8 @@ def replaced(nodes: Nodes, place: Place) -> Term:
     """Translate replace(x, from, to), byte by byte."""
     _count(nodes, "replace", 3)
     subject, old, new = (_text(node, place, "replace") for node in nodes)
-    return computed(f"replace({ordered_as_bytes(subject).sql}, {old.sql}, {new.sql})", Storage.TEXT)
+    name = "replace" if old.constant else "sqlite.replace"
+    return computed(f"{name}({ordered_as_bytes(subject).sql}, {old.sql}, {new.sql})", Storage.TEXT)
 
 
 def position(nodes: Nodes, place: Place) -> Term:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.schema import Affinity
-from dualdb.core.translate.comparison import compare, ordered_as_bytes
+from dualdb.core.translate.comparison import compare, equal_sides, ordered_as_bytes
 from dualdb.core.translate.conversion import as_integer, as_text, as_truth, plain_value, read_float
 from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import TYPE
@@ -36,6 +36,7 @@ _SIGNS: Mapping[type[exp.Expression], str] = {
     exp.BitwiseOr: "|",
 }
 _ORDERINGS = (exp.LT, exp.LTE, exp.GT, exp.GTE)
+_MEMBER = "\x03"
 _EQUALITIES = (exp.EQ, exp.NEQ, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Like, exp.Glob, exp.Between)
 _EQUALITIES_AND_NOT = (*_EQUALITIES, exp.Escape, exp.Not, exp.Match, exp.RegexpLike)
 
@@ -95,7 +96,7 @@ def name(node: exp.Expression, place: Place) -> Term:
 def parenthesised(node: exp.Expression, place: Place) -> Term:
     """(x), which is x."""
     require(node, "this")
-    return place.term(node.this)
+    return place.term(node.this, any_class=True)
 
 
 def comparison(node: exp.Expression, place: Place) -> Term:
@@ -110,7 +111,7 @@ def is_value(node: exp.Expression, place: Place) -> Term:
     require(node, "this", "expression")
     check_precedence(node, "this")
     if isinstance(node.expression, exp.Null):
-        return truth(f"({place.known(node.this).sql} IS NULL)")
+        return truth(f"({place.known(node.this, any_class=True).sql} IS NULL)")
     if isinstance(node.expression, exp.Boolean):
         word = "TRUE" if node.expression.this else "FALSE"
         return truth(f"({as_truth(place.known(node.this)).sql} IS {word})")
@@ -157,11 +158,12 @@ def membership(node: exp.Expression, place: Place) -> Term:
     if not node.expressions:
         return truth("FALSE")
     subject = place.term(node.this)
-    tests = [compare("=", subject, _without_affinity(place.term(one)), place.work).sql for one in node.expressions]
-    left = tests[0].partition(" = ")[0] + " = "
-    if len(tests) > 1 and all(test.startswith(left) for test in tests):
-        return truth(f"{left.removesuffix(' = ')} IN ({', '.join(test[len(left) : -1] for test in tests)}))")
-    return truth(tests[0] if len(tests) == 1 else "(" + " OR ".join(tests) + ")")
+    members = [_without_affinity(place.term(one)) for one in node.expressions]
+    sides = [equal_sides(subject, member, place.work) for member in members]
+    plain = [pair for pair in sides if pair is not None]
+    if len(plain) == len(sides) and len({left for left, _ in plain}) == 1:
+        return truth(f"({plain[0][0]} IN ({', '.join(right for _, right in plain)}))")
+    return truth("(" + " OR ".join(compare("=", subject, member, place.work).sql for member in members) + ")")
 
 
 def _without_affinity(term: Term) -> Term:
@@ -173,13 +175,12 @@ def _in_query(node: exp.Expression, place: Place) -> Term:
     if len(query.fields) != 1:
         raise Refused("IN over several columns", "no rule covers it", "select one column")
     subject = place.known(node.this)
-    member = replace(next(iter(query.fields.values())), sql="\x03", constant=None, explicit=False)
-    # The comparison says whether, and with which conversion of either side, both engines mean the same.
-    test = compare("=", subject, replace(member, collation=None), place.work).sql
-    left, _, right = test.removeprefix("(").removesuffix(")").partition(" = ")
-    if right != "\x03":
+    # The marker stands for a row's value: both engines must mean the same by comparing it, untouched, with the subject.
+    member = replace(next(iter(query.fields.values())), sql=_MEMBER, constant=None, explicit=False, collation=None)
+    sides = equal_sides(subject, member, place.work)
+    if sides is None or sides[1] != _MEMBER:
         raise Refused("IN over a query", "the two sides differ in class or collation", "CAST one of them")
-    return truth(f"({left} IN ({query.sql}))")
+    return truth(f"({sides[0]} IN ({query.sql}))")
 
 
 def arithmetic(node: exp.Expression, place: Place) -> Term:
@@ -384,7 +385,8 @@ def cast(node: exp.Expression, place: Place) -> Term:
     if term.storage is Storage.NULL:
         return replace(null(), affinity=affinity)
     if term.storage is storage:
-        return replace(term, affinity=affinity, column=None, label=None, constant=None)
+        sql = f"{term.sql}::{storage.type_name}" if term.is_constant else term.sql
+        return replace(term, sql=sql, affinity=affinity, column=None, label=None, constant=None)
     match term.storage, storage:
         case Storage.INTEGER, Storage.REAL:
             sql = f"{term.sql}::double precision"

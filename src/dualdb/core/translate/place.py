@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.names import quoted
 from dualdb.core.schema import ROWID_COLUMN, KeyKind, TargetType
+from dualdb.core.translate.conversion import of_one_class
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import STORED_AS, Storage, Term, constant
 
@@ -89,8 +90,12 @@ class Place:
     aggregated: bool = False
     """Whether an aggregate function was met."""
 
-    def term(self, node: exp.Expression) -> Term:
-        """The expression translated; raises Refused when no rule claims it."""
+    def term(self, node: exp.Expression, *, any_class: bool = False) -> Term:
+        """The expression translated; raises Refused when no rule claims it.
+
+        A value whose class varies by row is refused too, but for those who say that they take `any_class`: they hand it
+        on as it is, or ask only whether it is NULL.
+        """
         rule = self.work.grammar.nodes.get(type(node))
         if rule is None:
             raise Refused(f"{type(node).__name__.upper()}", "no rule covers it")
@@ -98,11 +103,11 @@ class Place:
         term = rule(node, self)
         if self.groups and term.sql in self.groups:
             del self.uses[used:]
-        return term
+        return term if any_class else of_one_class(term)
 
-    def known(self, node: exp.Expression) -> Term:
+    def known(self, node: exp.Expression, *, any_class: bool = False) -> Term:
         """The expression translated, its class known."""
-        return self.work.known(self.term(node))
+        return self.work.known(self.term(node, any_class=any_class))
 
     def within_aggregate(self) -> Place:
         """The place of an aggregate function's arguments."""
@@ -139,7 +144,7 @@ class Place:
             groups=self.groups,
             uses=self.uses,
         )
-        term = inner.term(node)
+        term = inner.term(node, any_class=True)
         self.aggregated = self.aggregated or inner.aggregated
         return term
 

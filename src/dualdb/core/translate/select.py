@@ -13,7 +13,7 @@ from sqlglot import exp
 from dualdb.core.names import quoted
 from dualdb.core.schema import Affinity, KeyKind, TargetType
 from dualdb.core.translate.comparison import folded, ordered_as_bytes
-from dualdb.core.translate.conversion import as_truth, plain_value
+from dualdb.core.translate.conversion import as_truth, of_one_class, plain_value
 from dualdb.core.translate.from_clause import from_clause
 from dualdb.core.translate.operators import unified
 from dualdb.core.translate.place import Place, require
@@ -181,7 +181,7 @@ class _Select:
             if item.term.sql not in self.after.groups:
                 self.after.uses.append((item.source, item.name))
             return item.term
-        return plain_value(self.after.known(item.node))
+        return plain_value(self.after.known(item.node, any_class=True))
 
     def _groups(self) -> list[Term]:
         group = self.node.args.get("group")
@@ -192,6 +192,8 @@ class _Select:
         for node in group.expressions:
             numbered = self._ordinal(node)
             term = plain_value(self.before.known(node if numbered is None else numbered))
+            if term.is_constant or term.storage is Storage.NULL:
+                raise Refused("a constant in GROUP BY", "PostgreSQL would take it for a position", "leave it out")
             if "\x01" in term.sql:
                 raise Refused(
                     "a parameter in GROUP BY", "PostgreSQL cannot tell that two of them are equal", "group by a column"
@@ -239,7 +241,7 @@ class _Select:
         if clause is None:
             return ""
         require(clause)
-        for term in terms:
+        for term in map(of_one_class, terms):
             if term.storage is Storage.TEXT and (term.collation or "BINARY") != "BINARY":
                 raise Refused(f"DISTINCT under COLLATE {term.collation}", "any of several equal texts may come out")
         return "DISTINCT "
@@ -292,10 +294,11 @@ class _Select:
 
 def order_term(term: Term, node: exp.Expression, *, not_null: bool) -> str:
     """One term of ORDER BY: NULLs are smaller than any value, texts are ordered by their collation."""
+    term = of_one_class(term)
     if term.storage is Storage.TEXT:
         collation = term.collation or "BINARY"
         term = ordered_as_bytes(term) if collation == "BINARY" else folded(term, collation)
-    if term.is_constant:
+    if term.is_constant or term.storage is Storage.NULL:
         term = replace(term, sql=f"{term.sql}::{term.storage.type_name}")  # a bare number would be a position
     direction = " DESC" if node.args.get("desc") else ""
     nulls = "" if not_null else f" NULLS {'FIRST' if node.args.get('nulls_first') else 'LAST'}"
@@ -367,7 +370,7 @@ def _common(first: Term, second: Term) -> Term:
         if other.storage is not Storage.TEXT:
             raise Refused("NULL in a compound SELECT", "PostgreSQL takes it for a text", "CAST it")
         return replace(other, constant=None, sql="")
-    _, storage = unified([first, second], "a compound SELECT")
+    _, storage = unified([of_one_class(first), of_one_class(second)], "a compound SELECT")
     if storage is Storage.TEXT and {first.collation or "BINARY", second.collation or "BINARY"} != {"BINARY"}:
         raise Refused("a compound SELECT of collated texts", "any of several equal texts may come out")
     return replace(first, constant=None, sql="", in_c=first.in_c or second.in_c, affinity=None)

@@ -30,6 +30,8 @@ class Storage(Enum):
     """Integers and floats of a NUMERIC column, as double precision."""
     TEXT = "text"
     BLOB = "bytea"
+    ANY = "any"
+    """Values of any class, each encoded with its class (`core.types.to_target`): handed on, never looked at."""
     NULL = "null"
     """NULL and nothing else."""
     TRUTH = "boolean"
@@ -40,7 +42,7 @@ class Storage(Enum):
     @property
     def type_name(self) -> str:
         """The PostgreSQL type."""
-        return {Storage.NUMBER: "double precision", Storage.NULL: "text"}.get(self, self.value)
+        return _TYPE_NAMES.get(self, self.value)
 
     @property
     def is_numeric(self) -> bool:
@@ -48,6 +50,7 @@ class Storage(Enum):
         return self in _NUMERIC
 
 
+_TYPE_NAMES = {Storage.NUMBER: "double precision", Storage.ANY: "bytea", Storage.NULL: "text"}
 _NUMERIC = frozenset({Storage.INTEGER, Storage.REAL, Storage.NUMBER, Storage.TRUTH})
 
 STORED_AS: Mapping[TargetType, Storage] = {
@@ -56,6 +59,7 @@ STORED_AS: Mapping[TargetType, Storage] = {
     TargetType.NUMBER: Storage.NUMBER,
     TargetType.TEXT: Storage.TEXT,
     TargetType.BYTEA: Storage.BLOB,
+    TargetType.ANY: Storage.ANY,
 }
 STORES: Mapping[Storage, TargetType] = {storage: stored for stored, storage in STORED_AS.items()} | {
     Storage.TRUTH: TargetType.BIGINT

@@ -83,6 +83,8 @@ def _unique(table: Table, index: Index) -> Unique:
     if len(columns) < len(index.terms) or index.where is not None:
         what = f"a conflict clause on {table.name}"
         raise Refused(what, f"its unique index {index.name!r} is partial or over an expression")
+    if any(column.stored is TargetType.ANY for column, _ in columns):
+        raise Refused(f"a conflict clause on {table.name}", f"its unique index {index.name!r} is over mixed classes")
     return Unique(columns=tuple(columns))
 
 
@@ -145,14 +147,17 @@ def _returned(node: exp.Expression, place: Place, source: Source) -> Sequence[tu
         return list(source.fields.items())
     name = node.alias if isinstance(node, exp.Alias) else node.name or "column"
     value = node.this if isinstance(node, exp.Alias) else node
-    return [(name, plain_value(place.known(value)))]
+    return [(name, plain_value(place.known(value, any_class=True)))]
+
+
+_DECODERS = {Storage.NUMBER: Decoder.NUMBER, Storage.ANY: Decoder.ANY}
 
 
 def result_column(name: str, term: Term) -> ResultColumn:
     """What the driver must know of a result column."""
     return ResultColumn(
         name=name,
-        decoder=Decoder.NUMBER if term.storage is Storage.NUMBER else Decoder.AS_IS,
+        decoder=_DECODERS.get(term.storage, Decoder.AS_IS),
         decltype=term.column.decltype or None if term.column is not None else None,
     )
 
