@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FENCED = "dualdb:moved"
 """How the message of a fence begins."""
 _LOCKED_PATIENCE_S = 30.0
+_RETRY_S = 0.05
 _EPISODES_BEFORE_NEXT = 25
 _CHECKPOINTS_KEPT = 3
 
@@ -189,6 +190,7 @@ class Writer:
                     raise RefusedError(str(exc)) from exc
                 if "locked" in str(exc) and time.monotonic() < deadline_s:
                     self._ledger.remark("locked", f"{action}: {exc}")
+                    time.sleep(_RETRY_S)
                 else:
                     raise
 
