@@ -26,6 +26,7 @@ from dualdb.core.types import (
     integral,
     misfits,
     representable,
+    to_target,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
 NUMERALS = st.from_regex(r"\A[ \t]?[+-]?([0-9]{0,12})(\.[0-9]{0,3})?([eE][+-]?[0-9])?[ \n\v]?\Z")
+NOT_UTF_8 = st.binary(max_size=8).map(b"\xff".__add__)
 STORABLE = st.none() | INTEGERS | st.floats() | st.binary(max_size=8) | TEXTS | NUMERALS
 
 
@@ -109,12 +111,19 @@ def test_affinity_is_applied_as_sqlite_applies_it(value: Value, decltype: str) -
 @pytest.mark.parametrize(
     ("decltype", "found", "stored"),
     [
-        ("INTEGER", {"text": 9}, TargetType.BIGINT),
+        ("INTEGER", {"integer": 9, "text": 0, "null": 1}, TargetType.BIGINT),
+        ("INTEGER", {"text": 9}, TargetType.ANY),
+        ("INTEGER", {"blob": 1}, TargetType.ANY),
+        ("INTEGER", {"integer": 9, "real": 1}, TargetType.ANY),
         ("REAL", {}, TargetType.DOUBLE),
-        ("VARCHAR(9)", {"blob": 1}, TargetType.TEXT),
+        ("REAL", {"real": 9, "text": 1}, TargetType.ANY),
+        ("VARCHAR(9)", {"text": 9}, TargetType.TEXT),
+        ("VARCHAR(9)", {"blob": 1}, TargetType.ANY),
         ("", {}, TargetType.TEXT),
         ("BLOB", {}, TargetType.BYTEA),
-        ("BLOB", {"text": 3, "blob": 2}, TargetType.TEXT),
+        ("BLOB", {"text": 3, "blob": 2}, TargetType.ANY),
+        ("", {"integer": 3, "text": 1}, TargetType.ANY),
+        ("", {"integer": 3, "real": 1}, TargetType.ANY),
         ("", {"integer": 3, "null": 9}, TargetType.BIGINT),
         ("", {"real": 3}, TargetType.DOUBLE),
         ("DATETIME", {}, TargetType.TEXT),
@@ -124,6 +133,7 @@ def test_affinity_is_applied_as_sqlite_applies_it(value: Value, decltype: str) -
         ("DECIMAL(10,2)", {}, TargetType.NUMBER),
         ("NUMERIC", {"integer": 4}, TargetType.NUMBER),
         ("NUMERIC", {"integer": 4, "real": 1}, TargetType.NUMBER),
+        ("NUMERIC", {"integer": 4, "text": 1}, TargetType.ANY),
         ("JSON", {"text": 4}, TargetType.TEXT),
         ("STRING", {}, TargetType.TEXT),
         ("STRING", {"real": 1}, TargetType.NUMBER),
@@ -132,8 +142,23 @@ def test_affinity_is_applied_as_sqlite_applies_it(value: Value, decltype: str) -
 def test_the_data_decides_where_the_declaration_does_not(
     decltype: str, found: dict[str, int], stored: TargetType
 ) -> None:
-    """Affinity first, then the classes found, then the declared name."""
+    """Affinity first, then the classes found, then the declared name; classes that fit no one type are kept apart."""
     assert choose_stored(affinity_of(decltype), decltype, found) is stored
+
+
+@pytest.mark.parametrize(
+    ("decltype", "found", "stored"),
+    [
+        ("INTEGER", {"text": 9}, TargetType.BIGINT),
+        ("VARCHAR(9)", {"blob": 1}, TargetType.TEXT),
+        ("BLOB", {"text": 3, "blob": 2}, TargetType.TEXT),
+        ("", {"integer": 3, "text": 1}, TargetType.BIGINT),
+        ("", {"integer": 3, "real": 1}, TargetType.NUMBER),
+    ],
+)
+def test_the_majority_decides_for_a_key(decltype: str, found: dict[str, int], stored: TargetType) -> None:
+    """A key is looked up by its value, so it has one type."""
+    assert choose_stored(affinity_of(decltype), decltype, found, one_class=True) is stored
 
 
 @pytest.mark.parametrize(
@@ -153,6 +178,8 @@ def test_the_data_decides_where_the_declaration_does_not(
         (-(2**63), TargetType.NUMBER, "cannot hold exactly"),
         (3.0, TargetType.NUMBER, "read back as an integer"),
         ("x", TargetType.NUMBER, "text"),
+        ("a\ud800", TargetType.ANY, "surrogate"),
+        (2**63, TargetType.ANY, "64 bits"),
     ],
 )
 def test_what_the_target_cannot_hold_has_a_reason(value: Value, stored: TargetType, part: str) -> None:
@@ -163,7 +190,7 @@ def test_what_the_target_cannot_hold_has_a_reason(value: Value, stored: TargetTy
     assert misfits([(None,), (value,), (None,)], [stored]) == [1]
 
 
-@given(st.lists(st.tuples(*[STORABLE | st.builds(Undecodable, st.binary())] * 5), max_size=8))
+@given(st.lists(st.tuples(*[STORABLE | st.builds(Undecodable, st.binary())] * len(TargetType)), max_size=8))
 def test_the_fast_check_agrees_with_the_exact_one(rows: list[tuple[Value, ...]]) -> None:
     """Rows are found unfit exactly when one of their values is."""
     stored = list(TargetType)
@@ -173,6 +200,49 @@ def test_the_fast_check_agrees_with_the_exact_one(rows: list[tuple[Value, ...]])
         if any(representable(value, kind) is not None for value, kind in zip(row, stored, strict=True))
     ]
     assert misfits(rows, stored) == slow
+
+
+@given(STORABLE | st.builds(Undecodable, NOT_UTF_8))
+@example("a\0b")
+@example("")
+@example(b"")
+@example(b"\x01")
+@example(-0.0)
+@example(-(2**63))
+@example(Undecodable(b"\xed\xa0\x80"))
+def test_a_column_of_any_class_holds_every_value(value: Value) -> None:
+    """Each value of SQLite is representable and returns in its own class and to the bit; NULL stays NULL."""
+    assert representable(value, TargetType.ANY) is None
+    written = to_target(value, TargetType.ANY)
+    assert (written is None) == (value is None)
+    assert isinstance(written, bytes | None)
+    assert exact(from_target(written, TargetType.ANY)) == exact(value)
+
+
+@given(STORABLE, STORABLE)
+@example(1, 1.0)
+@example(0.0, -0.0)
+@example("a", b"a")
+def test_two_values_are_written_alike_only_when_they_are_one(left: Value, right: Value) -> None:
+    """The encoding is exact: equal bytes are equal class and bits, and the other way round."""
+    written = [to_target(value, TargetType.ANY) for value in (left, right)]
+    assert (written[0] == written[1]) == (exact(left) == exact(right))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(1, "01 0000000000000001"), (-2, "01 fffffffffffffffe"), (1.5, "02 3ff8000000000000"), ("é", "03 c3a9")],
+)
+def test_the_encoding_is_the_documented_one(value: Value, written: str) -> None:
+    """One byte for the class, then the value, big-endian."""
+    assert to_target(value, TargetType.ANY) == bytes.fromhex(written)
+
+
+@pytest.mark.parametrize("written", [b"", b"\1", b"\1\0\0", b"\2" + bytes(9), b"\0a", b"\5a"])
+def test_what_is_no_encoding_is_no_value(written: bytes) -> None:
+    """Bytes that somebody else wrote there are not taken for a value."""
+    with pytest.raises(ValueError, match="no encoded value; write"):
+        from_target(written, TargetType.ANY)
 
 
 @given(INTEGERS | st.floats(allow_nan=False))

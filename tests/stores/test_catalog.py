@@ -273,31 +273,48 @@ def test_functions_and_collations_of_the_application_are_stood_in_for() -> None:
 
 def test_what_a_column_holds_decides_how_it_is_stored() -> None:
     """Every class is counted exactly, also in tables of more columns than one scan takes."""
-    many = ", ".join(f"c{place}" for place in range(150))
+    many = ", ".join(f"c{place}" for place in range(600))
     connection = scratch(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, n NUMERIC, d DATETIME, x, y BLOB, e, g AS (n + 1))",
         "INSERT INTO t(n, d, x, y) VALUES (1, 'now', 1, 'text'), (1.5, 5, 2, 'text'), (2, 'then', NULL, x'00')",
         f"CREATE TABLE wide({many})",
-        "INSERT INTO wide(c0, c99, c100, c149) VALUES (1, 2.5, x'00', 'x')",
+        "INSERT INTO wide(c0, c499, c500, c599) VALUES (1, 2.5, x'00', 'x')",
     )
     schema = read_schema(connection)
     assert {column.name: column.stored for column in schema.table("t").columns} == {
         "id": TargetType.BIGINT,
         "n": TargetType.NUMBER,
-        "d": TargetType.TEXT,
+        "d": TargetType.ANY,
         "x": TargetType.BIGINT,
-        "y": TargetType.TEXT,
+        "y": TargetType.ANY,
         "e": TargetType.TEXT,
         "g": TargetType.NUMBER,
     }
     wide = inspect_stored(connection, schema.table("wide"))
-    assert [wide[name] for name in ("c0", "c1", "c99", "c100", "c149")] == [
+    assert [wide[name] for name in ("c0", "c1", "c499", "c500", "c599")] == [
         TargetType.BIGINT,
         TargetType.TEXT,
         TargetType.DOUBLE,
         TargetType.BYTEA,
         TargetType.TEXT,
     ]
+
+
+def test_only_a_key_has_one_class_whatever_it_holds() -> None:
+    """An affinity promises no class, so every other column is looked at; a STRICT table's columns but ANY are not."""
+    connection = scratch(
+        "CREATE TABLE t(k INTEGER, l, n INTEGER, r REAL, s TEXT, u UNIQUE, PRIMARY KEY(k, l)) WITHOUT ROWID",
+        "INSERT INTO t VALUES ('x', 1, x'00', 'much', x'01', 1), (2, 2, 3, 1.5, 'text', 'a'), (3, 'l', 4, 2.5, 5, 2)",
+        "CREATE TABLE strict_one(n INTEGER, a ANY) STRICT",
+        "INSERT INTO strict_one VALUES (1, 1), (2, 'text')",
+    )
+    schema = read_schema(connection)
+    assert [column.stored for column in schema.table("t").columns] == [
+        TargetType.BIGINT,
+        TargetType.BIGINT,
+        *[TargetType.ANY] * 4,
+    ]
+    assert [column.stored for column in schema.table("strict_one").columns] == [TargetType.BIGINT, TargetType.ANY]
 
 
 def test_numbers_once_given_are_kept() -> None:

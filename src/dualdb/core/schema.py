@@ -42,6 +42,8 @@ class TargetType(Enum):
     """Integers and floats of a NUMERIC-affinity column, as `double precision`: an integral value in the int64 range
     reads back as an integer, the very rule by which SQLite stores it (datatype3.html, section 3). An integer that a
     float cannot hold exactly is not representable."""
+    ANY = "any"
+    """Values of any storage class, each with its class: `bytea`, as `core.types.to_target` encodes them."""
 
 
 class KeyKind(Enum):

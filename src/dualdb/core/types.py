@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.schema import Affinity, TargetType
@@ -23,6 +24,7 @@ PG_TYPE: dict[TargetType, str] = {
     TargetType.TEXT: 'text COLLATE "C"',
     TargetType.BYTEA: "bytea",
     TargetType.NUMBER: "double precision",
+    TargetType.ANY: "bytea",
 }
 """What stands in CREATE TABLE."""
 
@@ -32,6 +34,7 @@ PG_COPY_TYPE: dict[TargetType, str] = {
     TargetType.TEXT: "text",
     TargetType.BYTEA: "bytea",
     TargetType.NUMBER: "float8",
+    TargetType.ANY: "bytea",
 }
 """Names for psycopg's Copy.set_types."""
 
@@ -131,11 +134,36 @@ def is_decided(affinity: Affinity) -> bool:
     return affinity in _BY_AFFINITY
 
 
-def choose_stored(affinity: Affinity, decltype: str, classes_found: Mapping[str, int]) -> TargetType:
+def choose_stored(
+    affinity: Affinity, decltype: str, classes_found: Mapping[str, int], *, one_class: bool = False
+) -> TargetType:
     """What the target stores a column as, from how often `typeof` gave each storage class in its data.
 
-    Values of another class than the chosen one are not lost: they are quarantined, so the majority decides.
+    A column whose values do not fit one type keeps the class of each. Told that it must be `one_class`, as a key is
+    looked up by value, the majority decides; rows with other values are quarantined then.
     """
+    chosen = _of_majority(affinity, decltype, classes_found)
+    found = {name for name, count in classes_found.items() if count}
+    return chosen if one_class or found <= _fitting(affinity, chosen) else TargetType.ANY
+
+
+def _fitting(affinity: Affinity, stored: TargetType) -> frozenset[str]:
+    """The storage classes that a column stored so holds without loss; NULL fits everywhere."""
+    if stored is TargetType.NUMBER and affinity is Affinity.BLOB:
+        return frozenset({"null"})  # without a numeric affinity 1 and 1.0 are two values
+    return _FITTING[stored]
+
+
+_FITTING: dict[TargetType, frozenset[str]] = {
+    TargetType.BIGINT: frozenset({"integer", "null"}),
+    TargetType.DOUBLE: frozenset({"real", "null"}),
+    TargetType.TEXT: frozenset({"text", "null"}),
+    TargetType.BYTEA: frozenset({"blob", "null"}),
+    TargetType.NUMBER: frozenset({"integer", "real", "null"}),
+}
+
+
+def _of_majority(affinity: Affinity, decltype: str, classes_found: Mapping[str, int]) -> TargetType:
     if affinity in _BY_AFFINITY:
         return _BY_AFFINITY[affinity]
     integers, reals = classes_found.get("integer", 0), classes_found.get("real", 0)
@@ -162,11 +190,61 @@ def _numeric(affinity: Affinity, decltype: str, integers: int, reals: int) -> Ta
     return TargetType.NUMBER if reals or _by_name(decltype) is TargetType.NUMBER else TargetType.BIGINT
 
 
+# How the target writes values ------------------------------------------------------------------------------------
+#
+# A value of `TargetType.ANY` is one byte that tells its storage class, by SQLite's own numbers (c3ref/c_blob.html), and
+# then the value:
+#
+#   01  integer   8 bytes, big-endian, two's complement
+#   02  real      8 bytes, IEEE 754, big-endian
+#   03  text      its bytes in UTF-8, or whatever SQLite has in their place; NUL characters too
+#   04  blob      its bytes
+#
+# So two encoded values are equal when class and bits are, and NULL is NULL.
+
+_INTEGER, _REAL, _TEXT, _BLOB = b"\1", b"\2", b"\3", b"\4"
+_DOUBLE = struct.Struct(">d")
+_NUMBER_LENGTH = 9
+
+
+def to_target(value: Value, stored: TargetType) -> Value:
+    """What the target is given for a value in a column stored so; the value must be representable."""
+    if stored is not TargetType.ANY or value is None:
+        return value
+    if isinstance(value, int):
+        return _INTEGER + value.to_bytes(8, "big", signed=True)
+    if isinstance(value, float):
+        return _REAL + _DOUBLE.pack(value)
+    if isinstance(value, str):
+        return _TEXT + value.encode()
+    return _TEXT + value.raw if isinstance(value, Undecodable) else _BLOB + value
+
+
 def from_target(value: Value, stored: TargetType) -> Value:
-    """The value as SQLite has it, from what the target gave for a column stored so."""
+    """The value as SQLite has it, from what the target gave for a column stored so; ValueError for no encoding."""
+    if stored is TargetType.ANY and isinstance(value, bytes):
+        return _decoded(value)
     if isinstance(value, float) and stored is TargetType.NUMBER:
         return integral(value)
     return value
+
+
+def _decoded(encoded: bytes) -> Value:
+    tag, payload = encoded[:1], encoded[1:]
+    if tag == _INTEGER and len(encoded) == _NUMBER_LENGTH:
+        return int.from_bytes(payload, "big", signed=True)
+    if tag == _REAL and len(encoded) == _NUMBER_LENGTH:
+        value: float = _DOUBLE.unpack(payload)[0]
+        return value
+    if tag == _BLOB:
+        return payload
+    if tag != _TEXT:
+        message = f"{encoded[:16]!r} is no encoded value; write 01, 02, 03 or 04 for its class before it"
+        raise ValueError(message)
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return Undecodable(payload)
 
 
 # What the target can hold ----------------------------------------------------------------------------------------
@@ -219,12 +297,20 @@ def _not_number(value: Value) -> str | None:
     return None if back == value and isinstance(back, int) else "an integer that a float cannot hold exactly"
 
 
+def _not_any(value: Value) -> str | None:
+    """Only what is no value of SQLite's has a reason."""
+    if isinstance(value, int):
+        return _not_bigint(value)
+    return "text with a lone surrogate" if isinstance(value, str) and _has_surrogate(value) else None
+
+
 _REASONS: dict[TargetType, Callable[[Value], str | None]] = {
     TargetType.BIGINT: _not_bigint,
     TargetType.DOUBLE: _not_double,
     TargetType.TEXT: _not_text,
     TargetType.BYTEA: _not_bytea,
     TargetType.NUMBER: _not_number,
+    TargetType.ANY: _not_any,
 }
 
 
@@ -244,6 +330,7 @@ _CLASSES: dict[TargetType, frozenset[type]] = {
     TargetType.TEXT: frozenset({str, type(None)}),
     TargetType.BYTEA: frozenset({bytes, type(None)}),
     TargetType.NUMBER: frozenset({int, float, type(None)}),
+    TargetType.ANY: frozenset({float, bytes, Undecodable, type(None)}),
 }
 
 

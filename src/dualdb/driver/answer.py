@@ -9,9 +9,11 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import quote_name
 from dualdb.core.statement import Decoder
-from dualdb.core.types import integral, number_text
+from dualdb.core.store import Undecodable
+from dualdb.core.types import from_target, integral, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,14 +90,16 @@ def prime(cursor: sqlite3.Cursor, names: Sequence[str]) -> None:
 
 def _converter(column: ResultColumn, text_factory: Any, detect_types: int) -> Convert | None:
     chosen = _declared(column, detect_types) if detect_types else None
-    number = column.decoder is Decoder.NUMBER
+    decode = _DECODERS[column.decoder]
     if chosen is None:
-        if number:
-            return _number
+        if column.decoder is Decoder.ANY:
+            return _of_any_class(column.name, text_factory)
+        if decode is not None:
+            return decode
         return None if text_factory is str else _texter(text_factory)
 
     def convert(value: Any) -> Any:
-        return None if value is None else chosen(_image(_number(value) if number else value))
+        return None if value is None else chosen(_image(value if decode is None else decode(value)))
 
     return convert
 
@@ -113,13 +117,37 @@ def _declared(column: ResultColumn, detect_types: int) -> Convert | None:
 
 def _image(value: Any) -> bytes:
     """A value as sqlite3_column_blob gives it."""
-    if isinstance(value, bytes):
-        return value
+    if isinstance(value, bytes | Undecodable):
+        return value if isinstance(value, bytes) else value.raw
     return (value if isinstance(value, str) else number_text(value)).encode()
 
 
 def _number(value: Any) -> Any:
     return integral(value) if isinstance(value, float) else value
+
+
+def _any(value: Any) -> Any:
+    return from_target(value, TargetType.ANY)
+
+
+_DECODERS: dict[Decoder, Convert | None] = {Decoder.AS_IS: None, Decoder.NUMBER: _number, Decoder.ANY: _any}
+
+
+def _of_any_class(name: str, text_factory: Any) -> Convert:
+    """Values of each row's own class; raises what sqlite3 does for a text that is not UTF-8."""
+    factory = None if text_factory is str else _texter(text_factory)
+
+    def convert(value: Any) -> Any:
+        value = _any(value)
+        if not isinstance(value, Undecodable):
+            return value if factory is None else factory(value)
+        if factory is None:
+            shown = value.raw.split(b"\0")[0].decode("ascii", "replace")
+            message = f"Could not decode to UTF-8 column '{name}' with text '{shown}'"
+            raise sqlite3.OperationalError(message)
+        return text_factory(value.raw)
+
+    return convert
 
 
 def _texter(text_factory: Any) -> Convert:

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.schema import TargetType
-from dualdb.core.types import apply_affinity, representable
+from dualdb.core.types import apply_affinity, representable, to_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,4 +67,5 @@ def _stored(parameter: Parameter, value: Any) -> Any:
         reason = representable(value, parameter.stored)
         if reason is not None:
             raise UnstorableError(f"{parameter.column or 'a parameter'} cannot take this value on PostgreSQL: {reason}")
+        value = to_target(value, parameter.stored)
     return value

@@ -55,7 +55,7 @@ MAX_KEY_COLUMNS = 8
 _OUR_TRIGGER = re.compile(r"_dualdb_[a-z_]+_[0-9]+")
 _ORDER = {"table": 0, "index": 1, "view": 2, "trigger": 3}
 _CLASSES = ("integer", "real", "text", "blob")
-_COLUMNS_PER_SCAN = 100  # SQLite allows 2,000 result columns; each column here takes four
+_COLUMNS_PER_SCAN = 500  # SQLite allows 2,000 result columns; each column here takes four
 
 
 def read_schema(connection: sqlite3.Connection, numbering: Numbering | None = None) -> Schema:
@@ -193,31 +193,40 @@ def _check_rows(rows: Sequence[MasterRow]) -> None:
 
 
 def inspect_stored(connection: sqlite3.Connection, table: Table) -> dict[str, TargetType]:
-    """What the target stores each column as: by affinity, and where that does not decide by an exact count of the
-    storage classes in the data, in one scan of the table.
+    """What the target stores each column as, from an exact count of the storage classes in the data, in one scan of the
+    table.
     """
-    open_columns = [column for column in table.columns if not is_decided(column.affinity)]
+    open_columns = [column for column in table.columns if _is_open(table, column)]
     stored = {column.name: column.stored for column in table.columns}
     for begin in range(0, len(open_columns), _COLUMNS_PER_SCAN):
         part = open_columns[begin : begin + _COLUMNS_PER_SCAN]
         counts = ", ".join(
-            f"count(CASE WHEN typeof({quote_name(column.name)}) = '{kind}' THEN 1 END)"
+            f"count(*) FILTER (WHERE typeof({quote_name(column.name)}) = '{kind}')"
             for column in part
             for kind in _CLASSES
         )
         (row,) = _query(connection, f"SELECT {counts} FROM main.{quote_name(table.name)}")
         for place, column in enumerate(part):
             found = dict(zip(_CLASSES, row[4 * place : 4 * place + 4], strict=True))
-            stored[column.name] = choose_stored(column.affinity, column.decltype, found)
+            one_class = _has_one_class(table, column)
+            stored[column.name] = choose_stored(column.affinity, column.decltype, found, one_class=one_class)
     return stored
+
+
+def _is_open(table: Table, column: Column) -> bool:
+    """Whether only the data can tell what the target stores this column as."""
+    return not (is_decided(column.affinity) and (table.strict or _has_one_class(table, column)))
+
+
+def _has_one_class(table: Table, column: Column) -> bool:
+    """Whether the column must be stored by value: rows are found by it, or PostgreSQL itself computes it."""
+    return column.name in table.key.columns or column.generated is not None
 
 
 def _with_stored(
     table: Table, known: Mapping[str, TargetType], inspect: Callable[[Table], Mapping[str, TargetType]] | None
 ) -> Table:
-    if inspect is not None and any(
-        column.name not in known and not is_decided(column.affinity) for column in table.columns
-    ):
+    if inspect is not None and any(column.name not in known and _is_open(table, column) for column in table.columns):
         known = {**inspect(table), **known}
     return replace(
         table, columns=tuple(replace(column, stored=known.get(column.name, column.stored)) for column in table.columns)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.names import collated, key_term, qualified, quoted
 from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
-from dualdb.core.translate.conversion import into_column
+from dualdb.core.translate.conversion import into_column, of_one_class
 from dualdb.core.translate.grammar import GRAMMAR
+from dualdb.core.translate.place import column_term
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import Storage
 from dualdb.core.translate.views import view_sql
@@ -190,7 +191,7 @@ def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
         folded = collated(text, term.collation) if is_text else text
         return f"({folded}){direction}{nulls}"
     column = table.column(term.column)
-    text = quoted(of_one_class(column_term(table, column, "")).column_name)
+    text = of_one_class(column_term(table, column, "")).sql
     if column.stored is TargetType.TEXT:
         text = collated(text, term.collation)
     return f"{text}{direction}{'' if column.not_null or column.name in table.key.columns else nulls}"

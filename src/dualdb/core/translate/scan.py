@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.names import key_term, quoted
-from dualdb.core.schema import KeyKind
+from dualdb.core.schema import KeyKind, TargetType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +34,8 @@ def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
     if len(orders) > 1 or None in orders:
         return None
     before = orders.pop() or () if orders else ()
+    if any(table.column(name).stored is TargetType.ANY for name in before):
+        return None
     prefix = quoted(sources[0].name)
     terms = [f"{prefix}.{key_term(table.column(name))}" for name in before]
     key = [quoted(name) for name in table.key.columns] if table.key.kind is KeyKind.ROWID else _key_terms(table)
