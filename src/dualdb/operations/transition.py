@@ -201,13 +201,10 @@ def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
 
 
 def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
+    # Ids that would be given twice do not stand in the way: the decision raises every sequence past those ever used.
     report = verify(pair, full=full, observer=task.observer)
-    if not report.agrees:
-        message = (
-            f"verification found {report.mismatched} rows that differ between the two sides;"
-            f" see dualdb verify {task.database}, and repair with dualdb verify --repair {task.database}"
-        )
-        raise MismatchError(message)
+    if not report.rows_agree:
+        raise MismatchError(_mismatch(task.database, report))
     if report.quarantined:
         message = (
             f"{report.quarantined} rows are in quarantine, for the other side cannot hold them;"
@@ -215,6 +212,20 @@ def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
         )
         raise PhaseError(message)
     return report
+
+
+def _mismatch(database: str, report: Report) -> str:
+    remedy = f"see dualdb verify {database}, and bring them over again with dualdb verify --repair {database}"
+    if report.mismatched:
+        rows = "1 row differs" if report.mismatched == 1 else f"{report.mismatched} rows differ"
+        return f"verification found that {rows} between the two sides; {remedy}"
+    if report.miscounted:
+        names = ", ".join(table.name for table in report.miscounted)
+        return f"verification counted different numbers of rows in {names}; {remedy}"
+    return (
+        f"{report.unsettled} keys changed too often to be compared, and nothing is known of them;"
+        " try again at a quieter time"
+    )
 
 
 def _switch(task: _Task, pair: Pair, control: Control, after: Phase) -> tuple[int, Report | None]:
@@ -276,7 +287,7 @@ class _Switch:
 
 def _verified_residue(task: _Task, pair: Pair) -> Report:
     report = verify(pair, full=False, observer=task.observer, counts=False)
-    if not report.agrees:
+    if not report.rows_agree:
         message = f"the rows carried behind the fence differ; nothing was switched: see dualdb verify {task.database}"
         raise MismatchError(message)
     return report

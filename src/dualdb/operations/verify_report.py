@@ -132,16 +132,18 @@ class Report:
         return tuple(table for table in self.tables if table.control_count != table.candidate_count)
 
     @property
-    def agrees(self) -> bool:
-        """Whether both sides were found equal: every row, every count, every id to come. Quarantine is not counted
-        here, nor are missing objects and orphans: they have gates of their own.
+    def rows_agree(self) -> bool:
+        """Whether every row and every count was found equal. Quarantined rows are not counted here: they have a gate of
+        their own.
         """
-        return (
-            not self.mismatched
-            and not self.unsettled
-            and not self.miscounted
-            and all(sequence.sound for sequence in self.sequences)
-        )
+        return not (self.mismatched or self.unsettled or self.miscounted)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both sides were found equal, and no id that was used will be given again. Missing objects and orphans
+        are told and not held against.
+        """
+        return self.rows_agree and all(sequence.sound for sequence in self.sequences)
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON's own types. Blobs and undecodable text stand as {"blob_hex": …}, {"text_hex": …}."""
