@@ -163,8 +163,10 @@ def test_no_way_is_an_error_with_a_remedy(prepared: str, database: Path) -> None
         advance(prepared, observer=ignore)
     with pytest.raises(PhaseError, match="does not lie ahead"):
         advance(prepared, Phase.DUAL_WRITE, observer=ignore)
+    other = database.with_name("other.db")
+    sqlite3.connect(other).close()
     with pytest.raises(NotPreparedError, match="dualdb init"):
-        advance(str(database.with_name("other.db")), observer=ignore)
+        advance(str(other), observer=ignore)
 
 
 def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
