@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from dualdb.core.names import qualified, quoted
-from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema
+from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
 from dualdb.core.statement import Decoder, Kind
 from dualdb.core.translate import translate
 from dualdb.core.translate.ddl import target_ddl
-from dualdb.core.types import apply_affinity, integral, misfits, representable
+from dualdb.core.types import apply_affinity, from_target, misfits, representable, to_target
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dualdb.core.schema import Table, TargetType
+    from dualdb.core.schema import Table
     from dualdb.core.statement import Parameter, Plan
 
     Values = Sequence[Any] | Mapping[str, Any]
@@ -87,7 +87,9 @@ class Twins:
             del rows[index]
         with self.target.cursor() as cursor, cursor.copy(f"COPY {target} ({columns}) FROM STDIN") as copy:
             for row in rows:
-                copy.write_row(row)
+                copy.write_row(
+                    [to_target(value, stored) for value, stored in zip(row, table.carried_types, strict=True)]
+                )
         if table.key.kind is not KeyKind.DECLARED:
             key = table.key.columns[0]
             sequence = f"pg_get_serial_sequence('{target}', '{key}')"
@@ -169,15 +171,16 @@ def bind(parameter: Parameter, values: Values) -> Any:  # noqa: ANN401 - any val
         reason = representable(value, parameter.stored)
         if reason is not None:
             raise NotRepresentableError(f"{value!r} for {parameter.column}: {reason}")
+        value = to_target(value, parameter.stored)
     return value
 
 
 def decoded(plan: Plan, row: Sequence[Any]) -> tuple[Any, ...]:
     """A row as sqlite3 would have returned it."""
-    columns = plan.columns or ()
+    stored = {Decoder.NUMBER: TargetType.NUMBER, Decoder.ANY: TargetType.ANY}
     return tuple(
-        integral(value) if column.decoder is Decoder.NUMBER and isinstance(value, float) else value
-        for column, value in zip(columns, row, strict=True)
+        value if column.decoder is Decoder.AS_IS else from_target(value, stored[column.decoder])
+        for column, value in zip(plan.columns or (), row, strict=True)
     )
 
 
