@@ -7,7 +7,8 @@ import sys as _sys
 import warnings as _warnings
 from sqlite3 import *
 
-from dualdb.driver.connection import Connection, Cursor, adopted
+from dualdb.driver.connection import Connection, adopted
+from dualdb.driver.connection import Cursor as Cursor
 
 _TYPE_CHECKING = False
 if _TYPE_CHECKING:

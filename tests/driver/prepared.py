@@ -1,4 +1,4 @@
-"""A SQLite file that carries dualdb's control row, made without a server; what a coordinator writes, written by hand."""
+"""A SQLite file with a control row, made without a server: what a coordinator writes, written by hand."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.driver.twins import move
 
 import dualdb
 from dualdb.core.phase import Phase
 from dualdb.operations.transition import advance, rollback
-from tests.driver.twins import move
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def test_one_connection_through_all_phases(moving: Path, target_dsn: str) -> Non
 
 def test_a_cursor_that_is_reading_keeps_its_old_snapshot(moving: Path) -> None:
     """Rows fetched after the move are those of the SELECT that began before it."""
-    connection = dualdb.connect(moving)
+    connection: Any = dualdb.connect(moving)
     connection.executemany("INSERT INTO t(a) VALUES (?)", [("x",)] * 5)
     connection.commit()
     reading = connection.execute("SELECT id FROM t ORDER BY id")
@@ -84,7 +84,7 @@ def test_a_cursor_that_is_reading_keeps_its_old_snapshot(moving: Path) -> None:
 
 def test_a_begun_transaction_moves_with_its_savepoints(moving: Path) -> None:
     """BEGIN and SAVEPOINT said before the move count after it."""
-    connection = dualdb.connect(moving, isolation_level=None)
+    connection: Any = dualdb.connect(moving, isolation_level=None)
     connection.execute("BEGIN")
     connection.execute("SAVEPOINT s")
     forward(moving)
@@ -104,7 +104,7 @@ def test_a_begun_transaction_moves_with_its_savepoints(moving: Path) -> None:
 
 def test_a_transaction_that_has_read_is_told_to_begin_again(moving: Path) -> None:
     """Its write after the move is refused as SQLite refuses a stale snapshot; it stays open until it is rolled back."""
-    connection = dualdb.connect(moving, isolation_level=None)
+    connection: Any = dualdb.connect(moving, isolation_level=None)
     connection.execute("BEGIN")
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
     forward(moving)
@@ -123,8 +123,8 @@ def test_a_transaction_that_has_read_is_told_to_begin_again(moving: Path) -> Non
 def test_a_reader_on_postgres_that_writes_after_another_is_told_to_begin_again(moving: Path) -> None:
     """SQLITE_BUSY_SNAPSHOT when somebody has committed since the transaction read; otherwise the write goes through."""
     forward(moving)
-    one = dualdb.connect(moving, isolation_level=None)
-    other = dualdb.connect(moving, isolation_level=None)
+    one: Any = dualdb.connect(moving, isolation_level=None)
+    other: Any = dualdb.connect(moving, isolation_level=None)
     one.execute("BEGIN")
     one.execute("SELECT count(*) FROM t")
     one.execute("INSERT INTO t(a) VALUES ('alone')")
@@ -169,7 +169,7 @@ def test_writers_see_a_pause_and_no_error(moving: Path, autocommit: bool) -> Non
 
     def work() -> None:
         count = 0
-        connection = dualdb.connect(moving, timeout=20, isolation_level=None if autocommit else "")
+        connection: Any = dualdb.connect(moving, timeout=20, isolation_level=None if autocommit else "DEFERRED")
         try:
             while not stop.is_set():
                 connection.execute("INSERT INTO t(a) VALUES ('w')")

@@ -1,5 +1,6 @@
-"""Writable blobs on a mirrored file: incremental writes fire no trigger (sqlite.org/c3ref/blob_open.html), so the row is
-journaled here, in the transaction that the blob is written in.
+"""Writable blobs on a mirrored file: incremental writes fire no trigger (sqlite.org/c3ref/blob_open.html).
+
+So the row is journaled here, in the transaction that the blob is written in.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ words, and answers what only the schema is asked for.
 
 from __future__ import annotations
 
-import sqlite3
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +18,7 @@ from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping, Sequence
 
     from dualdb.core.schema import Schema, TargetType

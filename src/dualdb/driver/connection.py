@@ -114,11 +114,11 @@ class Cursor(CursorHandle):
             connection: Connection = self.connection  # type: ignore[assignment]
             moved = connection._counter[0] != connection._seen and connection._notice()
         except AttributeError:
-            return _executescript(self, sql_script)
+            return _executescript(self, sql_script)  # type: ignore[return-value]
         if moved:
             return self._follow().executescript(sql_script)
         if connection._watch is None:
-            return _executescript(self, sql_script)
+            return _executescript(self, sql_script)  # type: ignore[return-value]
         from dualdb.driver import script
 
         script.run(self, sql_script)
@@ -301,11 +301,6 @@ class Connection(ConnectionHandle):
             return None
         return (self._opener, *self._nesting)
 
-    def _replay(self, statements: tuple[str, ...]) -> None:
-        """Open a transaction as it was opened elsewhere; with `autocommit=False` one is open already."""
-        for statement in statements[1:] if self.in_transaction else statements:
-            self.execute(statement)
-
     def _begin_anew(self) -> None:
         # Without an implicit transaction the next statement overwrites this; with `autocommit=False` one is open again.
         self._opener, self._nesting, self._worked = "BEGIN", (), False
@@ -324,7 +319,8 @@ def adopted_cursor(factory: Any) -> Any:
 def _adopted(factory: Any, foreign: type, ours: type) -> Any:
     if not isinstance(factory, type) or issubclass(factory, ours) or not issubclass(factory, foreign):
         return factory
-    return ours if factory is foreign else _with_base(factory, ours)
+    made: Any = ours if factory is foreign else _with_base(factory, ours)  # type: ignore[arg-type]
+    return made
 
 
 @lru_cache(maxsize=128)

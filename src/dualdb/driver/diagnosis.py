@@ -24,41 +24,50 @@ if TYPE_CHECKING:
 
 FENCE_STATE = "DD001"
 STALE_STATES = frozenset({"42P01", "42703", "42704", "42883", "0A000"})
-"""No such table, column, type, function; a prepared statement's result has changed: the schema may be another by now."""
+"""No such table, column, type, function, or another result than prepared: the schema may be another by now."""
 _BUSY = frozenset({"55P03", "40001", "40P01", "57014"})
+"""No lock in time, a conflict, a deadlock, a time-out."""
+_BEYOND = frozenset({"22003", "22P05", "22021", "0A000", ""})
+"""A value that PostgreSQL cannot compute or hold where SQLite can; '' is psycopg's own refusal of one."""
+_PLAIN = {
+    "53100": (sqlite3.OperationalError, "database or disk is full", "SQLITE_FULL"),
+    "25006": (sqlite3.OperationalError, "attempt to write a readonly database", "SQLITE_READONLY"),
+}
 _KEY_COLUMNS = re.compile(r"Key \((.*)\)=\(", re.DOTALL)
 
 
 def diagnose(rejected: Rejected, schema: Schema, names: Names) -> sqlite3.Error:
     """The exception for a statement that PostgreSQL refused."""
     state = rejected.sqlstate
+    if state.startswith("23"):
+        return _constraint(rejected, schema.tables.get(rejected.table.lower()), names)
     if state in _BUSY:
         return locked()
-    table = schema.tables.get(rejected.table.lower())
-    if state == "23505":
-        return _unique(rejected, table)
-    if state == "23502":
-        column = f"{rejected.table}.{rejected.column}"
-        return failure(sqlite3.IntegrityError, f"NOT NULL constraint failed: {column}", "SQLITE_CONSTRAINT_NOTNULL")
-    if state == "23514":
-        return _check(rejected, table, names)
     if state == "42804" and rejected.message == "datatype mismatch":
         return failure(sqlite3.IntegrityError, "datatype mismatch", "SQLITE_MISMATCH")
-    if state in {"22003", "0A000", "22P05", "22021"}:
+    if state in _BEYOND:
         return refused(
             f"PostgreSQL cannot compute this as SQLite does ({rejected.message})",
-            "keep the values in range, or stay on SQLite: dualdb rollback",
+            "keep the values in range, or go back to SQLite: dualdb rollback",
         )
-    if state == "53100":
-        return failure(sqlite3.OperationalError, "database or disk is full", "SQLITE_FULL")
-    if state.startswith("25006"):
-        return failure(sqlite3.OperationalError, "attempt to write a readonly database", "SQLITE_READONLY")
-    return failure(sqlite3.OperationalError, f"{rejected.message} (PostgreSQL {state})")
+    plain = _PLAIN.get(state, (sqlite3.OperationalError, f"{rejected.message} (PostgreSQL {state})", "SQLITE_ERROR"))
+    return failure(*plain)
+
+
+def _constraint(rejected: Rejected, table: Table | None, names: Names) -> sqlite3.Error:
+    if rejected.sqlstate == "23505":
+        return _unique(rejected, table)
+    if rejected.sqlstate == "23514":
+        return _check(rejected, table, names)
+    column = f"{rejected.table}.{rejected.column}"
+    return failure(sqlite3.IntegrityError, f"NOT NULL constraint failed: {column}", "SQLITE_CONSTRAINT_NOTNULL")
 
 
 def _unique(rejected: Rejected, table: Table | None) -> sqlite3.Error:
     if table is None:
-        return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {rejected.table}", "SQLITE_CONSTRAINT_UNIQUE")
+        return failure(
+            sqlite3.IntegrityError, f"UNIQUE constraint failed: {rejected.table}", "SQLITE_CONSTRAINT_UNIQUE"
+        )
     index = next((index for index in table.indexes if index.name == rejected.constraint), None)
     if index is not None:
         name = "SQLITE_CONSTRAINT_PRIMARYKEY" if index.origin == "pk" else "SQLITE_CONSTRAINT_UNIQUE"
@@ -66,7 +75,9 @@ def _unique(rejected: Rejected, table: Table | None) -> sqlite3.Error:
     columns = table.key.columns
     found = _KEY_COLUMNS.match(rejected.detail)
     if table.key.kind is KeyKind.ROWID or (found is not None and found[1].strip('"') == ROWID_COLUMN):
-        return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {table.name}.rowid", "SQLITE_CONSTRAINT_ROWID")
+        return failure(
+            sqlite3.IntegrityError, f"UNIQUE constraint failed: {table.name}.rowid", "SQLITE_CONSTRAINT_ROWID"
+        )
     listed = ", ".join(f"{table.name}.{column}" for column in columns)
     return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {listed}", "SQLITE_CONSTRAINT_PRIMARYKEY")
 

@@ -48,7 +48,9 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     statement = remote.catalogue.statement(_text(sql))
     plan = _settled_plan(remote, statement)
     _begin(connection, remote, statement)
-    answer = _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
+    answer = (
+        _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
+    )
     answer.lastrowid = kept if plan is NOTHING else remote.last_rowid
     cursor._result = answer
 
@@ -244,8 +246,8 @@ def _bound_batch(
     """The next executions, and the error of the row behind them that could not be bound; None behind the last row."""
     planned: list[tuple[Plan, list[Message]]] = []
     try:
-        for row in islice(rows, _BATCH):
-            planned.append(remote.planned(statement, remote.bound(statement, row)))
+        for row in islice(rows, _BATCH):  # kept one by one: an error in the middle leaves those before it
+            planned.append(remote.planned(statement, remote.bound(statement, row)))  # noqa: PERF401
     except MovedError:
         raise
     except Exception as error:  # noqa: BLE001 - the application's own: raised when the rows before it are in

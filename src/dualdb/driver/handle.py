@@ -57,6 +57,11 @@ class ConnectionHandle(sqlite3.Connection):
     _remote: Any
     """What the connection has on the other side while PostgreSQL is the authority."""
 
+    def _replay(self, statements: tuple[str, ...]) -> None:
+        """Open a transaction as it was opened elsewhere; with `autocommit=False` one is open already."""
+        for statement in statements[1:] if self.in_transaction else statements:
+            self.execute(statement)
+
 
 class CursorHandle(sqlite3.Cursor):
     """A cursor's own state beside the C object's."""

@@ -24,7 +24,7 @@ from dualdb.stores.hint import Hint, hint_path
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
 from dualdb.stores.target_pool import pool_for
-from dualdb.stores.target_session import Answer, OutcomeUnknownError, Rejected, Session
+from dualdb.stores.target_session import OutcomeUnknownError, Rejected, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dualdb.driver.binding import Bound
     from dualdb.driver.catalogue import Statement
     from dualdb.driver.watch import Watch
-    from dualdb.stores.target_session import Message
+    from dualdb.stores.target_session import Answer, Message
 
 _OWN = "dualdb_statement"
 _UPGRADE = "dualdb_upgrade"

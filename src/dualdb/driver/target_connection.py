@@ -33,8 +33,6 @@ class TargetConnection(ConnectionHandle):
 
     __slots__ = ()
 
-    _remote: Remote
-
     # --- statements ------------------------------------------------------------------------------------------------
 
     def cursor(self, *factory: Any, **named: Any) -> Any:
@@ -97,15 +95,15 @@ class TargetConnection(ConnectionHandle):
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         sqlite3.Connection.total_changes.__get__(self)  # raises when the connection is closed
-        return self._remote.in_transaction
+        return bool(self._remote.in_transaction)
 
     @property
     def total_changes(self) -> int:
         """Rows written since the connection was opened."""
         sqlite3.Connection.total_changes.__get__(self)
-        return self._remote.total_changes
+        return int(self._remote.total_changes)
 
-    @property
+    @property  # type: ignore[override]
     def isolation_level(self) -> str | None:
         """How a transaction is begun before a write; None: not at all."""
         level: str | None = _level.__get__(self)
@@ -151,7 +149,7 @@ class TargetConnection(ConnectionHandle):
 
     def _moved(self) -> bool:
         """Look at the hint; True when SQLite is the authority again and this object has changed its class back."""
-        remote = self._remote
+        remote: Remote = self._remote
         if self._counter[0] == remote.seen:
             return False
         watch = self._watch
@@ -164,7 +162,7 @@ class TargetConnection(ConnectionHandle):
             return False
         replay = remote.opening if remote.in_transaction else []
         remote.close()
-        self._remote = None  # type: ignore[assignment]
+        self._remote = None
         self._seen = -1
         self.__class__ = self._home  # type: ignore[assignment]
         self._replay(tuple(replay))

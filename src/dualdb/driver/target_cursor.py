@@ -38,7 +38,7 @@ class TargetCursor(CursorHandle):
         _check(self)
         connection = self.connection
         if connection._remote is None or connection._moved():
-            return self._follow().execute(sql, parameters)
+            return self._follow().execute(sql, parameters)  # type: ignore[no-any-return]
         try:
             execution.execute(self, connection, sql, parameters)
         except MovedError:
@@ -53,7 +53,7 @@ class TargetCursor(CursorHandle):
         _check(self)
         connection = self.connection
         if connection._remote is None or connection._moved():
-            return self._follow().executemany(sql, parameters)
+            return self._follow().executemany(sql, parameters)  # type: ignore[no-any-return]
         rows = Remaining(parameters)
         try:
             execution.executemany(self, connection, sql, rows)
@@ -69,7 +69,7 @@ class TargetCursor(CursorHandle):
         _check(self)
         connection = self.connection
         if connection._remote is None or connection._moved():
-            return self._follow().executescript(sql_script)
+            return self._follow().executescript(sql_script)  # type: ignore[no-any-return]
         execution.executescript(self, connection, sql_script)
         return self
 

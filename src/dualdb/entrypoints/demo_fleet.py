@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dualdb.entrypoints.demo_ledger import Reading
@@ -90,9 +91,22 @@ class Fleet:
                 time.sleep(_LOOK_S)
 
     def longest_pause_s(self, since: float, until: float) -> float:
-        """The longest that any writer waited for one answer, of all that it asked for between two instants."""
+        """The longest that any writer waited for one answer, of all that it asked for between two instants.
+
+        Not counted is the first answer to a program that was turned away and started anew: see `restarts`.
+        """
         self.wait_for_answers(until)
-        return max((entry.took_s for entry in self._during(since, until)), default=0.0)
+        anew = {id(entry) for entry in self.restarts()}
+        return max((entry.took_s for entry in self._during(since, until) if id(entry) not in anew), default=0.0)
+
+    def restarts(self) -> list[Entry]:
+        """The first operation of each program that was turned away by a fence and changed."""
+        return [
+            entry
+            for entries in self.ledgers()
+            for before, entry in pairwise(entries)
+            if before.refused and entry.acknowledged
+        ]
 
     def answered(self) -> int:
         """How many operations were acknowledged so far."""

@@ -31,9 +31,7 @@ _COMMITTED_SINCE = (
     " AND NOT pg_visible_in_snapshot(xid, %s::text::pg_snapshot))"
 )
 _OUTCOME = "SELECT pg_xact_status(%s::text::xid8)"
-_END_BACKEND = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text = %s::text"
-)
+_END_BACKEND = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text = %s::text"
 _ASK_FOR_S = 30.0
 """How long the outcome of a lost COMMIT is asked for before the application is told that it is unknown."""
 _PATIENCE_S = 1.0
