@@ -50,7 +50,7 @@ class Logger:
             )
             connection.commit()
             self.note("experiments", cursor.lastrowid)
-            return int(cursor.lastrowid)
+            return cursor.lastrowid or 0
 
     def step(self, number: int) -> None:
         """Log what one step of training gives."""

@@ -120,7 +120,7 @@ def test_ids_go_on_where_they_were(prepared: str, target_dsn: str) -> None:
     advance(prepared, Phase.POSTGRES, observer=ignore)
     with psycopg.connect(target_dsn, autocommit=True) as connection:
         ids = [
-            connection.execute(f"INSERT INTO {table} (name) VALUES ('new') RETURNING id").fetchone()  # type: ignore[arg-type]
+            connection.execute(f"INSERT INTO {table} (name) VALUES ('new') RETURNING id").fetchone()
             for table in ("runs", "once", "never")
         ]
         assert ids == [(4,), (2,), (1,)]
@@ -151,7 +151,7 @@ def test_a_plain_writer_on_the_follower_is_refused(prepared: str, target_dsn: st
     with psycopg.connect(target_dsn, autocommit=True) as connection:
         for statement in ("INSERT INTO once (name) VALUES ('x')", "DELETE FROM links", "TRUNCATE points"):
             with pytest.raises(psycopg.Error, match="dualdb:moved"):
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
 
 
 def test_no_way_is_an_error_with_a_remedy(prepared: str, database: Path) -> None:

@@ -29,13 +29,14 @@ def hint(tmp_path: Path) -> Iterator[Hint]:
 def test_a_change_is_seen_by_a_mapping_made_before_it(hint: Hint) -> None:
     """Readers compare eight bytes of a mapping that they made long ago."""
     reader = Hint(hint.path, writable=False)
-    before = reader.counter
+    seen = [(reader.changing, reader.counter)]
     token = hint.begin_change()
-    assert reader.changing
+    seen.append((reader.changing, reader.counter))
     hint.end_change(token)
-    assert not reader.changing
-    assert reader.counter != before
+    seen.append((reader.changing, reader.counter))
     reader.close()
+    assert [changing for changing, _ in seen] == [False, True, False]
+    assert len({counter for _, counter in seen}) == len(seen)
 
 
 def test_making_it_twice_keeps_the_counter(tmp_path: Path) -> None:
