@@ -100,16 +100,18 @@ def test_it_goes_there_and_back_and_there_again(tmp_path: Path, runs: list[Run])
 
     assert status == 0, text
     steps = [
+        "none",
         "init",
         "sqlite -> dual_write",
         "dual_write -> postgres",
         "postgres -> dual_write",
         "dual_write -> postgres",
     ]
-    shown = [line.strip() for line in run.lines if re.search(r"\d\.\d\d s", line)]
-    assert [line.startswith(step) for step, line in zip(steps, shown, strict=True)] == [True] * 5
+    shown = [line.strip() for line in run.lines if re.match(r"  \S.* \d+\.\d s .*\d\.\d\d s", line)]
+    assert [line.startswith(step) for step, line in zip(steps, shown, strict=True)] == [True] * 6
     assert text.count("0 lost, 0 doubled, 0 different") == 3
-    assert "was turned away and goes on with dualdb: dualdb:moved" in text
+    assert "was turned away: dualdb:moved" in text
+    assert "went on with dualdb; its first write took" in text
     assert list(folder.iterdir()) == []
     assert EmbeddedServer.beside(database).status().state is ServerState.ABSENT
 
