@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LAYOUT = 1
 """Version of our own tables on both sides."""
+_WAL_PATIENCE_S = 20.0
+"""The switch to WAL mode needs an instant in which nobody else has the file locked."""
+_WAL_RETRY_S = 0.01
 
 
 def initialise(database: str, target: str, *, schema: str = "public") -> None:
@@ -123,11 +127,18 @@ def _use_wal(source: sqlite3.Connection, database: str) -> None:
     if unfit:
         message = f"{database} lies on {unfit}, where SQLite's WAL mode is not safe; move it to a local file system"
         raise SourceError(message)
-    try:
-        mode = source.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    except sqlite3.OperationalError as exc:
-        message = f"{database} cannot be switched to WAL mode while others use it ({exc}); try again when they pause"
-        raise SourceError(message) from exc
+    deadline_s = time.monotonic() + _WAL_PATIENCE_S
+    while True:
+        try:
+            mode = source.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as exc:
+            if time.monotonic() > deadline_s:
+                message = (
+                    f"{database} cannot be switched to WAL mode while others use it ({exc}); try again when they pause"
+                )
+                raise SourceError(message) from exc
+        time.sleep(_WAL_RETRY_S)
     if mode != "wal":
         message = (
             f"{database} stays in journal mode {mode}: its file system cannot do WAL; move it to a local file system"
