@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from dualdb.stores.pair import Pair
-from dualdb.stores.relay import relay_pair_until_aligned
 
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError
@@ -17,6 +15,8 @@ from dualdb.operations import alignment
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores.control import Control, Order, read_source
+from dualdb.stores.pair import Pair
+from dualdb.stores.relay import relay_pair_until_aligned
 
 if TYPE_CHECKING:
     from pathlib import Path
