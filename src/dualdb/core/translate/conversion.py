@@ -49,15 +49,17 @@ def of_one_class(term: Term) -> Term:
     """The term, unless the class of its value varies by row: nothing on PostgreSQL compares or computes with those."""
     if term.storage is not Storage.ANY:
         return term
-    reason = "its values are of several classes, which SQLite compares and computes with in ways of its own"
     if term.column is None or term.label is None:
-        raise Refused("a value of any class here", reason, "select the column itself")
+        raise Refused(
+            "a value of any class here", "PostgreSQL computes with one class only", "select the column itself"
+        )
     name, table = term.column.name, term.label.removesuffix(f".{term.column.name}")
-    wanted = _CLASS_OF.get(term.column.affinity, "text")
+    reason = f"its values are of several classes (SELECT DISTINCT typeof({name}) FROM {table}), PostgreSQL's of one"
+    odd = f"typeof({name}) <> '{_CLASS_OF.get(term.column.affinity, 'text')}'"
     raise Refused(
         f"the column {term.label} here",
         reason,
-        f"convert the odd values (UPDATE {table} SET {name} = … WHERE typeof({name}) <> '{wanted}') and init again",
+        f"convert the odd ones (UPDATE {table} SET {name} = … WHERE {odd}) and init again",
     )
 
 
