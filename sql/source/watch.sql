@@ -1,3 +1,3 @@
 -- name: authority
--- The phase in force and the state of a move.
-SELECT epoch, phase, move_state FROM _dualdb_control
+-- The phase in force, the state of a move, and where PostgreSQL is.
+SELECT phase, move_state, target, target_schema FROM _dualdb_control

@@ -37,7 +37,9 @@ def connect(*args: Any, **kwargs: Any) -> Any:  # type: ignore[no-redef]
 
 
 def __getattr__(name: str) -> Any:
-    """The names that sqlite3 itself keeps behind a warning."""
+    """The names that sqlite3 keeps behind a warning, and those that it has got since, its submodules."""
+    if name in vars(_sqlite3):
+        return vars(_sqlite3)[name]
     if name not in getattr(_sqlite3, "_deprecated_names", ()):
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -126,12 +126,13 @@ class Cursor(CursorHandle):
 
     def _follow(self) -> Cursor:
         """This cursor, of the class that its connection's authority asks for."""
-        from dualdb.driver.target_classes import target_cursor_class
+        from dualdb.driver.target_classes import remade
+        from dualdb.driver.target_cursor import TargetCursor
 
         _execute(self, "SELECT 1 WHERE 0")  # ends what it was reading, as any execution does; makes CPython's checks
         self._home = type(self)
         self._result = None
-        self.__class__ = target_cursor_class(type(self))
+        self.__class__ = remade(type(self), CursorHandle, TargetCursor)
         return self
 
 
@@ -261,7 +262,8 @@ class Connection(ConnectionHandle):
     def _become_remote(self, watch: Watch) -> Any:
         """Change the class: from the next call on PostgreSQL answers."""
         from dualdb.driver.remote import Remote
-        from dualdb.driver.target_classes import target_class
+        from dualdb.driver.target_classes import remade
+        from dualdb.driver.target_connection import TargetConnection
 
         # First what may fail; the transaction has done nothing, or was rolled back.
         remote = Remote(watch, self._timeout_s)
@@ -271,7 +273,7 @@ class Connection(ConnectionHandle):
             _rollback(self)
         self._home = type(self)
         self._seen = -1  # a cursor made before the change asks, and follows
-        self.__class__ = target_class(type(self))
+        self.__class__ = remade(type(self), ConnectionHandle, TargetConnection)  # type: ignore[arg-type]
         self._arrive(remote)  # type: ignore[attr-defined]
         return remote
 

@@ -19,7 +19,6 @@ from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose
 from dualdb.driver.failure import failure, locked, overtaken, refused
 from dualdb.driver.fence import await_outcome
 from dualdb.errors import TargetError, TargetLostError
-from dualdb.stores.control import read_source
 from dualdb.stores.hint import Hint, hint_path
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
@@ -53,12 +52,8 @@ class Remote:
     """PostgreSQL, for one connection of the application."""
 
     def __init__(self, watch: Watch, timeout_s: float) -> None:
-        """Raises sqlite3's OperationalError when PostgreSQL cannot be reached within the time-out."""
-        own = sqlite3.connect(watch.path, isolation_level=None)
-        try:
-            facts = read_source(own)
-        finally:
-            own.close()
+        """Nothing is asked of PostgreSQL yet."""
+        facts = watch.authority(watch.seen())
         if facts is None:
             raise failure(sqlite3.OperationalError, f"{watch.path} is no longer prepared; open it again")
         self._watch = watch

@@ -8,24 +8,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from dualdb.driver.handle import ConnectionHandle, CursorHandle
-from dualdb.driver.target_connection import TargetConnection
-from dualdb.driver.target_cursor import TargetCursor
-
-
-def target_class(home: type) -> Any:
-    """What a connection of this class becomes while PostgreSQL is the authority."""
-    return _made(home, ConnectionHandle, TargetConnection)
-
-
-def target_cursor_class(home: type) -> Any:
-    """What a cursor of this class becomes while PostgreSQL is the authority."""
-    return _made(home, CursorHandle, TargetCursor)
-
 
 @lru_cache(maxsize=256)
-def _made(home: Any, handle: Any, target: Any) -> Any:
-    """`target` goes right before the class that it replaces and behind every class of the application's."""
+def remade(home: Any, handle: Any, target: Any) -> Any:
+    """The class `home` with `target` right before the one that it replaces, behind every class of the application's.
+
+    The one to be replaced is that which stands next to `handle`, the state that both have in common.
+    """
     local = next(base for base in home.__mro__ if handle in base.__bases__)
     replaced = _named(local, (target, local))
     return replaced if home is local else _named(home, (home, replaced))

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from dualdb.core.transaction import Event, State
 from dualdb.driver.failure import refused
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
+from dualdb.driver.target_classes import remade
+from dualdb.driver.target_cursor import TargetCursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
     from dualdb.driver.remote import Remote
-    from dualdb.driver.target_cursor import TargetCursor
 
 _LEGACY = -1
 _BACK = "go back to SQLite first: dualdb rollback"
@@ -37,13 +38,11 @@ class TargetConnection(ConnectionHandle):
 
     def cursor(self, *factory: Any, **named: Any) -> Any:
         """As `sqlite3.Connection.cursor`."""
-        from dualdb.driver.target_classes import target_cursor_class
-
         cursor: Any = super().cursor(*factory, **named)
         if isinstance(cursor, CursorHandle):
             cursor._home = type(cursor)
             cursor._result = None
-            cursor.__class__ = target_cursor_class(type(cursor))
+            cursor.__class__ = remade(type(cursor), CursorHandle, TargetCursor)
         return cursor
 
     def execute(self, sql: str, parameters: Any = (), /) -> TargetCursor:

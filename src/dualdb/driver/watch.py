@@ -27,13 +27,14 @@ SETTLED: Sequence[int] = (0,)
 
 
 class Authority:
-    """What the control row says: the phase, and whether a move of authority is under way."""
+    """What the control row says: the phase, whether a move of authority is under way, and where PostgreSQL is."""
 
-    __slots__ = ("epoch", "phase", "under_way")
+    __slots__ = ("phase", "target", "target_schema", "under_way")
 
-    def __init__(self, epoch: int, phase: str, move_state: str) -> None:
-        self.epoch = epoch
+    def __init__(self, phase: str, move_state: str, target: str, target_schema: str) -> None:
         self.phase = phase
+        self.target = target
+        self.target_schema = target_schema
         self.under_way = move_state in ("moving", "open")
         """Away from SQLite, which is fenced then, or back to it."""
 
