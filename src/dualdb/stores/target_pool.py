@@ -2,6 +2,9 @@
 
 A connection belongs to whoever borrowed it until it is given back clean. After a fork the child begins with none: the
 parent's sockets are never touched. Knows no SQL of the application's.
+
+Not psycopg_pool: its pool works through threads of its own. A fork leaves them behind, and a program that opens a
+connection, logs one row and ends would start and join them for it.
 """
 
 from __future__ import annotations
