@@ -46,22 +46,31 @@ class Fault:
     before: bool
     """Before the statement is sent; else after it was answered."""
     number: int
-    """Of the statement, from 1."""
+    """Of the statement, from 1; 0 only counts."""
     reads: bool = True
     """Whether statements that only read are counted: what dies between two that write has left the same behind."""
 
+    since: str = ""
+    """Counting begins at the first statement that has this in it."""
+
     @property
     def text(self) -> str:
-        """For the environment of the process."""
+        """For the environment of the process, and for people."""
         counted = "statement" if self.reads else "change"
-        return f"{self.how.name} {'before' if self.before else 'after'} {counted} {self.number}"
+        since = f" since {self.since}" if self.since else ""
+        return f"{self.how.name} {'before' if self.before else 'after'} {counted} {self.number}{since}"
 
     @classmethod
     def read(cls, text: str) -> Fault:
         """The fault that `text` wrote."""
-        how, when, counted, number = text.split()
-        reads = counted == "statement"
-        return cls(how=signal.Signals[how], before=when == "before", number=int(number), reads=reads)
+        how, when, counted, number, *rest = text.split(maxsplit=4)
+        return cls(
+            how=signal.Signals[how],
+            before=when == "before",
+            number=int(number),
+            reads=counted == "statement",
+            since="".join(rest).removeprefix("since "),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +99,8 @@ class Injector:
         if self.fault is not None and not self.fault.reads and only_reads(statement):
             return 0
         with self._lock:
+            if not self.count and self.fault is not None and self.fault.since not in statement:
+                return 0
             self.count += 1
             number = self.count
         if self.fault is not None and self.fault.before:
@@ -177,7 +188,8 @@ def _watch_psycopg(injector: Injector) -> None:
     def wait(self: Any, generator: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - psycopg's own
         frame = getattr(generator, "gi_frame", None)
         local = frame.f_locals if frame is not None else {}
-        statement = str(local.get("query") or local.get("command") or getattr(generator, "__name__", "exchange"))
+        sent = local.get("query") or local.get("command") or getattr(generator, "__name__", "exchange")
+        statement = sent.decode("utf-8", "replace") if isinstance(sent, bytes) else str(sent)
         number = injector.sent(statement)
         try:
             result = exchange(self, generator, *args, **kwargs)

@@ -52,7 +52,7 @@ def read_standing(database: str, dsn: str) -> Standing:
     with closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as source:
         source_row = source.execute(_CONTROL + "_dualdb_control").fetchone()
         source_open = frozenset(table for table in TABLES if _source_takes(source, table))
-    with closing(psycopg.connect(dsn)) as target:
+    with closing(psycopg.connect(dsn, options="-c lock_timeout=2000")) as target:
         target_row = target.execute(_CONTROL + "dualdb.control").fetchone()
         target.rollback()
         target_open = frozenset(table for table in TABLES if _target_takes(target, table))
@@ -180,6 +180,8 @@ def _target_takes(target: psycopg.Connection[Any], table: str) -> bool:
         target.execute(f"UPDATE {table} SET {column} = {column} WHERE false".encode())
     except psycopg.errors.UndefinedTable:
         return False  # phase sqlite: nothing was mirrored yet
+    except psycopg.errors.LockNotAvailable:
+        return False  # a process that was stopped in a transaction keeps everybody out
     except psycopg.Error as exc:
         if exc.sqlstate == "DD001":
             return False

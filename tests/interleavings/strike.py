@@ -31,22 +31,21 @@ def chosen_seed() -> int:
     return seed
 
 
-def sample(how: signal.Signals, total: int, count: int, salt: str) -> list[Fault]:
-    """Some faults of a process that sends that many statements, one from each stretch of them."""
+def sample(how: signal.Signals, total: int, count: int, salt: str, since: str = "") -> list[Fault]:
+    """Some faults of a process that sends so many changes (see `counting`), one from each stretch of them."""
     rng = random.Random(f"{chosen_seed()} {salt}")
     count = min(count, total)
     bounds = [1 + total * part // count for part in range(count + 1)]
-    faults = [
-        Fault(how=how, before=rng.random() < 0.5, number=rng.randrange(low, high)) for low, high in pairwise(bounds)
-    ]
-    print(f"{salt}: {total} statements, struck {', '.join(fault.text for fault in faults)}")
+    numbers = [rng.randrange(low, high) for low, high in pairwise(bounds)]
+    faults = [Fault(how=how, before=rng.random() < 0.5, number=number, reads=False, since=since) for number in numbers]
+    print(f"{salt}: {total} changes, struck {', '.join(fault.text for fault in faults)}")
     return faults
 
 
-def sweep(how: signal.Signals, *, before: bool, strike: Callable[[Fault], bool]) -> int:
+def sweep(how: signal.Signals, *, before: bool, strike: Callable[[Fault], bool], since: str = "") -> int:
     """Strike at n = 1, 2, … until a run ends unstruck; gives n. Statements that only read are not counted."""
     number = 1
-    while strike(Fault(how=how, before=before, number=number, reads=False)):
+    while strike(Fault(how=how, before=before, number=number, reads=False, since=since)):
         number += 1
     return number
 
@@ -63,3 +62,8 @@ def write_lock_is_held(database: str) -> bool:
 
 
 KILL, STOP = signal.SIGKILL, signal.SIGSTOP
+
+
+def counting(since: str = "") -> Fault:
+    """Strikes nobody, and has the statements that change something counted."""
+    return Fault(how=KILL, before=True, number=0, reads=False, since=since)

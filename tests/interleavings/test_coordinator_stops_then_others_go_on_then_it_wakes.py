@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.interleavings import oracle
 from tests.interleavings.strike import STOP, sample, sweep, write_lock_is_held
-from tests.interleavings.test_coordinator_dies_then_the_command_is_run_again import count, each_move
+from tests.interleavings.test_coordinator_dies_then_the_command_is_run_again import SINCE, count, each_move
 
 if TYPE_CHECKING:
     from tests.interleavings.faults import Fault
@@ -53,7 +53,8 @@ def _meet(scene: Scene, after: str) -> None:
 @each_move
 def test_a_coordinator_stopped_at_any_statement_holds_nobody_up(scene: Scene, before: str, after: str) -> None:
     total = count(scene, before, after)
-    for fault in sample(STOP, total, 3, f"coordinator stopped from {before} to {after}"):
+    salt = f"coordinator stopped from {before} to {after}"
+    for fault in sample(STOP, total, 2, salt, SINCE[before, after]):
         stop(scene, before, after, fault, second=True)
 
 
@@ -63,6 +64,7 @@ def test_a_coordinator_stopped_at_any_statement_holds_nobody_up(scene: Scene, be
 def test_a_coordinator_stopped_at_every_statement_holds_nobody_up(
     scene: Scene, before: str, after: str, sent: bool
 ) -> None:
-    number = sweep(STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False))
+    since = SINCE[before, after]
+    number = sweep(STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False), since=since)
     print(f"coordinator stopped from {before} to {after}: not stopped at n = {number}")
     assert number > 10

@@ -25,8 +25,8 @@ each_ending = pytest.mark.parametrize("ending", ENDINGS)
 
 @pytest.fixture
 def server(place: Path) -> EmbeddedServer:
-    """A server of the test's own."""
-    made = EmbeddedServer(folder=place / "server", durable=False)
+    """A server of the test's own, which keeps what it has acknowledged however it ends."""
+    made = EmbeddedServer(folder=place / "server")
     made.ensure_running()
     return made
 

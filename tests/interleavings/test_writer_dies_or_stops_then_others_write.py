@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.interleavings.strike import KILL, STOP, sample, sweep
+from tests.interleavings.strike import KILL, STOP, counting, sample, sweep
 
 if TYPE_CHECKING:
     from tests.interleavings.faults import Fault
@@ -19,8 +19,8 @@ each_phase = pytest.mark.parametrize("phase", PHASES)
 
 
 def count(scene: Scene) -> int:
-    """How many statements a writer sends for one operation of each kind."""
-    writer = scene.start_writer(operations=OPERATIONS, pause_s=0)
+    """How many changes a writer sends for one operation of each kind."""
+    writer = scene.start_writer(operations=OPERATIONS, pause_s=0, fault=counting())
     writer.succeeds(timeout_s=30)
     scene.writers.remove(writer)
     point = scene.points(writer)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # An exclamation mark sorts before every letter: ours fire before the application's.
 _FENCE = "!dualdb_fence"
 _CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dualdb_capture_t")
+_WRITER = "dualdb.writer"
 _TAKING_TURNS = 3
 """How often the holders of a table are ended before the fence gives up."""
 
@@ -67,12 +68,16 @@ def enable_fence(connection: Target, lock_timeout_s: float) -> None:
         try:
             with connection.transaction():
                 _run(connection, f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}")
+                # The driver's writers take this lock first and then tables in any order: so must the fence.
+                _run(connection, f"LOCK TABLE {_WRITER} IN EXCLUSIVE MODE")
                 _run(connection, f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
             break
-        except errors.LockNotAvailable as exc:
+        except (errors.LockNotAvailable, errors.DeadlockDetected) as exc:
             if turn == _TAKING_TURNS - 1:
                 raise BusyError(f"the tables stayed in use ({exc}); stop the long transaction and try again") from exc
-            _end_holders(connection, tables)
+            # A deadlock, with a writer other than the driver, has let that writer go on: it may still end by itself.
+            if isinstance(exc, errors.LockNotAvailable):
+                _end_holders(connection, [*tables, _WRITER])
     _run(connection, "SET LOCAL lock_timeout = 0")
     _switch(connection, tables, "ENABLE ALWAYS", (_FENCE,))
 
