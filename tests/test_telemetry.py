@@ -5,25 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry.metrics import set_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from dualdb.core import events
 from dualdb.telemetry import relay_metrics
 
-_READER = InMemoryMetricReader()
-set_meter_provider(MeterProvider([_READER]))  # once for a process, as OpenTelemetry has it
-
-
 @pytest.fixture
 def points() -> dict[str, list[Any]]:
     """The data points by metric, after a batch, a quarantined row and a lost connection."""
-    listen = relay_metrics()
+    reader = InMemoryMetricReader()
+    listen = relay_metrics(MeterProvider([reader]).get_meter("dualdb"))
     listen(events.BatchApplied(position="7", aligned=True, deleted=2, inserted=3, took_s=0.004))
     listen(events.RowQuarantined(table="runs", key="'secret key'", reason="text with a NUL character"))
     listen(events.TargetLost(reason="host=secret", retry_s=0.1))
-    data = _READER.get_metrics_data()
+    data = reader.get_metrics_data()
     assert data is not None
     return {
         metric.name: list(metric.data.data_points)

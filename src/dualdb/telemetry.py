@@ -13,14 +13,19 @@ from opentelemetry.metrics import get_meter
 from dualdb.core import events
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+
     from dualdb.core.events import Event, Report
 
 _BATCH_BOUNDARIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-def relay_metrics() -> Report:
-    """A listener for a relay's events: rows carried, time per batch, rows in quarantine, failures by their kind."""
-    meter = get_meter("dualdb")
+def relay_metrics(meter: Meter | None = None) -> Report:
+    """A listener for a relay's events: rows carried, time per batch, rows in quarantine, failures by their kind.
+
+    `meter` is the application's own by default.
+    """
+    meter = meter or get_meter("dualdb")
     rows = meter.create_counter("dualdb.relay.rows", unit="{row}", description="Rows deleted and inserted there.")
     batches = meter.create_histogram(
         "dualdb.relay.batch.duration",
