@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from dualdb.core import events
 from dualdb.telemetry import relay_metrics
 
+
 @pytest.fixture
 def points() -> dict[str, list[Any]]:
     """The data points by metric, after a batch, a quarantined row and a lost connection."""

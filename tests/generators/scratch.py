@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 
 class Scratch(sqlite3.Connection):
-    """A connection that is closed when nothing refers to it any more."""
+    """A connection that is closed when nothing refers to it any more, by whichever thread collects the garbage."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"check_same_thread": False})
 
     def __del__(self) -> None:
         """Close."""

@@ -9,6 +9,7 @@ connection, logs one row and ends would start and join them for it.
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections import deque
@@ -111,7 +112,9 @@ def pool_for(target: str, database: str) -> Pool:
 
 @lru_cache(maxsize=64)
 def _pool(target: str, database: str, _process: int) -> Pool:
-    return Pool(target, database)
+    pool = Pool(target, database)
+    atexit.register(pool.forget)
+    return pool
 
 
 class _BoolAsInteger(Loader):
