@@ -9,7 +9,7 @@ from typing import Any
 class Scratch(sqlite3.Connection):
     """A connection that is closed when nothing refers to it any more, by whichever thread collects the garbage."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - sqlite3's own
         super().__init__(*args, **kwargs | {"check_same_thread": False})
 
     def __del__(self) -> None:
