@@ -25,6 +25,8 @@ ALLOWED_S = 2.0
 GOES_ON_S = 15.0
 """Within what time a writer must be able to go on, whatever was done to others."""
 BEGINNING = 200
+PAUSE_S = 0.05
+"""Between two operations of a writer: all processes share two slow cores."""
 
 
 @dataclass(slots=True)
@@ -81,8 +83,8 @@ class Scene:
 
     def start_writers(self) -> None:
         """Start two writers: one keeps its connections, the other opens one for each operation."""
-        self.start_writer()
-        self.start_writer(keeps=False)
+        self.start_writer(pause_s=PAUSE_S)
+        self.start_writer(pause_s=PAUSE_S, keeps=False)
 
     def start_relay(self, *, fault: Fault | None = None, dsn: str | None = None) -> Actor:
         """Start a relay in the foreground."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.interleavings.spawner import Actor
 
 MISHAPS = 4
-SCHEDULES = 200
+SCHEDULES = 100
 
 
 def play(scene: Scene, seed: int) -> None:
