@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dualdb.errors import OvertakenError
 from dualdb.stores.pair import Pair
 
 
@@ -12,11 +13,18 @@ def covering_mark(pair: Pair) -> str | None:
         return None
     with pair.authority.snapshot() as snapshot:
         changes = snapshot.changes(held.position, 1)
-    return held.position if changes.complete and not any(changes.keys.values()) else None
+        same = snapshot.epoch == held.epoch and snapshot.schema.version == held.schema_version and snapshot.proven
+    nothing = changes.complete and not any(changes.keys.values()) and not changes.restarts
+    return held.position if same and nothing else None
 
 
 def was_aligned(database: str) -> bool:
     """Whether the copy of every table is done: the follower only has to keep up from here."""
     with Pair.open(database) as pair:
-        held = pair.follower.watermark()
+        try:
+            held = pair.follower.watermark()
+        except OvertakenError:  # it follows nobody: the mirror was begun and not finished
+            return False
+        if held.epoch != pair.facts.row.epoch:
+            return False
     return all(copy.done for copy in held.copies.values()) and (held.aligned or bool(held.copies))

@@ -113,15 +113,22 @@ def _finish(task: _Task) -> list[StepReport]:
 
 def _unfinished_move(task: _Task) -> StepReport | None:
     """End a change of authority that is under way; its report if that turned it into a success."""
-    if AUTHORITY[_phase(task)] is Side.SOURCE and not _source_is_moving(task.database):
+    state = _move_state(task.database)
+    if AUTHORITY[_phase(task)] is Side.SOURCE and state in (MoveState.REST, MoveState.ABORTED):
         return None
     began = time.monotonic()
-    with Control.open(task.database) as control:
-        judgement = control.judge()
-        before = control.row(judgement.outgoing).phase
-        if judgement.step is Step.OPEN:
+    try:
+        with Control.open(task.database) as control:
+            judgement = control.judge()
+            before = control.row(judgement.outgoing).phase
+            if judgement.step is Step.OPEN:
+                return None
+            after = _conclude(control)
+    except TargetError:
+        # Taken by the source: its own row decided that, and the target learns of it when it answers again.
+        if state is MoveState.TAKEN:
             return None
-        after = _conclude(control)
+        raise
     if after is before:
         return None
     return _report(before, after, began=began)
@@ -290,6 +297,12 @@ def _verified_residue(task: _Task, pair: Pair) -> Report:
     if not report.rows_agree:
         message = f"the rows carried behind the fence differ; nothing was switched: see dualdb verify {task.database}"
         raise MismatchError(message)
+    if report.quarantined:
+        message = (
+            f"{report.quarantined} rows carried behind the fence cannot be held by the other side; nothing was switched:"
+            f" see dualdb status {task.database} and change or delete them"
+        )
+        raise PhaseError(message)
     return report
 
 
@@ -338,10 +351,10 @@ def _phase(task: _Task) -> Phase:
     return facts.row.phase
 
 
-def _source_is_moving(database: str) -> bool:
+def _move_state(database: str) -> MoveState:
     with connect_source(database) as source:
         facts = read_source(source)
-    return facts is not None and facts.row.move_state in (MoveState.MOVING, MoveState.OPEN)
+    return MoveState.REST if facts is None else facts.row.move_state
 
 
 def _ahead(phase: Phase) -> list[Phase]:

@@ -95,7 +95,7 @@ def losses() -> Iterator[None]:
 
 def _options(info: str) -> str:
     # What the DSN itself asks for comes last and so wins.
-    own = "-c timezone=UTC -c client_min_messages=warning -c lc_messages=C"
+    own = "-c timezone=UTC -c client_min_messages=warning"
     given = conninfo_to_dict(info).get("options")
     return f"{own} {given}" if given else own
 
