@@ -299,7 +299,7 @@ def _verified_residue(task: _Task, pair: Pair) -> Report:
         raise MismatchError(message)
     if report.quarantined:
         message = (
-            f"{report.quarantined} rows carried behind the fence cannot be held by the other side; nothing was switched:"
+            f"{report.quarantined} rows behind the fence cannot be held by the other side, and nothing was switched;"
             f" see dualdb status {task.database} and change or delete them"
         )
         raise PhaseError(message)
