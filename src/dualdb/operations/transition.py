@@ -178,8 +178,9 @@ def _end_mirror(task: _Task) -> StepReport:
         with Control.open(task.database) as control:
             mirror.end(control)
     except TargetError:
-        with connect_source(task.database) as source:
-            mirror.stop_capturing(task.database, source)
+        if _phase(task) is Phase.DUAL_WRITE:  # else only the target has not heard of it, and learns at the next advance
+            with connect_source(task.database) as source:
+                mirror.stop_capturing(task.database, source)
     return _report(Phase.DUAL_WRITE, Phase.SQLITE, began=began)
 
 

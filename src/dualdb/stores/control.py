@@ -19,6 +19,7 @@ from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceErr
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import Hint, hint_path, make_hint
+from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import connect_target, losses
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ class Circumstances:
     aligned_at: str = ""
     marks: Mapping[str, int] = field(default_factory=dict)
     """Highest id ever used, by table, on the side that is left."""
-    schema_version: str = ""
 
 
 def read_source(connection: sqlite3.Connection) -> SourceControl | None:
@@ -160,7 +160,9 @@ class Control:
             if facts is None:
                 message = f"{database} is not prepared; run: dualdb init {database} --target …"
                 raise NotPreparedError(message)
+            source.execute("PRAGMA synchronous = FULL")  # what is decided here must outlast a crash of the machine
             with closing(connect_target(facts.target, database, purpose="dualdb control")) as target:
+                target.execute("SET synchronous_commit TO on")
                 yield cls(database, source, target, facts)
 
     def judge(self) -> Judgement:
@@ -212,10 +214,8 @@ class Control:
             )
 
     def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
-        schema = read_schema(self.source)
-        at = replace(at, schema_version=schema.version)
         if step is Step.DECIDE:
-            at = replace(at, marks=journal.sequence_marks(self.source, schema))
+            at = replace(at, marks=journal.sequence_marks(self.source, read_schema(self.source)))
         with losses(), self.target.transaction():
             if step is Step.FENCE:
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
@@ -297,7 +297,8 @@ def _settle_target(connection: Target, at: Circumstances) -> str | None:
         "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, true, %s)"
         " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = true,"
         " schema_version = excluded.schema_version, applied_at = clock_timestamp()",
-        (at.other.epoch, at.other.fenced_head, at.schema_version),
+        # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
+        (at.other.epoch, at.other.fenced_head, read_target_schema(connection).version),
     )
     return None
 

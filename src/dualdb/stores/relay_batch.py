@@ -73,7 +73,7 @@ class Carrier:
         outcome = self._outcome()
         if outcome in (Outcome.OVERTAKEN, Outcome.LOST, Outcome.BUSY, Outcome.BROKEN, Outcome.FAILED):
             self.failures += 1
-        else:
+        elif outcome not in (Outcome.FOUND_PROGRESSING, Outcome.FOUND_ALIGNED):  # to look again is no success yet
             self.failures, self.error = 0, None
         self.state, self.action = RELAY[self.state, outcome]
         following = self.action
