@@ -22,6 +22,8 @@ Row: TypeAlias = "tuple[Value, ...]"
 """The values of `table.carried`, in that order."""
 
 
+NO_SCHEMA = ""
+"""`schema_version` of a follower whose tables are not known to be those of any schema: it must be led to one."""
 KEPT_ROWS = 100_000
 """Journal rows that the relay keeps of what the follower holds already: verification walks on many pairs, begins where
 it last ended, and asks what changed in between."""

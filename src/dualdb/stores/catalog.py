@@ -50,6 +50,8 @@ Numbering: TypeAlias = "Mapping[str, tuple[int, Mapping[str, TargetType]]]"
 OUR_TABLES = frozenset(
     f"_dualdb_{name}" for name in ("control", "table", "journal", "watermark", "copy", "quarantine", "trigger")
 )
+ASIDE = "_dualdb_aside_"
+"""What the names of tables begin with that were made behind a fence and set aside."""
 MAX_KEY_COLUMNS = 8
 """The journal has this many key columns."""
 _OUR_TRIGGER = re.compile(r"_dualdb_[a-z_]+_[0-9]+")
@@ -90,10 +92,10 @@ def master_rows(connection: sqlite3.Connection) -> list[MasterRow]:
 
 
 def _is_ours(kind: str, name: str, table: str) -> bool:
-    name = name.lower()
-    return (
-        name in OUR_TABLES or table.lower() in OUR_TABLES or (kind == "trigger" and bool(_OUR_TRIGGER.fullmatch(name)))
-    )
+    name, table = name.lower(), table.lower()
+    if name in OUR_TABLES or table in OUR_TABLES or table.startswith(ASIDE):
+        return True
+    return kind == "trigger" and bool(_OUR_TRIGGER.fullmatch(name))
 
 
 def version_of(rows: Sequence[MasterRow]) -> str:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import AUTHORITY, BYSTANDER, ControlRow, Move, MoveState, Phase, Side, Step, judge, written
+from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.hint import Hint, hint_path, make_hint
+from dualdb.stores.hint import announced
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import connect_target, losses
 
@@ -63,7 +64,11 @@ class Circumstances:
     other: ControlRow
     aligned_at: str = ""
     marks: Mapping[str, int] = field(default_factory=dict)
-    """Highest id ever used, by table, on the side that is left."""
+    """DECIDE: highest id ever used, by table, on the side that is left."""
+    carried: frozenset[int] = frozenset()
+    """SETTLE: the tables that ever were carried to the side that was taken."""
+    schema_version: str = ""
+    """SETTLE: of the side that was taken."""
 
 
 def read_source(connection: sqlite3.Connection) -> SourceControl | None:
@@ -200,6 +205,9 @@ class Control:
     def _write_source(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step is Step.DECIDE:
             at = replace(at, marks=target_journal.sequence_marks(self.target))
+        elif step is Step.SETTLE:
+            version = read_target_schema(self.target).version
+            at = replace(at, carried=target_journal.numbers(self.target), schema_version=version)
         connection = self.source
         with source_change(self.database, connection):
             facts = read_source(connection)
@@ -259,17 +267,20 @@ def _take_source(connection: sqlite3.Connection, at: Circumstances) -> str | Non
 
 def _settle_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
     schema = read_schema(connection)
+    numbers = frozenset(table.id for table in schema.tables.values())
+    # DDL passes a fence. What it made or remade since the two sides were found equal, nobody else holds.
+    held = numbers & at.carried & journal.fenced(connection, schema)
+    equal = held == numbers and schema.version == at.schema_version
     journal.remove_capture(connection)
     journal.set_aside_triggers(connection, schema)
     connection.execute("DELETE FROM _dualdb_copy")
     connection.executemany(
-        "INSERT INTO _dualdb_copy(tbl, cursor, done, rows) VALUES (?, NULL, 1, 0)",
-        [(table.id,) for table in schema.tables.values()],
+        "INSERT INTO _dualdb_copy(tbl, cursor, done, rows) VALUES (?, NULL, 1, 0)", [(number,) for number in held]
     )
     connection.execute(
         "INSERT OR REPLACE INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, applied_at)"
-        " VALUES (1, ?, ?, 1, ?, ?)",
-        (at.other.epoch, at.other.fenced_head, schema.version, time.time()),
+        " VALUES (1, ?, ?, ?, ?, ?)",
+        (at.other.epoch, at.other.fenced_head, equal, schema.version if equal else NO_SCHEMA, time.time()),
     )
     return None
 
@@ -331,18 +342,13 @@ def source_change(database: str, connection: sqlite3.Connection) -> Iterator[Non
     except sqlite3.OperationalError as exc:
         message = f"the write lock of {database} was not to be had ({exc}); try again, or stop the writer that keeps it"
         raise BusyError(message) from exc
-    make_hint(database)
-    hint = Hint(hint_path(database), writable=True)
-    token = hint.begin_change()
     try:
-        yield
-        connection.commit()
+        with announced(database):
+            yield
+            connection.commit()
     except BaseException:
         connection.rollback()
         raise
-    finally:
-        hint.end_change(token)
-        hint.close()
 
 
 def _control_row(found: tuple[Any, ...]) -> ControlRow:

@@ -12,7 +12,14 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dualdb.core.capture import CAPTURE_KINDS, FENCE_KINDS, capture_triggers, fence_triggers, installed_capture
+from dualdb.core.capture import (
+    CAPTURE_KINDS,
+    FENCE_KINDS,
+    capture_triggers,
+    fence_names,
+    fence_triggers,
+    installed_capture,
+)
 from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import quote_name
 from dualdb.core.store import CONFLICT
@@ -89,22 +96,26 @@ def remove_fence(connection: sqlite3.Connection) -> None:
         _drop_triggers(connection, FENCE_KINDS)
 
 
-def mend_fence(connection: sqlite3.Connection, schema: Schema) -> frozenset[int]:
-    """Put the fence back where it is missing; the tables whose rows may not be the authority's any more."""
+def mend_fence(connection: sqlite3.Connection, schema: Schema) -> tuple[frozenset[int], frozenset[int]]:
+    """Put the fence back where it is missing; the tables where it was, and those whose rows VACUUM may have
+    renumbered.
+    """
     with _proving(connection) as proven:
-        texts = {sql for _, _, sql in _triggers(connection)}
-        gone = set()
+        gone = frozenset(table.id for table in schema.tables.values()) - fenced(connection, schema)
         for table in schema.tables.values():
-            wanted = fence_triggers(table)
-            if not texts.issuperset(wanted):
-                gone.add(table.id)
-                for name in _names(wanted):
+            if table.id in gone:
+                for name in fence_names(table.id):
                     connection.execute(f"DROP TRIGGER IF EXISTS main.{quote_name(name)}")
-                _create(connection, wanted)
-            elif not proven and table.key.kind is KeyKind.ROWID:
-                gone.add(table.id)
+                _create(connection, fence_triggers(table))
         prove(connection)
-    return frozenset(gone)
+    rowids = {table.id for table in schema.tables.values() if table.key.kind is KeyKind.ROWID}
+    return gone, frozenset() if proven else frozenset(rowids - gone)
+
+
+def fenced(connection: sqlite3.Connection, schema: Schema) -> frozenset[int]:
+    """The tables whose fence stands as it was made."""
+    texts = {sql for _, _, sql in _triggers(connection)}
+    return frozenset(table.id for table in schema.tables.values() if texts.issuperset(fence_triggers(table)))
 
 
 def set_aside_triggers(connection: sqlite3.Connection, schema: Schema) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import Phase
 from dualdb.core.schema import KeyKind
-from dualdb.core.store import Applied, Copy, Quarantined, Watermark
+from dualdb.core.store import NO_SCHEMA, Applied, Copy, Quarantined, Watermark
 from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
 from dualdb.stores import journal
@@ -108,7 +108,11 @@ class SourceStore:
     def mend_capture(self) -> frozenset[int]:
         """Put capture back where it is missing or stale, and journal which tables must be copied anew."""
         with self._transaction() as connection:
-            return journal.mend_capture(connection, read_schema(connection))
+            schema = read_schema(connection)
+            gone = journal.mend_capture(connection, schema)
+            if read_facts(connection).moving:
+                journal.mend_fence(connection, schema)
+            return gone
 
     # --- as the follower ----------------------------------------------------------------------------------------------
 
@@ -146,7 +150,7 @@ class SourceStore:
         with self._transaction() as connection:
             self._compare(connection, expected)
             connection.execute(query(ASK, "applying"), (1,))
-            remade = follow(connection, read_schema(connection), schema)
+            remade = follow(connection, read_schema(connection), schema, expected.copies.keys())
             copies = {
                 table.id: Copy() if table.id in remade else expected.copies.get(table.id, Copy())
                 for table in schema.tables.values()
@@ -191,6 +195,8 @@ class SourceStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = OFF")
             connection.execute("PRAGMA recursive_triggers = OFF")
+            # A table that is set aside takes no reference to its name with it: another one comes in its place.
+            connection.execute("PRAGMA legacy_alter_table = ON")
             self._writing = connection
         return self._writing
 
@@ -263,19 +269,21 @@ class SourceStore:
             connection.execute(query(ASK, "clear_quarantined"), (number,))
 
     def _prove_fence(self, connection: sqlite3.Connection, held: Watermark) -> None:
-        """Where the fence was missing anything may have been written; where rowids are keys, VACUUM renumbers them."""
-        schema = read_schema(connection)
-        anew = journal.mend_fence(connection, schema) & held.copies.keys()
-        if anew:
-            copies = {number: Copy() if number in anew else copy for number, copy in held.copies.items()}
-            after = Watermark(
-                epoch=held.epoch,
-                position=held.position,
-                aligned=False,
-                schema_version=held.schema_version,
-                copies=copies,
-            )
-            self._store(connection, held, after)
+        """Where the fence was missing anything may have been written; where rowids are keys, VACUUM renumbers them.
+
+        What was changed is not looked into: the file follows no known schema now, and is led to the authority's, which
+        sets a table aside that was remade.
+        """
+        unfenced, renumbered = journal.mend_fence(connection, read_schema(connection))
+        copies = {
+            number: Copy() if number in renumbered else copy
+            for number, copy in held.copies.items()
+            if number not in unfenced
+        }
+        after = Watermark(
+            epoch=held.epoch, position=held.position, aligned=False, schema_version=NO_SCHEMA, copies=copies
+        )
+        self._store(connection, held, after)
 
 
 def fingerprint(held: Watermark) -> tuple[int, str, int, str, int, int]:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.compare import key_of
-from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side
 from dualdb.core.probe import rowid_name
 from dualdb.core.schema import ROWID_COLUMN, TargetType
 from dualdb.core.sqltext import quote_name
@@ -41,6 +41,8 @@ class Facts:
     proven_catalog: int
     catalog: int
     """`PRAGMA schema_version`: moved by every change of the catalog and by VACUUM."""
+    moving: bool
+    """Whether the file is fenced for a move that is not decided."""
     rest: tuple[Any, ...]
     """What else of the control row the sentinel compares."""
 
@@ -49,7 +51,14 @@ def read_facts(connection: sqlite3.Connection) -> Facts:
     """The facts of the connection's snapshot, which begins with this when none is open."""
     epoch, phase, proven, *rest = connection.execute(query(ASK, "control")).fetchone()
     catalog = connection.execute("PRAGMA schema_version").fetchone()[0]
-    return Facts(epoch=epoch, phase=Phase(phase), proven_catalog=proven, catalog=catalog, rest=tuple(rest))
+    return Facts(
+        epoch=epoch,
+        phase=Phase(phase),
+        proven_catalog=proven,
+        catalog=catalog,
+        moving=MoveState.MOVING.value in rest,
+        rest=tuple(rest),
+    )
 
 
 def journal_position(connection: sqlite3.Connection) -> str:

@@ -1,83 +1,61 @@
 """Opening a connection to the target, and the errors that it can give, in our own classes.
 
-The one place that knows how a target's address becomes a psycopg connection; a password never leaves it.
+The one place where a target's address becomes a psycopg connection; `target_address` reads the address.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from dualdb.errors import TargetError, TargetLostError
+from dualdb.stores import target_address
+from dualdb.stores.target_address import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Target: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
-EMBEDDED = "embedded"
 OLDEST_SERVER = 150000
 _HINTS = {
-    "password authentication failed": "put the right one into DUALDB_TARGET, PGPASSWORD or ~/.pgpass",
-    "no password supplied": "put one into DUALDB_TARGET, PGPASSWORD or ~/.pgpass",
+    "password authentication failed": "put the right one into ~/.pgpass, PGPASSWORD or DUALDB_TARGET",
+    "no password supplied": "put one into ~/.pgpass, PGPASSWORD or DUALDB_TARGET",
     "does not exist": "create it first, or name another one",
+    "permission denied for database": "grant CONNECT on it to this user, or name another one",
 }
-
-
-def address_of(target: str) -> str:
-    """A DSN as it may be stored and shown: without its password. Raises TargetError for what libpq cannot read."""
-    if target == EMBEDDED:
-        return target
-    try:
-        parts = conninfo_to_dict(target)
-    except psycopg.Error as exc:
-        message = "the target is not a PostgreSQL connection string; write postgresql://user@host/database, or embedded"
-        raise TargetError(message) from exc
-    parts.pop("password", None)
-    return make_conninfo("", **{key: str(value) for key, value in parts.items() if value is not None})
-
-
-def conninfo(target: str, database: str) -> str:
-    """What libpq is given for a stored target: DUALDB_TARGET first, the embedded server started when it is that."""
-    chosen = os.environ.get("DUALDB_TARGET") or target
-    if chosen != EMBEDDED:
-        return chosen
-    from dualdb.stores.server import EmbeddedServer  # only this target needs the server's code
-
-    server = EmbeddedServer.beside(database)
-    server.ensure_running()
-    return server.conninfo
 
 
 def connect_target(
     target: str, database: str, *, autocommit: bool = True, timeout_s: int = 5, purpose: str = "dualdb"
 ) -> Target:
-    """A connection to the target of a database file, its time zone UTC.
+    """A connection to the target of a database file, or to what DUALDB_TARGET names instead; its time zone is UTC.
 
-    Raises TargetError, naming host and database, never a password, when the server cannot be reached, refuses the
-    login or is older than 15.
+    An embedded server is started. Raises TargetError, naming host and database, never a password, when the server
+    cannot be reached, refuses the login or is older than 15.
     """
-    info = conninfo(target, database)
-    try:
-        connection = psycopg.connect(
-            info,
-            autocommit=autocommit,
-            application_name=purpose,
-            connect_timeout=timeout_s,
-            options=_options(info),
-        )
-    except psycopg.OperationalError as exc:
-        raise TargetError(_refusal(info, exc)) from exc
-    if connection.info.server_version < OLDEST_SERVER:
-        version = connection.info.server_version // 10000
-        connection.close()
-        message = f"the server runs PostgreSQL {version}; dualdb needs PostgreSQL 15 or newer"
-        raise TargetError(message)
-    return connection
+    wanted, origin = target_address.chosen(target)
+    parts = _embedded(database) if wanted == EMBEDDED else target_address.read(wanted, origin)
+    return _connect(parts, autocommit=autocommit, timeout_s=timeout_s, purpose=purpose)
+
+
+def connect_stored(target: str, database: str, *, timeout_s: int = 5, purpose: str = "dualdb") -> Target:
+    """A connection to just that target, whatever DUALDB_TARGET says; no embedded server is made for it.
+
+    Raises TargetError as `connect_target` does.
+    """
+    if target != EMBEDDED:
+        parts = target_address.read(target)
+    else:
+        from dualdb.stores.server import EmbeddedServer, ServerState
+
+        if EmbeddedServer.beside(database).status().state is ServerState.ABSENT:
+            raise TargetError(f"{database} has no embedded server; name another target")
+        parts = _embedded(database)
+    return _connect(parts, autocommit=True, timeout_s=timeout_s, purpose=purpose)
 
 
 @contextmanager
@@ -93,10 +71,35 @@ def losses() -> Iterator[None]:
         raise
 
 
-def _options(info: str) -> str:
-    # What the DSN itself asks for comes last and so wins.
+def _embedded(database: str) -> dict[str, str]:
+    from dualdb.stores.server import EmbeddedServer  # only this target needs the server's code
+
+    server = EmbeddedServer.beside(database)
+    server.ensure_running()
+    return target_address.read(server.conninfo)
+
+
+def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose: str) -> Target:
+    own = {"application_name": purpose, "connect_timeout": str(timeout_s), "options": _options(parts)}
+    refusal = None
+    try:
+        connection = psycopg.connect(make_conninfo("", **(parts | own)), autocommit=autocommit)
+    except psycopg.OperationalError as exc:
+        refusal = _refusal(parts, exc)
+    if refusal is not None:  # outside the `except`, so that a traceback shows our words alone
+        raise TargetError(refusal)
+    if connection.info.server_version < OLDEST_SERVER:
+        version = connection.info.server_version // 10000
+        connection.close()
+        message = f"the server runs PostgreSQL {version}; dualdb needs PostgreSQL 15 or newer"
+        raise TargetError(message)
+    return connection
+
+
+def _options(parts: dict[str, str]) -> str:
+    # What the address itself asks for comes last and so wins.
     own = "-c timezone=UTC -c client_min_messages=warning"
-    given = conninfo_to_dict(info).get("options")
+    given = parts.get("options")
     return f"{own} {given}" if given else own
 
 
@@ -105,13 +108,9 @@ def _lost(exc: Exception) -> str:
     return f"the connection to PostgreSQL was lost ({first}); try again when the server answers"
 
 
-def _refusal(info: str, exc: Exception) -> str:
-    parts = conninfo_to_dict(info)
-    where = f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
-    text = " ".join(str(exc).split())
-    password = parts.get("password")
-    if password:
-        text = text.replace(str(password), "***")
+def _refusal(parts: dict[str, str], exc: Exception) -> str:
+    where = target_address.place_in(parts)
+    text = target_address.masked(" ".join(str(exc).split()), parts)
     for symptom, remedy in _HINTS.items():
         if symptom in text:
             return f"cannot connect to {where}: {text.rsplit('FATAL:', maxsplit=1)[-1].strip()}; {remedy}"

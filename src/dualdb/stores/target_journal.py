@@ -60,17 +60,16 @@ def enable_fence(connection: Target, lock_timeout_s: float) -> None:
 
     Raises BusyError when even that does not free the tables.
     """
-    tables = _tables(connection)
-    if not tables:
-        return
-    names = ", ".join(sorted(tables))
+    tables: list[str] = []
     for turn in range(_TAKING_TURNS):
         try:
             with connection.transaction():
                 _run(connection, f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}")
                 # The driver's writers take this lock first and then tables in any order: so must the fence.
                 _run(connection, f"LOCK TABLE {_WRITER} IN EXCLUSIVE MODE")
-                _run(connection, f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+                tables = _tables(connection)  # whoever makes one holds that lock
+                if tables:
+                    _run(connection, f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE")
             break
         except (errors.LockNotAvailable, errors.DeadlockDetected) as exc:
             if turn == _TAKING_TURNS - 1:
@@ -113,6 +112,11 @@ def mend_capture(connection: Target, schema: Schema) -> frozenset[int]:
             capture_table(connection, table, target_schema, enabled=True)
             connection.execute(query(ASK, "restart").encode(), (str(table.id),))
     return frozenset(gone)
+
+
+def numbers(connection: Target) -> frozenset[int]:
+    """The numbers of all tables that ever were carried here; those that are gone included."""
+    return frozenset(number for (number,) in connection.execute("SELECT id FROM dualdb.relation").fetchall())
 
 
 def journal_head(connection: Target) -> str:
