@@ -23,7 +23,8 @@ from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target
 from dualdb.stores.hint import make_hint
 from dualdb.stores.queries import load
-from dualdb.stores.target_connection import address_of, connect_target
+from dualdb.stores.target_address import address_of
+from dualdb.stores.target_connection import connect_target
 
 if TYPE_CHECKING:
     from dualdb.core.schema import Schema

@@ -20,7 +20,8 @@ from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import connect_source, read_source, read_target
 from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.standing import SourceStanding
-from dualdb.stores.target_connection import EMBEDDED, address_of, connect_target
+from dualdb.stores.target_address import EMBEDDED, address_of
+from dualdb.stores.target_connection import connect_target
 from dualdb.stores.target_standing import TargetStanding
 
 if TYPE_CHECKING:

@@ -110,7 +110,7 @@ def _lost(exc: Exception) -> str:
 
 def _refusal(parts: dict[str, str], exc: Exception) -> str:
     where = target_address.place_in(parts)
-    text = target_address.masked(" ".join(str(exc).split()), parts)
+    text = " ".join(str(exc).split())
     for symptom, remedy in _HINTS.items():
         if symptom in text:
             return f"cannot connect to {where}: {text.rsplit('FATAL:', maxsplit=1)[-1].strip()}; {remedy}"
