@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from dualdb.stores.hint import Hint, hint_path, make_hint
+from dualdb.stores.hint import announced, make_hint
 from dualdb.stores.queries import load
 
 if TYPE_CHECKING:
@@ -34,15 +34,12 @@ def prepare(database: Path, *, target: str = UNREACHABLE) -> None:
 
 def change(database: Path, *statements: str) -> None:
     """Run these in one transaction of the kind that changes the control row."""
-    hint = Hint(hint_path(str(database)), writable=True)
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        token = hint.begin_change()
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute("COMMIT")
-    hint.end_change(token)
-    hint.close()
+        with announced(str(database)):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute("COMMIT")
 
 
 def raise_fence(database: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import subprocess
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
 from dualdb.entrypoints.cli import main
+from dualdb.operations.coordination import coordinating
 from dualdb.stores import mounts, target_connection
 from dualdb.stores.hint import hint_path
 
@@ -245,8 +245,7 @@ def test_a_phase_that_cannot_follow(app: Path, target_dsn: str) -> None:
 def test_two_coordinators(app: Path, target_dsn: str) -> None:
     """The second one is told of the first, whichever commands they are."""
     done("init", app, "--target", target_dsn)
-    with open(hint_path(str(app)), "r+b") as hint:
-        fcntl.flock(hint, fcntl.LOCK_EX)
-        refused("advance", app, because="another advance or rollback")
-        refused("rollback", app, because="another advance or rollback")
+    with coordinating(str(app)):
+        refused("advance", app, because="another command leads")
+        refused("rollback", app, because="another command leads")
     done("advance", app)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualdb.stores.hint import Hint, hint_path, make_hint
+from dualdb.stores.hint import Hint, announced, hint_path, make_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,3 +86,55 @@ def test_no_order_of_changes_leaves_a_stale_reader(tmp_path_factory: pytest.Temp
         if not hint.changing:
             seen.add(hint.counter)
     hint.close()
+
+
+def test_a_lost_hint_is_retired_for_all_who_have_it_mapped(hint: Hint, tmp_path: Path) -> None:
+    """Deleted and made again it is another one; the old one is odd for good, whoever ends a change of his."""
+    reader = Hint(hint.path, writable=False)
+    token = hint.begin_change()
+    lost = [hint.lost]
+    os.unlink(hint.path)
+    lost.append(hint.lost)
+    make_hint(str(tmp_path / "app.db"))
+    lost.append(hint.lost)
+    hint.retire()
+    hint.end_change(token)
+    hint.end_change(hint.begin_change())
+    assert lost == [False, True, True]
+    assert reader.changing
+    assert reader.retired
+    reader.close()
+
+
+@pytest.mark.parametrize("contents", [b"", b"short", b"x" * 64])
+def test_what_is_no_hint_is_replaced(tmp_path: Path, contents: bytes) -> None:
+    """Something else stands at its path."""
+    database = tmp_path / "app.db"
+    database.touch()
+    (tmp_path / "app.db-dualdb").write_bytes(contents)
+    make_hint(str(database))
+    found = Hint(hint_path(str(database)), writable=False)
+    assert not found.retired
+    found.close()
+    assert sorted(os.listdir(tmp_path)) == ["app.db", "app.db-dualdb"]
+
+
+def test_a_retired_hint_that_comes_back_is_replaced(hint: Hint, tmp_path: Path) -> None:
+    """It was moved away and moved back."""
+    hint.retire()
+    make_hint(str(tmp_path / "app.db"))
+    assert hint.lost
+
+
+def test_a_hint_that_is_replaced_during_a_change_hears_of_its_end(tmp_path: Path) -> None:
+    """Whoever mapped the new one before the commit looks again after it."""
+    database = str(tmp_path / "app.db")
+    (tmp_path / "app.db").touch()
+    with announced(database):
+        os.unlink(hint_path(database))
+        make_hint(database)
+        reader = Hint(hint_path(database), writable=False)
+        seen = reader.counter
+    assert not reader.changing
+    assert reader.counter != seen
+    reader.close()

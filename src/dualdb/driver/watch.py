@@ -2,14 +2,21 @@
 
 Reads the hint and the control row and nothing else; what follows from them is the connection's affair. On the path of
 every application that never leaves SQLite, so it imports nothing heavy.
+
+A hint that was deleted or replaced moves no more. Somebody has to look at the path for that, and not the statement: a
+call of the system costs twenty times its comparison. So one thread per process looks at all hints that are mapped here,
+four times a second, and retires those that are lost: their counter is odd from then on, for every connection of every
+process that has the same one mapped. Rejected: a look at each BEGIN or COMMIT (who only reads makes none), and the
+relay's thread (`DUALDB_RELAY=off`, and phase sqlite, have none).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from functools import lru_cache
-from time import monotonic
+from time import monotonic, sleep
 
 from dualdb.stores.hint import Hint, hint_path, make_hint
 from dualdb.stores.queries import query
@@ -18,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LOST_AFTER_S = 0.25
+"""How often the hints are looked after."""
 LOOK_EVERY_S = 0.01
 """How often a connection to a file that was never prepared looks whether it has been since."""
 UNREADABLE: Sequence[int] = (1,)
@@ -52,13 +61,28 @@ class Authority:
 class Watch:
     """The hint of one prepared file; shared by this process's connections to it."""
 
-    __slots__ = ("_hint", "_known", "counter", "path")
+    __slots__ = ("__weakref__", "_hint", "_known", "counter", "path")
 
     def __init__(self, path: str, hint: Hint | None) -> None:
         self.path = path
         self._hint = hint
-        self.counter: Sequence[int] = UNREADABLE if hint is None else hint.view.cast("Q")[1:]
+        self.counter: Sequence[int] = UNREADABLE if hint is None else hint.numbers
         self._known: tuple[int, Authority] | None = None
+
+    def current(self) -> Watch:
+        """This watch, or the one over the hint that has taken the place of its own. Asked when the counter moved."""
+        if self._hint is not None and not self._hint.retired:
+            return self
+        return find_watch(self.path) or find_unhinted(self.path) or Watch(self.path, None)
+
+    def look_after(self) -> bool:
+        """Retire the hint if it was lost; whether it is still to be looked after."""
+        if self._hint is None or self._hint.retired:
+            return False
+        if self._hint.lost:
+            self._hint.retire()
+            return False
+        return True
 
     def seen(self) -> int:
         """What a connection may note as seen *before* it reads the control row: -1, which never matches, while a
@@ -83,21 +107,57 @@ class Watch:
 
 
 def find_watch(path: str) -> Watch | None:
-    """The watch over a prepared file; None when it has no hint."""
+    """The watch over a prepared file; None when it has no hint, or one that is none any more."""
     side = hint_path(path)
     if not os.access(side, os.F_OK):
         return None
     try:
         status = os.stat(side)
-        return _watch(path, status.st_dev, status.st_ino)
+        found = _watch(path, status.st_dev, status.st_ino)
     except (OSError, ValueError):
         return None
+    if found._hint is None or found._hint.retired:
+        return None
+    _lookout(os.getpid()).add(found)
+    return found
 
 
 @lru_cache(maxsize=128)
 def _watch(path: str, _device: int, _inode: int) -> Watch:
     # The file's identity is part of the key: a hint that was removed and made again is another one.
-    return Watch(path, Hint(hint_path(path), writable=False))
+    side = hint_path(path)
+    # To be retired it must be writable. Whoever may only read it depends on those who may.
+    return Watch(path, Hint(side, writable=os.access(side, os.W_OK)))
+
+
+class _Lookout:
+    """Looks after the hints that are mapped in this process, in a thread of its own."""
+
+    def __init__(self) -> None:
+        from threading import Thread
+        from weakref import WeakSet
+
+        self._watches: WeakSet[Watch] = WeakSet()
+        # A daemon: it keeps nothing that has to be given back. While the interpreter ends none can be started.
+        with suppress(RuntimeError):
+            Thread(target=self._run, name="dualdb-watch", daemon=True).start()
+
+    def add(self, watch: Watch) -> None:
+        """Look after this one too, as long as somebody uses it."""
+        self._watches.add(watch)
+
+    def _run(self) -> None:
+        while True:
+            sleep(LOST_AFTER_S)
+            for watch in tuple(self._watches):
+                if not watch.look_after():
+                    self._watches.discard(watch)
+
+
+@lru_cache(maxsize=1)
+def _lookout(_process: int) -> _Lookout:
+    # By process: the parent's thread does not run after a fork. Until the child opens a file it depends on the parent.
+    return _Lookout()
 
 
 def find_unhinted(path: str) -> Watch | None:
@@ -126,6 +186,8 @@ def next_look() -> float:
 
 
 def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
+    if not os.access(path, os.F_OK):  # deleted under an open connection; connecting would make an empty file
+        return None
     own = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
         found = own.execute(query("source/watch.sql", "authority")).fetchone()

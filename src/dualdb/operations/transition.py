@@ -11,27 +11,23 @@ follows. A change of authority goes
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, OvertakenError, PhaseError, TargetError
 from dualdb.operations import alignment, readiness
+from dualdb.operations.coordination import coordinating
 from dualdb.operations.verify import verify
 from dualdb.settings import Settings
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order, connect_source, read_source
-from dualdb.stores.hint import hint_path
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dualdb.core.events import Report as Observer
     from dualdb.core.phase import Judgement
     from dualdb.operations.verify_report import Report
@@ -73,7 +69,7 @@ def advance(
     verification found a difference.
     """
     task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
-    with _coordinating(task.database):
+    with coordinating(task.database):
         steps = _finish(task)
         while not (steps if to is None else _phase(task) is to):
             phase = _phase(task)
@@ -86,7 +82,7 @@ def advance(
 def rollback(database: str, *, observer: Observer, settings: Settings | None = None) -> StepReport:
     """Take one step back: from postgres to dual_write, from dual_write to sqlite. Raises as `advance` does."""
     task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
-    with _coordinating(task.database):
+    with coordinating(task.database):
         begun = _unfinished_move(task)
         if begun is not None:
             return begun
@@ -318,29 +314,7 @@ def _report(before: Phase, after: Phase, *, began: float, rows_moved: int = 0) -
     )
 
 
-# --- who may coordinate, and where the file stands ------------------------------------------------------------------
-
-
-@contextmanager
-def _coordinating(database: str) -> Iterator[None]:
-    """Keep a second `advance` or `rollback` out. The lock lies on the hint, never on the database file, and the kernel
-    lifts it when this process ends, however that happens.
-    """
-    try:
-        descriptor = os.open(hint_path(database), os.O_RDWR)
-    except FileNotFoundError as exc:
-        with connect_source(database) as source:  # a file that is missing, or none of SQLite's, is told apart
-            read_source(source)
-        message = f"{database} is not prepared; run: dualdb init {database} --target …"
-        raise NotPreparedError(message) from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as exc:
-        message = f"another advance or rollback is at work on {database}; wait for it, or stop it and try again"
-        raise BusyError(message) from exc
-    finally:
-        os.close(descriptor)
+# --- where the file stands ------------------------------------------------------------------------------------------
 
 
 def _phase(task: _Task) -> Phase:
