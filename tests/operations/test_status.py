@@ -12,11 +12,16 @@ import pytest
 
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints import cli
+from dualdb.entrypoints.console import Console
 from dualdb.errors import NotPreparedError, SourceError
+from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.status import read_status
-from dualdb.operations.transition import advance
+from dualdb.operations.transition import advance, rollback
+from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order
+from dualdb.stores.pair import Pair
+from dualdb.stores.relay import relay_pair_until_aligned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,19 +140,82 @@ def test_postgresql_is_away(prepared: str, monkeypatch: pytest.MonkeyPatch, phas
     assert not found.target.reachable
     assert found.target.error
     assert found.follower is None
-    assert bool(found.blockers) is (phase is not Phase.POSTGRES)
+    assert [blocker.reason.startswith("cannot connect") for blocker in found.blockers] == [True]
     assert "sesame" not in json.dumps(found.as_json())
 
 
-def test_a_move_under_way_is_shown(mirrored: str) -> None:
-    """Its number, its goal, and whether its time is up."""
+def take_steps(control: Control, to: Phase, *steps: Step) -> None:
+    """These steps of a move, and no more: its coordinator dies."""
+    for step in steps:
+        order = Order(to=to, allowed_s=60)
+        if step is Step.DECIDE:
+            with Pair.open(control.database) as pair:
+                relay_pair_until_aligned(pair, ignore)
+                order = Order(aligned_at=covering_mark(pair) or "")
+        control.perform(step, control.judge(), order)
+
+
+UNSETTLED = {
+    # What was done of a move, and how it is told then.
+    (Step.OPEN,): ("open", "nobody waits"),
+    (Step.OPEN, Step.FENCE): ("moving", "writers wait"),
+    (Step.OPEN, Step.FENCE, Step.ABORT): ("aborted", "given up"),
+    (Step.OPEN, Step.FENCE, Step.DECIDE): ("taken", "decided"),
+}
+
+
+@pytest.mark.parametrize("steps", UNSETTLED, ids=lambda steps: steps[-1].value)
+@pytest.mark.parametrize("goal", [Phase.POSTGRES, Phase.DUAL_WRITE])
+def test_a_move_under_way_is_shown_and_blocks(mirrored: str, goal: Phase, steps: tuple[Step, ...]) -> None:
+    """On whichever side it stands; with what ends it, which does."""
+    if goal is Phase.DUAL_WRITE:
+        advance(mirrored, observer=ignore)
     with Control.open(mirrored) as control:
-        control.perform(Step.OPEN, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60))
-        control.perform(Step.FENCE, control.judge(), Order(allowed_s=60))
+        take_steps(control, goal, *steps)
+    found = read_status(mirrored)
+    state, words = UNSETTLED[steps]
+    assert found.move is not None
+    assert (found.move.to, found.move.state, found.move.overdue) == (goal.value, state, False)
+    assert [(words in one.reason, f"dualdb advance {mirrored}" in one.remedy) for one in found.blockers] == [
+        (True, True)
+    ]
+    rollback(mirrored, observer=ignore) if goal is Phase.DUAL_WRITE else advance(mirrored, observer=ignore)
+    later = read_status(mirrored)
+    assert (later.phase, later.move, later.blockers) == (goal.value, None, ())
+
+
+def test_a_move_is_shown_while_postgresql_is_away(mirrored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file knows that it is fenced."""
+    with Control.open(mirrored) as control:
+        take_steps(control, Phase.POSTGRES, Step.OPEN, Step.FENCE)
+    monkeypatch.setenv("DUALDB_TARGET", NOWHERE)
     move = read_status(mirrored).move
     assert move is not None
     assert (move.number, move.to, move.state, move.overdue) == (1, "postgres", "moving", False)
-    assert any("under way" in blocker.reason for blocker in read_status(mirrored).blockers)
+    assert "does not answer" in move.ends
+
+
+def test_a_follower_of_nobody_is_not_called_unreachable(
+    prepared: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The step to dual_write was cut off before PostgreSQL began to follow."""
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mirror, "_follow", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            advance(prepared, observer=ignore)
+    found = read_status(prepared)
+    assert (found.phase, found.follower, found.target.reachable) == ("dual_write", None, True)
+    assert [blocker.reason.partition(":")[0] for blocker in found.blockers] == ["PostgreSQL follows nobody yet"]
+    Console().show_status(found)
+    shown = capsys.readouterr().out
+    assert "follower   PostgreSQL follows nobody" in shown
+    assert "does not answer" not in shown
+    advance(prepared, observer=ignore)
+    assert read_status(prepared).blockers == ()
 
 
 def test_the_help_documents_every_key(mirrored: str) -> None:

@@ -31,13 +31,13 @@ Keys of --json:
   authority  "source": the SQLite file; "target": PostgreSQL
   target     {address, schema, reachable, error}
   server     the embedded server's state, null for another target
-  move       {number, to, state, overdue}: a switch under way, else null
+  move       {number, to, state, overdue, stands, ends}: a switch under way, else null
   follower   {aligned, lag_rows, lag_rows_capped, lag_s}, null when unknown
   copies     [{table, rows, done}]
   quarantine {count, first: [{table, key, reason}]}, null when unknown
   verified   the last verification, null when there was none
   next       the next phase, null when there is none
-  blockers   [{reason, remedy}]: what keeps the file from it"""
+  blockers   [{reason, remedy}]: what keeps the file from it; from the way back where it is null"""
 _VERIFY_KEYS = """\b
 Keys of --json:
   agrees, full, authority, epoch, position, since, schema_version, reason, began_at, duration_s, pairs

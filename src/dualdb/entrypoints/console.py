@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from dualdb.core import events
+from dualdb.operations.status import SIDES
 from dualdb.operations.verify_report import Progress as Verifying
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ _WORDS: Mapping[type, Callable[[Any], str]] = {
 }
 
 
-_SIDES = {"source": "the SQLite file", "target": "PostgreSQL"}
+_OTHER = {"source": "target", "target": "source"}
 
 
 class _Lines:
@@ -181,18 +182,19 @@ class _Bars:
 def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     yield "file", status.database
     yield "phase", f"{status.phase} (epoch {status.epoch})"
-    yield "authority", _SIDES[status.authority]
+    yield "authority", SIDES[status.authority]
     server = f", embedded server {status.server}" if status.server else ""
     yield "target", f"{status.target.address}, schema {status.target.schema}{server}"
     if status.target.error:
         yield "", f"not reachable: {status.target.error}"
     if status.move:
-        overdue = ", overdue: whoever meets it next ends it" if status.move.overdue else ""
-        yield "move", f"number {status.move.number} to {status.move.to} is under way ({status.move.state}{overdue})"
+        overdue = "; it is overdue" if status.move.overdue else ""
+        yield "move", f"number {status.move.number} to {status.move.to} is under way, {status.move.stands}{overdue}"
     yield from _follower_rows(status)
     yield "verified", _verified(status.verified)
     if status.next is None:
-        yield "next", "nothing lies ahead; dualdb rollback goes back"
+        back = f"dualdb rollback {quote(status.database)} goes back"
+        yield "next", f"nothing lies ahead; {'the way back is blocked' if status.blockers else back}"
     elif not status.blockers:
         yield "next", f"{status.next}: dualdb advance {quote(status.database)}"
     else:
@@ -210,7 +212,8 @@ def _follower_rows(status: Status) -> Iterator[tuple[str, str]]:
         )
         yield "follower", behind if follower.aligned else f"{behind}, not aligned yet"
     elif status.phase != "sqlite":
-        yield "follower", "not known while PostgreSQL does not answer"
+        nobody = f"{SIDES[_OTHER[status.authority]]} follows nobody"
+        yield "follower", nobody if status.target.reachable else "not known while PostgreSQL does not answer"
     title = "copying"
     for copy in status.copies:
         if not copy.done:

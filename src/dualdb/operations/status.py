@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dualdb.core.phase import AUTHORITY, FORWARD, MoveState, Phase, Side
+from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step, judge
 from dualdb.errors import NotPreparedError, TargetError
 from dualdb.operations import readiness
 from dualdb.stores.catalog import read_schema
@@ -39,6 +39,32 @@ _CAP = 100_000
 _PATIENCE_S = 1.0
 """A follower that catches up within this is called up to date."""
 _LOOK_S = 0.02
+SIDES = {Side.SOURCE.value: "the SQLite file", Side.TARGET.value: "PostgreSQL"}
+_STANDS: dict[Step, tuple[str, str]] = {
+    # By what follows for a move that is under way: how it stands, and what ends it.
+    Step.FENCE: (
+        "open and nobody waits for it",
+        "the command at work on it goes on; if that is gone, {command} gives it up",
+    ),
+    Step.DECIDE: (
+        "undecided, and writers wait",
+        "the command at work on it decides; once it is overdue the first writer gives it up, or {command}",
+    ),
+    Step.UNFENCE: (
+        "given up, and the fence is still there",
+        "the next writer lifts it, or {command}",
+    ),
+    Step.SETTLE: (
+        "decided, and the side that was left has not heard of it",
+        "the next writer there tells it, or {command}",
+    ),
+}
+_STATES = {
+    Step.FENCE: MoveState.OPEN,
+    Step.DECIDE: MoveState.MOVING,
+    Step.UNFENCE: MoveState.ABORTED,
+    Step.SETTLE: MoveState.TAKEN,
+}
 
 
 class Standing(Protocol):
@@ -55,6 +81,9 @@ class Standing(Protocol):
 
     def behind(self, position: str, until: int, cap: int) -> int:
         """How many changes a follower at that position lacks."""
+
+    def retains(self, position: str) -> bool:
+        """Whether that position of a follower is of its own past, and its journal still reaches back to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +104,13 @@ class MoveStatus:
     number: int
     to: str | None
     state: str
+    """'open', 'moving' behind a fence, 'aborted' with the fence still there, 'taken' and not yet settled."""
     overdue: bool
     """Whether its time is up: whoever meets it next ends it."""
+    stands: str
+    """The same for people."""
+    ends: str
+    """What will end it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +137,7 @@ class QuarantineStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocker:
-    """Something that keeps the file from its next phase."""
+    """Something that keeps the file from its next phase; in the last one, from the way back."""
 
     reason: str
     remedy: str
@@ -142,31 +176,31 @@ def read_status(database: str) -> Status:
             message = f"{database} is not prepared; run: dualdb init {quote(database)} --target …"
             raise NotPreparedError(message)
         target, target_status = _reach_target(stack, database, facts)
-        row = _control_row(facts, target)
+        rows = facts.row, _target_row(target)
         sides: dict[Side, Standing] = {Side.SOURCE: SourceStanding(connection)}
         if target is not None:
             sides[Side.TARGET] = TargetStanding(target)
         file = facts, read_schema(connection)
         try:
-            return _compose(database, row, target_status, sides, file)
+            return _compose(database, rows, target_status, sides, file)
         except TargetError as exc:  # it went away while it was asked
             del sides[Side.TARGET]
             lost = replace(target_status, reachable=False, error=str(exc))
-            return _compose(database, row, lost, sides, file)
+            return _compose(database, (facts.row, None), lost, sides, file)
 
 
 def _compose(
     database: str,
-    row: ControlRow,
+    rows: tuple[ControlRow, ControlRow | None],
     target: TargetStatus,
     sides: dict[Side, Standing],
     file: tuple[SourceControl, Schema],
 ) -> Status:
     facts, schema = file
+    row = _in_force(*rows)
     authority = AUTHORITY[row.phase]
     follower = sides.get(authority.other)
-    following = follower.following(_QUARANTINE_SHOWN) if follower and row.phase is not Phase.SQLITE else None
-    moving = _moving(facts, row)
+    following = _following(follower, row)
     status = Status(
         database=database,
         phase=row.phase.value,
@@ -174,7 +208,7 @@ def _compose(
         epoch=row.epoch,
         target=target,
         server=_server(database, facts.target),
-        move=moving,
+        move=_find_move(database, *rows),
         follower=_measure(sides.get(authority), follower, following),
         copies=following.copies if following else (),
         quarantine=QuarantineStatus(count=following.quarantined, first=following.first_quarantined)
@@ -184,7 +218,20 @@ def _compose(
         next=FORWARD[row.phase].value if row.phase in FORWARD else None,
         blockers=(),
     )
-    return replace(status, blockers=tuple(_blockers(status, row.phase, schema, facts.target_schema)))
+    broken = following is not None and authority in sides and not sides[authority].retains(following.position)
+    found = [
+        *_blockers(status, row.phase, follows=following is not None, broken=broken),
+        *map(_blocker, readiness.find_blockers(schema, _goal(row.phase), facts.target_schema)),
+    ]
+    return replace(status, blockers=tuple(found))
+
+
+def _following(follower: Standing | None, row: ControlRow) -> Following | None:
+    """What the follower holds; None when there is none, or when it follows in an earlier epoch: nobody, then."""
+    if follower is None or row.phase is Phase.SQLITE:
+        return None
+    found = follower.following(_QUARANTINE_SHOWN)
+    return found if found is not None and found.epoch == row.epoch else None
 
 
 def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tuple[Target | None, TargetStatus]:
@@ -202,15 +249,18 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
     return target, TargetStatus(address=address, schema=facts.target_schema, reachable=target is not None, error=error)
 
 
-def _control_row(facts: SourceControl, target: Target | None) -> ControlRow:
-    """The row of the side that heard of the later epoch: between a decision and its settling the other one is old."""
+def _target_row(target: Target | None) -> ControlRow | None:
     if target is None:
-        return facts.row
+        return None
     try:
-        other = read_target(target)
+        return read_target(target)
     except TargetError:
-        return facts.row
-    return other if other is not None and other.epoch > facts.row.epoch else facts.row
+        return None
+
+
+def _in_force(source: ControlRow, target: ControlRow | None) -> ControlRow:
+    """The row of the side that heard of the later epoch: between a decision and its settling the other one is old."""
+    return target if target is not None and target.epoch > source.epoch else source
 
 
 def _server(database: str, target: str) -> str | None:
@@ -219,16 +269,44 @@ def _server(database: str, target: str) -> str | None:
     return EmbeddedServer.beside(database).status().state.value
 
 
-def _moving(facts: SourceControl, row: ControlRow) -> MoveStatus | None:
-    for one in (facts.row, row):
-        if one.move_state in (MoveState.MOVING, MoveState.OPEN):
-            return MoveStatus(
-                number=one.move,
-                to=one.move_to.value if one.move_to else None,
-                state=one.move_state.value,
-                overdue=one.deadline is None or time.time() > one.deadline,
-            )
-    return None
+def _find_move(database: str, source: ControlRow, target: ControlRow | None) -> MoveStatus | None:
+    """The move that is under way on either side; of PostgreSQL's side nothing is known while it does not answer."""
+    command = f"dualdb advance {quote(database)}, or rollback"
+    if target is None:
+        if source.move_state not in (MoveState.MOVING, MoveState.OPEN):
+            return None
+        fenced = source.move_state is MoveState.MOVING
+        stands = "undecided as far as the file knows, and writers wait" if fenced else "open"
+        ends = f"PostgreSQL knows more and does not answer; once it does, the next writer ends it, or {command}"
+        return _move(source.move, source.move_to, source.move_state, source.deadline, (stands, ends))
+    try:
+        judgement = judge(source, target)
+    except KeyError:  # no pair of rows that a move leaves behind: one of the two was restored, which is told elsewhere
+        return None
+    if judgement.step is Step.OPEN:
+        return None
+    leaving, coming = (source, target) if judgement.outgoing is Side.SOURCE else (target, source)
+    stands, ends = _STANDS[judgement.step]
+    to = leaving.move_to or coming.move_to or coming.phase
+    deadline = leaving.deadline or coming.deadline
+    return _move(judgement.move, to, _STATES[judgement.step], deadline, (stands, ends.format(command=command)))
+
+
+def _move(
+    number: int, to: Phase | None, state: MoveState, deadline: float | None, words: tuple[str, str]
+) -> MoveStatus:
+    return MoveStatus(
+        number=number,
+        to=to.value if to else None,
+        state=state.value,
+        overdue=deadline is None or time.time() > deadline,
+        stands=words[0],
+        ends=words[1],
+    )
+
+
+def _goal(phase: Phase) -> Phase:
+    return FORWARD[phase] if phase in FORWARD else BACK[phase]
 
 
 def _measure(
@@ -264,20 +342,24 @@ def _verified(sides: dict[Side, Standing], authority: Side) -> dict[str, Any] | 
     return None
 
 
-def _blockers(status: Status, phase: Phase, schema: Schema, target_schema: str) -> Iterator[Blocker]:
-    if phase not in FORWARD:
-        return
+def _blockers(status: Status, phase: Phase, *, follows: bool, broken: bool) -> Iterator[Blocker]:
     name = quote(status.database)
     if status.target.error and status.server in {None, ServerState.RUNNING.value}:
         yield _blocker(status.target.error)
     if status.move:
-        again = f"run dualdb advance {name}, or rollback, to end it"
-        yield Blocker(reason=f"move {status.move.number} to {status.move.to} is under way", remedy=again)
-    for problem in readiness.find_blockers(schema, FORWARD[phase], target_schema):
-        yield _blocker(problem)
+        reason = f"move {status.move.number} to {status.move.to} is under way: {status.move.stands}"
+        yield Blocker(reason=reason, remedy=status.move.ends)
+    elif not follows and phase is not Phase.SQLITE and (status.target.reachable or phase is Phase.POSTGRES):
+        yield _follows_nobody(phase, name)
+    if broken:
+        reason = f"the two databases no longer belong together: {SIDES[status.authority]} does not know the position"
+        reason += " that the other one holds, for one of them was restored or replaced"
+        yield Blocker(reason=reason, remedy=f"copy the follower anew with dualdb recopy {name}")
     unfinished = [copy.table for copy in status.copies if not copy.done]
     if unfinished:
         again = f"dualdb advance {name} shows its progress and waits for it"
+        if phase is Phase.POSTGRES:
+            again = f"dualdb relay --until-aligned {name} waits for it"
         yield Blocker(reason=f"the copy of {', '.join(unfinished)} is not done", remedy=again)
     if status.quarantine and status.quarantine.count:
         reason = f"{status.quarantine.count} rows cannot be held by the other side"
@@ -285,6 +367,13 @@ def _blockers(status: Status, phase: Phase, schema: Schema, target_schema: str) 
     if status.verified and status.verified.get("agrees") is False:
         again = f"run dualdb verify {name}"
         yield Blocker(reason="the last verification found differences", remedy=again)
+
+
+def _follows_nobody(phase: Phase, name: str) -> Blocker:
+    if phase is Phase.DUAL_WRITE:
+        reason = "PostgreSQL follows nobody yet: the step to dual_write was begun and not finished"
+        return Blocker(reason=reason, remedy=f"dualdb advance {name} finishes it")
+    return Blocker(reason="the SQLite file follows nobody", remedy=f"copy it anew with dualdb recopy {name}")
 
 
 def _blocker(problem: str) -> Blocker:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 _ASK = "source/standing.sql"
+_RELAY = "source/relay.sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class QuarantinedRow:
 class Following:
     """What a follower holds."""
 
+    epoch: int
     position: str
     aligned: bool
     age_s: float
@@ -65,9 +67,10 @@ class SourceStanding:
             return None
         first = ask(query(_ASK, "first_quarantined"), (shown,))
         return Following(
-            position=held[0],
-            aligned=bool(held[1]),
-            age_s=max(0.0, held[2]),
+            epoch=held[0],
+            position=held[1],
+            aligned=bool(held[2]),
+            age_s=max(0.0, held[3]),
             copies=tuple(
                 TableCopy(table=name, rows=rows, done=bool(done)) for name, rows, done in ask(query(_ASK, "copies"))
             ),
@@ -83,3 +86,9 @@ class SourceStanding:
         """How many changes up to a journal row lie behind a follower's position, counted as far as `cap`."""
         found = self._connection.execute(query(_ASK, "behind"), (sequence_of(position), until, cap))
         return int(found.fetchone()[0])
+
+    def retains(self, position: str) -> bool:
+        """Whether the journal row that a follower's position ends with is there, token and all."""
+        seq, _, token = position.partition(":")
+        found = self._connection.execute(query(_RELAY, "token"), (int(seq),)).fetchone()
+        return found is not None and str(found[0]) == token

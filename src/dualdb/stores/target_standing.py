@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 _ASK = "target/standing.sql"
+_RELAY = "target/relay.sql"
 
 
 class TargetStanding:
@@ -34,8 +35,9 @@ class TargetStanding:
         held = self._rows("watermark")
         if not held:
             return None
-        position, aligned, age_s = held[0]
+        epoch, position, aligned, age_s = held[0]
         return Following(
+            epoch=epoch,
             position=position,
             aligned=aligned,
             age_s=max(0.0, age_s),
@@ -57,6 +59,13 @@ class TargetStanding:
         backlog = (held.until or held.after).partition("@")[0]
         values = {"after": held.after, "until": backlog, "seq": held.seq, "head": until, "cap": cap}
         return int(self._rows("behind", values)[0][0])
+
+    def retains(self, position: str) -> bool:
+        """Whether the journal row that proves a follower's position is there, token and all."""
+        seq, _, token = Position.parse(position).proof.partition(":")
+        with losses():
+            found = self._connection.execute(query(_RELAY, "token").encode(), (int(seq or 0),)).fetchone()
+        return found is not None and str(found[0]) == token
 
     def _rows(self, name: str, values: Any = None) -> list[tuple[Any, ...]]:  # noqa: ANN401 - psycopg's parameters
         with losses():
