@@ -1,7 +1,9 @@
 """`dualdb init`: prepares both sides of a pair and leaves the application where it was, in phase sqlite.
 
-Everything is checked before anything is written. Then each side is prepared in one transaction, the SQLite file first:
-killed between the two, the same command finishes what it began.
+Everything is checked before anything is written, and PostgreSQL has accepted everything before the SQLite file is
+touched: its transaction is open while the file's is committed, and is committed last. Killed between these two commits,
+or not knowing what became of the last one, the file names a target that may not know of it; the same command, or one
+with another target, then prepares it anew.
 """
 
 from __future__ import annotations
@@ -11,24 +13,28 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dualdb.core.capture import blockers
-from dualdb.core.phase import Phase
+from dualdb.core.phase import MoveState, Phase
 from dualdb.core.sqltext import split_statements
-from dualdb.errors import DualdbError, PhaseError, SchemaError, SourceError, TargetError
+from dualdb.errors import BusyError, DualdbError, OvertakenError, PhaseError, SchemaError, SourceError, TargetError
+from dualdb.operations.coordination import coordinating
 from dualdb.stores import mounts, target_schema
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.control import read_source, read_target
+from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.hint import make_hint
 from dualdb.stores.queries import load
-from dualdb.stores.target_address import address_of
-from dualdb.stores.target_connection import connect_target
+from dualdb.stores.target_address import address_of, check_chosen
+from dualdb.stores.target_connection import connect_stored, connect_target
 
 if TYPE_CHECKING:
+    from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
     from dualdb.stores.control import SourceControl
+    from dualdb.stores.target_connection import Target
 
 LAYOUT = 1
 """Version of our own tables on both sides."""
@@ -37,29 +43,47 @@ _WAL_PATIENCE_S = 20.0
 _WAL_RETRY_S = 0.01
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """What the file's control row says of the target, and the lineage that both sides share."""
+
+    source_id: str
+    target: str
+    schema: str
+    identity: str
+
+
 def initialise(database: str, target: str, *, schema: str = "public") -> None:
     """Prepare a SQLite file and a PostgreSQL database for each other.
 
-    Raises SourceError, SchemaError, TargetError or PhaseError with cause and remedy; nothing is written then.
+    Raises SourceError, SchemaError, TargetError, PhaseError, BusyError or OvertakenError with cause and remedy. Nothing
+    is written then, unless the connection is lost at the very end: run it again, with this target or another one.
     """
     database = os.path.realpath(database)
     address = address_of(target)
-    with closing(open_source(database)) as source:
-        facts = read_source(source)
+    check_chosen(target)
+    with closing(open_source(database)) as source, ExitStack() as held:
+        if read_source(source) is not None:
+            held.enter_context(coordinating(database))
+        facts = read_source(source)  # again, now that nobody else changes it
         found = _readable_schema(source)
         with closing(connect_target(target, database, purpose="dualdb init")) as connection:
             identity = target_schema.identity(connection)
-            present = read_target(connection)
-            _check_not_prepared(database, facts, None if present is None else present.source_id, identity)
-            if present is None:
-                target_schema.check_empty(connection, schema)
-            _use_wal(source, database)
-            source_id = facts.row.source_id if facts else secrets.token_hex(16)
-            if facts is None:
-                _prepare_source(source, found, (source_id, address, schema, identity))
-            make_hint(database)
-            if present is None:
-                target_schema.prepare(connection, layout=LAYOUT, source_id=source_id, schema=schema)
+            _check_free(database, facts, _served(connection), identity)
+            target_schema.check_rights(connection, schema)
+            target_schema.check_empty(connection, schema)
+            claim = _Claim(source_id=secrets.token_hex(16), target=address, schema=schema, identity=identity)
+            if facts is not None and not _fresh(facts.row):
+                claim = _claim_of(facts)  # the same database, emptied; the file's own history goes on
+            with target_schema.prepared(connection, layout=LAYOUT, source_id=claim.source_id, schema=claim.schema):
+                _use_wal(source, database)
+                if facts is None:
+                    _prepare_source(source, found, claim)
+                    make_hint(database)
+                    held.enter_context(coordinating(database))
+                    _check_still(database, source, claim)
+                elif claim != _claim_of(facts):
+                    _claim_anew(database, source, facts, claim)
 
 
 def open_source(database: str) -> sqlite3.Connection:
@@ -105,22 +129,47 @@ def _readable_schema(source: sqlite3.Connection) -> Schema:
     return schema
 
 
-def _check_not_prepared(database: str, facts: SourceControl | None, held_by: str | None, identity: str) -> None:
-    if facts is None and held_by is None:
-        return
-    if facts is None:
+def _check_free(database: str, facts: SourceControl | None, served: ControlRow | None, identity: str) -> None:
+    """Raise when the target serves a file already, or the file has another target that it cannot be taken from."""
+    if served is not None and (facts is None or served.source_id != facts.row.source_id):
         message = "the target already serves another SQLite file; give each file a database of its own"
         raise TargetError(message)
-    if facts.target_identity != identity:
+    if facts is None:
+        return
+    if facts.target_identity != identity and (
+        served is not None or not _fresh(facts.row) or _is_served(database, facts)
+    ):
         message = f"{database} is already prepared for another target, {facts.target}; name that one"
         raise PhaseError(message)
-    if held_by is None:
-        return
-    if held_by != facts.row.source_id:
-        message = "the target already serves another SQLite file; give each file a database of its own"
-        raise TargetError(message)
-    message = f"{database} is already prepared and in phase {facts.row.phase.value}; see dualdb status {database}"
-    raise PhaseError(message)
+    if served is not None:
+        message = f"{database} is already prepared and in phase {facts.row.phase.value}; see dualdb status {database}"
+        raise PhaseError(message)
+
+
+def _fresh(row: ControlRow) -> bool:
+    """Whether nothing was ever mirrored: the first step out of phase sqlite raises the epoch before any row goes."""
+    return row.phase is Phase.SQLITE and row.epoch == 1 and row.move_state is MoveState.REST
+
+
+def _is_served(database: str, facts: SourceControl) -> bool:
+    """Whether the target that a fresh file names knows of the file.
+
+    One that cannot be asked counts as one that does not: the file would be tied for good to a server that is no more.
+    It is safe, for as far as the file knows no row was ever carried there. Should the file be an old copy, and the
+    target hold more than it: the application works on the copy already, and nothing is written over there by this. With
+    its new target the file gets another lineage, so the old one then serves no file and is refused as anybody's target.
+    """
+    try:
+        with closing(connect_stored(facts.target, database, purpose="dualdb init")) as old:
+            served = _served(old)
+    except TargetError:
+        return False
+    return served is not None and served.source_id == facts.row.source_id
+
+
+def _served(connection: Target) -> ControlRow | None:
+    with target_schema.ours():
+        return read_target(connection)
 
 
 def _use_wal(source: sqlite3.Connection, database: str) -> None:
@@ -147,16 +196,17 @@ def _use_wal(source: sqlite3.Connection, database: str) -> None:
         raise SourceError(message)
 
 
-def _prepare_source(source: sqlite3.Connection, schema: Schema, facts: tuple[str, str, str, str]) -> None:
-    source_id, address, target_name, identity = facts
+def _prepare_source(source: sqlite3.Connection, schema: Schema, claim: _Claim) -> None:
     try:
         source.execute("BEGIN IMMEDIATE")
+        if read_source(source) is not None:
+            raise BusyError("another dualdb init has prepared the file meanwhile; see dualdb status")
         for statement in split_statements(load("source/control.sql") + load("source/journal.sql")):
             source.execute(statement)
         source.execute(
             "INSERT INTO _dualdb_control(id, layout, source_id, epoch, phase, target, target_schema, target_identity)"
             " VALUES (1, ?, ?, 1, ?, ?, ?, ?)",
-            (LAYOUT, source_id, Phase.SQLITE.value, address, target_name, identity),
+            (LAYOUT, claim.source_id, Phase.SQLITE.value, claim.target, claim.schema, claim.identity),
         )
         source.executemany(
             "INSERT INTO _dualdb_table(id, name, stored) VALUES (?, ?, ?)",
@@ -175,3 +225,34 @@ def _prepare_source(source: sqlite3.Connection, schema: Schema, facts: tuple[str
     except (sqlite3.Error, DualdbError):
         source.rollback()
         raise
+
+
+def _check_still(database: str, source: sqlite3.Connection, claim: _Claim) -> None:
+    """Raise OvertakenError when another init found the file named a target that knew nothing of it, and took it."""
+    facts = read_source(source)
+    if facts is None or _claim_of(facts) != claim:
+        raise OvertakenError(_overtaken(database))
+
+
+def _claim_anew(database: str, source: sqlite3.Connection, judged: SourceControl, claim: _Claim) -> None:
+    """Compare-and-set the target of a prepared file, its lineage with it."""
+    with source_change(database, source):
+        if read_source(source) != judged:
+            raise OvertakenError(_overtaken(database))
+        source.execute(
+            "UPDATE _dualdb_control SET source_id = ?, target = ?, target_schema = ?, target_identity = ?",
+            (claim.source_id, claim.target, claim.schema, claim.identity),
+        )
+
+
+def _claim_of(facts: SourceControl) -> _Claim:
+    return _Claim(
+        source_id=facts.row.source_id,
+        target=facts.target,
+        schema=facts.target_schema,
+        identity=facts.target_identity,
+    )
+
+
+def _overtaken(database: str) -> str:
+    return f"{database} was prepared for another target meanwhile; see dualdb status {database}"
