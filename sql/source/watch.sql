@@ -1,3 +1,3 @@
 -- name: authority
 -- The phase in force, the state of a move, and where PostgreSQL is.
-SELECT phase, move_state, target, target_schema FROM _dualdb_control
+SELECT phase, move_state, target, target_schema, source_id, target_identity, epoch FROM _dualdb_control

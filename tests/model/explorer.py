@@ -129,7 +129,20 @@ def _broken(world: World, limits: Limits) -> str | None:
         return "the follower is ahead of the authority"
     if all(world.fenced) and not _gets_free(world, limits):
         return "stuck although both databases answer"
+    if _taken_for_restored(world):
+        return "a side is taken for restored from a backup"
     return None
+
+
+def _taken_for_restored(world: World) -> bool:
+    """Whether anybody would who has read one row earlier than the other; only the one read last counts."""
+    source, target = world.rows
+    minds = [mind for mind in world.coordinators if mind is not None]
+    return (
+        protocol.restored(source, target) is not None
+        or any(mind.source and protocol.restored(mind.source, target) is Side.TARGET for mind in minds)
+        or any(mind.target and protocol.restored(source, mind.target) is Side.SOURCE for mind in minds)
+    )
 
 
 def _holder(world: World) -> Side:

@@ -175,7 +175,7 @@ def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
 
     def second(_event: object) -> None:
         if not told:
-            with pytest.raises(BusyError, match="another advance or rollback") as caught:
+            with pytest.raises(BusyError, match="another command leads") as caught:
                 advance(prepared, observer=ignore)
             told.append(str(caught.value))
 

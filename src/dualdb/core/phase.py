@@ -185,6 +185,21 @@ def judge(source: ControlRow, target: ControlRow) -> Judgement:
     return Judgement(outgoing=outgoing, step=step, move=leaving.move if fenced else move)
 
 
+def restored(source: ControlRow, target: ControlRow) -> Side | None:
+    """The side that is older than what the other one has heard of it: it was restored from a backup, or replaced.
+
+    Of two rows that were not read at once it proves that of the one read last: the other one may only have moved on.
+    """
+    settling = source.move == target.move and MoveState.MOVING in (source.move_state, target.move_state)
+    if settling or source.epoch == target.epoch:
+        return None
+    if target.epoch > source.epoch:
+        return Side.SOURCE
+    # What changes neither side's authority the source writes first, and alone while the target is away.
+    alone = AUTHORITY[source.phase] is AUTHORITY[target.phase] is Side.SOURCE
+    return None if alone else Side.TARGET
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """A change of authority: its number, where it leads, and until when it may be decided."""

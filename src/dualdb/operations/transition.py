@@ -17,7 +17,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step
-from dualdb.errors import BusyError, MismatchError, NotPreparedError, OvertakenError, PhaseError, TargetError
+from dualdb.errors import (
+    BusyError,
+    LineageError,
+    MismatchError,
+    NotPreparedError,
+    OvertakenError,
+    PhaseError,
+    TargetError,
+)
 from dualdb.operations import alignment, readiness
 from dualdb.operations.coordination import coordinating
 from dualdb.operations.verify import verify
@@ -109,9 +117,7 @@ def _finish(task: _Task) -> list[StepReport]:
 
 def _unfinished_move(task: _Task) -> StepReport | None:
     """End a change of authority that is under way; its report if that turned it into a success."""
-    state = _move_state(task.database)
-    if AUTHORITY[_phase(task)] is Side.SOURCE and state in (MoveState.REST, MoveState.ABORTED):
-        return None
+    at_home = AUTHORITY[_phase(task)] is Side.SOURCE and _move_state(task.database) is not MoveState.MOVING
     began = time.monotonic()
     try:
         with Control.open(task.database) as control:
@@ -120,9 +126,9 @@ def _unfinished_move(task: _Task) -> StepReport | None:
             if judgement.step is Step.OPEN:
                 return None
             after = _conclude(control)
-    except TargetError:
-        # Taken by the source: its own row decided that, and the target learns of it when it answers again.
-        if state is MoveState.TAKEN:
+    except (TargetError, LineageError):
+        # The file's own row says that it is the authority: what is wrong with the target is not in the way here.
+        if at_home:
             return None
         raise
     if after is before:

@@ -14,14 +14,27 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dualdb.core.phase import AUTHORITY, BYSTANDER, ControlRow, Move, MoveState, Phase, Side, Step, judge, written
+from dualdb.core.phase import (
+    AUTHORITY,
+    BYSTANDER,
+    ControlRow,
+    Move,
+    MoveState,
+    Phase,
+    Side,
+    Step,
+    judge,
+    restored,
+    written,
+)
 from dualdb.core.store import NO_SCHEMA
-from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
+from dualdb.errors import BusyError, LineageError, NotPreparedError, OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
+from dualdb.stores.lineage import Pairing, connect_paired, demote, older_source, older_target
 from dualdb.stores.target_catalog import read_target_schema
-from dualdb.stores.target_connection import connect_target, losses
+from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +56,12 @@ class SourceControl:
     """'embedded', or a DSN without its password."""
     target_schema: str
     target_identity: str
+
+    @property
+    def pairing(self) -> Pairing:
+        """How to find the target, and to know it."""
+        follows = self.row.phase is Phase.POSTGRES and self.row.move_state is not MoveState.MOVING
+        return Pairing(self.target, self.row.source_id, self.target_identity, self.row.epoch if follows else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +149,11 @@ def resolve(database: str, connection: sqlite3.Connection) -> Phase | None:
     facts = read_source(connection)
     if facts is not None and facts.row.move_state is not MoveState.MOVING and AUTHORITY[facts.row.phase] is Side.SOURCE:
         return facts.row.phase
+    return settle(database)
+
+
+def settle(database: str) -> Phase | None:
+    """The same, whatever the source's own row says: it may have been taken, and the other side not have heard of it."""
     with Control.open(database) as control:
         judgement = control.judge()
         wish = BYSTANDER[judgement.step]
@@ -166,19 +190,52 @@ class Control:
                 message = f"{database} is not prepared; run: dualdb init {database} --target …"
                 raise NotPreparedError(message)
             source.execute("PRAGMA synchronous = FULL")  # what is decided here must outlast a crash of the machine
-            with closing(connect_target(facts.target, database, purpose="dualdb control")) as target:
+            with closing(connect_paired(facts.pairing, database, purpose="dualdb control")) as target:
                 target.execute("SET synchronous_commit TO on")
                 yield cls(database, source, target, facts)
 
     def judge(self) -> Judgement:
-        """Read both rows, the source's first, and say what they mean together."""
+        """Read both rows, the source's first, and say what they mean together.
+
+        Raises LineageError when one of them was restored from a backup, but for a file that believes itself the
+        authority and is not: before anybody else writes into it, it is made the follower that it is.
+        """
+        source, target = self._read()
+        older = restored(source, target)
+        if older is Side.TARGET:
+            raise LineageError(older_target(self.database))
+        if older is Side.SOURCE:
+            self._bring_up(target)
+            source, target = self._read()
+        self._rows = {Side.SOURCE: source, Side.TARGET: target}
+        return judge(source, target)
+
+    def _bring_up(self, target: ControlRow) -> None:
+        """Demote the file if it is old indeed, and nobody knows better what to do with it."""
+        source, _ = self._read()
+        if restored(source, target) is not Side.SOURCE:
+            return
+        if AUTHORITY[target.phase] is Side.TARGET and source.phase is not Phase.SQLITE:
+            self.demote(source, target)
+        elif AUTHORITY[target.phase] is Side.TARGET or source.phase is not Phase.SQLITE:
+            raise LineageError(older_source(self.database, target))
+
+    def demote(self, source: ControlRow, target: ControlRow) -> None:
+        """Make the file the follower of its target, in place of whatever it took itself for; keeps all of its rows."""
+        position = target_journal.journal_head(self.target)
+        with source_change(self.database, self.source):
+            facts = read_source(self.source)
+            if facts is None or facts.row != source:
+                raise OvertakenError(f"the control row of {self.database} changed meanwhile; look again")
+            demote(self.source, target, position)
+
+    def _read(self) -> tuple[ControlRow, ControlRow]:
         facts = read_source(self.source)
         target = read_target(self.target)
         if facts is None or target is None:
             message = f"{self.database} is only half prepared; run dualdb init again with the same target"
             raise NotPreparedError(message)
-        self._rows = {Side.SOURCE: facts.row, Side.TARGET: target}
-        return judge(facts.row, target)
+        return facts.row, target
 
     def row(self, side: Side) -> ControlRow:
         """The row of that side as last judged."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dualdb.core.phase import Phase
-from dualdb.errors import OvertakenError
+from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.errors import LineageError, OvertakenError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.control import read_source, source_change
+from dualdb.stores.control import read_source, read_target, source_change
+from dualdb.stores.lineage import older_source
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
@@ -57,21 +58,29 @@ def stop_capturing(database: str, source: sqlite3.Connection) -> None:
 
 
 def _make_tables(control: Control, schema: Schema) -> None:
+    target = read_target(control.target)
+    newer = target is not None and target.epoch > control.facts.row.epoch
+    if newer and target is not None and AUTHORITY[target.phase] is Side.TARGET:
+        raise LineageError(older_source(control.database, target))
     with losses(), control.target.transaction():
+        if newer:  # the file was restored from a backup: perhaps nobody else has what is there
+            target_journal.set_aside_target_tables(control.target)
         target_journal.drop_target_tables(control.target)
         target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
 
 
 def _capture(control: Control, facts: SourceControl) -> None:
     source = control.source
+    target = read_target(control.target)
+    target_epoch = target.epoch if target is not None else 0
     with source_change(control.database, source):
         found = read_source(source)
         if found is None or found.row != facts.row:
             raise OvertakenError(_moved_on(control.database))
         journal.install_capture(source, read_schema(source))
         source.execute(
-            "UPDATE _dualdb_control SET phase = ?, epoch = epoch + 1, fenced_head = ?",
-            (Phase.DUAL_WRITE.value, journal.journal_head(source)),
+            "UPDATE _dualdb_control SET phase = ?, epoch = max(epoch, ?) + 1, fenced_head = ?",
+            (Phase.DUAL_WRITE.value, target_epoch, journal.journal_head(source)),
         )
 
 

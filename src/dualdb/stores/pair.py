@@ -27,7 +27,7 @@ class Pair:
         self.path = path
         self.facts = facts
         self.source = SourceStore(path, timeout_s=timeout_s)
-        self.target = TargetStore(facts.target, path, purpose=purpose)
+        self.target = TargetStore(facts.pairing, path, purpose=purpose)
 
     @classmethod
     def open(cls, path: str, *, purpose: str = "dualdb", timeout_s: float = 5.0) -> Pair:

@@ -16,6 +16,7 @@ from dualdb.core import events
 from dualdb.core.delivery import Action, retry_after_s
 from dualdb.core.phase import Phase
 from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, TargetError
+from dualdb.stores.control import settle
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay_batch import Carrier
 from dualdb.stores.target_lease import Lease
@@ -31,6 +32,8 @@ _BYSTANDER_S = 0.5
 """How often a relay that does not hold the lock looks at it."""
 _IMPATIENT_S = 0.05
 """The same, in the foreground."""
+_LOOKS = 10
+"""After how many looks in a row the relay does what a bystander of a move may do."""
 _STOPPED_S = 5.0
 _EXIT_S = 1.0
 _SOURCE_TIMEOUT_S = 2.0
@@ -140,6 +143,8 @@ class _Shift:
         self._stop = stop
         self._foreground = foreground
         self._patience = patience
+        self._looks = 0
+        """How often in a row somebody else had moved on."""
         self._lease = Lease(pair.target.connection, foreground=foreground)
 
     def run_until(self, over: Callable[[], bool]) -> None:
@@ -174,7 +179,7 @@ class _Shift:
             self.carried += carrier.carried - before
             self.trouble = carrier.error
             if action is Action.WAIT:
-                self.aligned = True
+                self.aligned, self._looks = True, 0
             if over():
                 return
             if action is Action.WAIT:
@@ -183,13 +188,25 @@ class _Shift:
             elif action is Action.BACK_OFF:
                 self._back_off(carrier)
             elif action is Action.LOOK:
-                self._stop.wait(POLL_S)
+                self._look()
                 return
             elif action is Action.STOP:
-                self._halt(carrier)
+                self._halt(carrier.error)
                 return
             if self._pair.phase is not phase:
                 return
+
+    def _look(self) -> None:
+        """Somebody else moved on. If that goes on, nobody does: a move was decided and its end never written, or the
+        file was restored from a backup.
+        """
+        self._stop.wait(POLL_S)
+        self._looks += 1
+        if self._looks % _LOOKS == 0:
+            try:
+                settle(self._pair.path)
+            except LineageError as exc:
+                self._halt(exc)
 
     def _wait_for_commit(self, carrier: Carrier) -> None:
         while not self._stop.wait(POLL_S):
@@ -206,10 +223,10 @@ class _Shift:
                 raise error
         self._stop.wait(retry_s)
 
-    def _halt(self, carrier: Carrier) -> None:
-        self._report(events.LineageBroken(reason=str(carrier.error)))
-        if self._foreground and carrier.error is not None:
-            raise carrier.error
+    def _halt(self, error: Exception | None) -> None:
+        self._report(events.LineageBroken(reason=str(error)))
+        if self._foreground and error is not None:
+            raise error
         self._stop.wait(_STOPPED_S)
 
     def _stand_by(self) -> None:

@@ -18,11 +18,12 @@ from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import NotPreparedError, OvertakenError
 from dualdb.stores import target_journal
 from dualdb.stores.journal import conflicting
+from dualdb.stores.lineage import connect_paired
 from dualdb.stores.queries import query
 from dualdb.stores.source import fingerprint
 from dualdb.stores.target_apply import POISON, TargetApplier
 from dualdb.stores.target_catalog import read_target_schema
-from dualdb.stores.target_connection import connect_target, losses
+from dualdb.stores.target_connection import losses
 from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
 from dualdb.stores.target_tables import follow
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Schema
     from dualdb.core.store import Key, TableBatch
+    from dualdb.stores.lineage import Pairing
     from dualdb.stores.target_connection import Target
 
 _PRUNED_AT_ONCE = 5_000
@@ -39,10 +41,10 @@ _PRUNED_AT_ONCE = 5_000
 class TargetStore:
     """One PostgreSQL database, for one thread at a time."""
 
-    def __init__(self, target: str, database: str, *, purpose: str = "dualdb relay") -> None:
-        """Opens nothing yet; `target` is a DSN or 'embedded', `database` the SQLite file's path."""
+    def __init__(self, pairing: Pairing, database: str, *, purpose: str = "dualdb relay") -> None:
+        """Opens nothing yet; `database` is the SQLite file's path."""
         self.uncaptured = 0
-        self._target = target
+        self._pairing = pairing
         self._database = database
         self._purpose = purpose
         self._reading: Target | None = None
@@ -159,7 +161,7 @@ class TargetStore:
     def _alive(self, connection: Target | None) -> Target:
         if connection is not None and not connection.closed and not connection.broken:
             return connection
-        connection = connect_target(self._target, self._database, purpose=self._purpose)
+        connection = connect_paired(self._pairing, self._database, purpose=self._purpose)
         with losses():
             # What is pruned on the other side must be on the server's disk.
             connection.execute(

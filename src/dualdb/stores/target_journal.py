@@ -6,6 +6,7 @@ rows; it is off while PostgreSQL follows and ENABLE ALWAYS while it is the autho
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _FENCE = "!dualdb_fence"
 _CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dualdb_capture_t")
 _WRITER = "dualdb.writer"
+_ASIDE = "dualdb_aside_"
 _TAKING_TURNS = 3
 """How often the holders of a table are ended before the fence gives up."""
 
@@ -40,6 +42,21 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
         make_table(connection, table, ddl, target_schema, name)
     make_views(connection, ddl)
     write_objects(connection, schema)
+
+
+def set_aside_target_tables(connection: Target) -> str:
+    """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name."""
+    target_schema = _target_schema(connection)
+    taken = {name for (name,) in connection.execute("SELECT nspname FROM pg_namespace").fetchall()}
+    aside = next(name for number in count(1) if (name := f"{_ASIDE}{number}") not in taken)
+    found = connection.execute("SELECT name FROM dualdb.object WHERE type = 'table'").fetchall()
+    _run(connection, f"CREATE SCHEMA {quoted(aside)}")
+    for (name,) in found:
+        table = qualified(target_schema, name)
+        _run(connection, f"DROP TRIGGER IF EXISTS {quoted(_FENCE)} ON {table}")
+        _run(connection, f"ALTER TABLE {table} SET SCHEMA {quoted(aside)}")
+    connection.execute("DELETE FROM dualdb.object WHERE type = 'table'")
+    return aside
 
 
 def drop_target_tables(connection: Target) -> None:

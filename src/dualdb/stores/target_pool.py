@@ -21,11 +21,13 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg.types.string import StrBinaryDumper, StrDumper
 
-from dualdb.stores.target_connection import connect_target
+from dualdb.stores.lineage import connect_paired
+from dualdb.stores.target_address import VARIABLE
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
 
+    from dualdb.stores.lineage import Pairing
     from dualdb.stores.target_connection import Target
 
 IDLE_AT_MOST = 8
@@ -55,8 +57,8 @@ class Borrowed:
 class Pool:
     """Idle connections to one target, the one used last on top."""
 
-    def __init__(self, target: str, database: str) -> None:
-        self._target = target
+    def __init__(self, pairing: Pairing, database: str) -> None:
+        self.pairing = pairing
         self._database = database
         self._idle: deque[tuple[float, Borrowed]] = deque()
 
@@ -73,8 +75,8 @@ class Pool:
         return self.connect()
 
     def connect(self) -> Borrowed:
-        """A new connection, whatever lies idle. Raises TargetError."""
-        connection = connect_target(self._target, self._database, purpose="dualdb")
+        """A new connection, whatever lies idle. Raises TargetError, LineageError."""
+        connection = connect_paired(self.pairing, self._database, purpose="dualdb")
         # One type for each of SQLite's storage classes: a statement is then prepared once, whatever its values.
         for kind, dumpers in ((int, (Int8Dumper, Int8BinaryDumper)), (str, (StrDumper, StrBinaryDumper))):
             for dumper in dumpers:
@@ -105,14 +107,16 @@ class Pool:
                 return
 
 
-def pool_for(target: str, database: str) -> Pool:
-    """This process's pool for a target of a database file."""
-    return _pool(os.environ.get("DUALDB_TARGET") or target, database, os.getpid())
+def pool_for(pairing: Pairing, database: str) -> Pool:
+    """This process's pool for the target of a database file."""
+    pool = _pool(pairing._replace(epoch=0), os.environ.get(VARIABLE), database, os.getpid())
+    pool.pairing = pairing
+    return pool
 
 
 @lru_cache(maxsize=64)
-def _pool(target: str, database: str, _process: int) -> Pool:
-    pool = Pool(target, database)
+def _pool(pairing: Pairing, _override: str | None, database: str, _process: int) -> Pool:
+    pool = Pool(pairing, database)
     atexit.register(pool.forget)
     return pool
 

@@ -1,0 +1,217 @@
+"""A side is restored from a backup, or another database stands where it was: found, told, and no row lost."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import dualdb
+from dualdb.core.phase import ControlRow, MoveState, Phase, Side, restored
+from dualdb.errors import LineageError
+from dualdb.operations.initialise import initialise
+from dualdb.operations.transition import advance, rollback
+from dualdb.stores.control import settle
+from dualdb.stores.relay import relay_until_aligned
+from dualdb.stores.server_binaries import find_binaries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL);
+CREATE TABLE points (run INTEGER REFERENCES runs(id), value REAL);
+INSERT INTO runs(name) VALUES ('a'), ('b');
+INSERT INTO points VALUES (1, 0.5);
+"""
+
+
+def ignore(_event: object) -> None:
+    """An observer that looks away."""
+
+
+@pytest.fixture
+def prepared(database: Path, target_dsn: str) -> str:
+    """A small file, prepared."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(SCHEMA)
+    initialise(str(database), target_dsn)
+    return str(database)
+
+
+def copy(database: str, into: str) -> None:
+    """What a user does who saves or restores a live file: SQLite's backup API."""
+    with closing(sqlite3.connect(database)) as origin, closing(sqlite3.connect(into)) as other:
+        origin.backup(other)
+
+
+def log(database: str, name: str) -> None:
+    """A row of the application's."""
+    with closing(dualdb.connect(database)) as connection, connection:
+        connection.execute("INSERT INTO runs(name) VALUES (?)", (name,))
+
+
+def names(database: str, table: str = "runs") -> list[str]:
+    """What the file holds, as a plain sqlite3 program sees it."""
+    with closing(sqlite3.connect(database)) as connection:
+        return [name for (name,) in connection.execute(f'SELECT name FROM "{table}" ORDER BY id')]
+
+
+def run(program: str, *arguments: str) -> None:
+    """One of PostgreSQL's own tools."""
+    subprocess.run([find_binaries().program(program), *arguments], check=True, capture_output=True, timeout=60)
+
+
+def phase_of(database: str) -> str:
+    """The phase in the file's control row."""
+    with closing(sqlite3.connect(database)) as connection:
+        return str(connection.execute("SELECT phase FROM _dualdb_control").fetchone()[0])
+
+
+def test_a_file_of_before_the_switch_follows_again_and_keeps_its_rows(prepared: str, tmp_path: Path) -> None:
+    """PostgreSQL stays the authority; what was written into the restored file lies beside the authority's rows."""
+    advance(prepared, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=ignore)
+    log(prepared, "in postgres")
+    copy(str(tmp_path / "saved.db"), prepared)
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO runs(name) VALUES ('in the restored file')")
+    relay_until_aligned(prepared, ignore, 30)
+    assert phase_of(prepared) == "postgres"
+    assert names(prepared) == ["a", "b", "in postgres"]
+    assert names(prepared, "_dualdb_aside_1_runs") == ["a", "b", "in the restored file"]
+    with closing(sqlite3.connect(prepared)) as connection, pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
+        connection.execute("INSERT INTO runs(name) VALUES ('plain')")
+    log(prepared, "later")
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert names(prepared) == ["a", "b", "in postgres", "later"]
+
+
+def test_a_program_that_has_such_a_file_open_goes_to_postgresql(prepared: str, tmp_path: Path) -> None:
+    """Its own relay finds out, and its writes go where everybody else's go."""
+    advance(prepared, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=ignore)
+    copy(str(tmp_path / "saved.db"), prepared)
+    with closing(dualdb.connect(prepared, timeout=20)) as connection:
+        for _ in range(2000):
+            connection.execute("INSERT INTO runs(name) VALUES ('x')")
+            connection.commit()
+            if phase_of(prepared) == "postgres":
+                break
+        else:
+            pytest.fail("nobody found out")
+        connection.execute("INSERT INTO runs(name) VALUES ('found')")
+        connection.commit()
+        assert connection.execute("SELECT count(*) FROM runs WHERE name = 'found'").fetchone() == (1,)
+        relay_until_aligned(prepared, ignore, 30)
+    assert "found" in names(prepared)
+
+
+def test_a_file_of_before_the_mirror_is_told_and_nothing_is_dropped(
+    prepared: str, tmp_path: Path, target_dsn: str
+) -> None:
+    """In phase sqlite nobody asks PostgreSQL; the next command does, and PostgreSQL's rows stay where they are."""
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    log(prepared, "in postgres")
+    copy(str(tmp_path / "saved.db"), prepared)
+    with pytest.raises(LineageError, match="restored from a backup.*PostgreSQL holds later rows"):
+        advance(prepared, observer=ignore)
+    with psycopg.connect(target_dsn) as connection:
+        assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
+
+
+def test_a_file_of_an_earlier_mirror_begins_anew_and_postgresqls_rows_are_kept(
+    prepared: str, tmp_path: Path, target_dsn: str
+) -> None:
+    """The file is the authority, whatever state it is in; what only PostgreSQL holds is set aside there."""
+    advance(prepared, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=ignore)
+    log(prepared, "in postgres")
+    rollback(prepared, observer=ignore)
+    copy(str(tmp_path / "saved.db"), prepared)
+    with pytest.raises(LineageError, match="restored from a backup"):
+        advance(prepared, observer=ignore)
+    assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    (step,) = advance(prepared, observer=ignore)
+    assert step.after is Phase.DUAL_WRITE
+    with psycopg.connect(target_dsn) as connection:
+        assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",)]
+        aside = connection.execute("SELECT name FROM dualdb_aside_1.runs ORDER BY id").fetchall()
+    assert aside == [("a",), ("b",), ("in postgres",)]
+
+
+def test_a_postgresql_of_before_the_switch_is_refused(prepared: str, target_dsn: str, tmp_path: Path) -> None:
+    """An older state must not answer, and must not take writes: the error says what happened."""
+    advance(prepared, observer=ignore)
+    dump = tmp_path / "saved.sql"
+    run("pg_dump", "--clean", "--if-exists", f"--dbname={target_dsn}", f"--file={dump}")
+    advance(prepared, observer=ignore)
+    log(prepared, "in postgres")
+    run("psql", "--quiet", f"--dbname={target_dsn}", f"--file={dump}")
+    with psycopg.connect(target_dsn) as connection:  # a server that is restored whole has been down
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with closing(dualdb.connect(prepared, timeout=1)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="restored from a backup"):
+            connection.execute("SELECT name FROM runs").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="restored from a backup"):
+            connection.execute("INSERT INTO runs(name) VALUES ('x')")
+    with pytest.raises(LineageError, match="restored from a backup"):
+        rollback(prepared, observer=ignore)
+
+
+def test_a_copy_of_the_target_is_not_the_target(
+    prepared: str, target_dsn: str, server_dsn: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Two processes with two addresses would be two authorities: an address that leads to a copy is refused."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    name = conninfo_to_dict(target_dsn)["dbname"]
+
+    def on_server(statement: str) -> None:
+        with closing(psycopg.connect(server_dsn, autocommit=True)) as connection:
+            connection.execute(statement.encode())
+
+    on_server(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+    request.addfinalizer(lambda: on_server(f"DROP DATABASE {name}_copy WITH (FORCE)"))
+    monkeypatch.setenv("DUALDB_TARGET", make_conninfo(target_dsn, dbname=f"{name}_copy"))
+    with closing(dualdb.connect(prepared, timeout=1)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="another database"):
+            connection.execute("INSERT INTO runs(name) VALUES ('x')")
+    with pytest.raises(LineageError, match="another database"):
+        settle(prepared)
+
+
+def row(epoch: int, phase: Phase, state: MoveState = MoveState.REST, move: int = 0) -> ControlRow:
+    """A control row."""
+    return ControlRow(source_id="s", epoch=epoch, phase=phase, move=move, move_state=state)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        (row(2, Phase.DUAL_WRITE), row(2, Phase.DUAL_WRITE), None),
+        (row(2, Phase.DUAL_WRITE), row(1, Phase.SQLITE), None),
+        (row(3, Phase.SQLITE), row(2, Phase.DUAL_WRITE), None),
+        (row(2, Phase.DUAL_WRITE, MoveState.MOVING, 1), row(3, Phase.POSTGRES, MoveState.TAKEN, 1), None),
+        (row(4, Phase.DUAL_WRITE, MoveState.TAKEN, 2), row(3, Phase.POSTGRES, MoveState.MOVING, 2), None),
+        (row(2, Phase.DUAL_WRITE, MoveState.MOVING, 1), row(5, Phase.POSTGRES, MoveState.TAKEN, 3), Side.SOURCE),
+        (row(2, Phase.DUAL_WRITE), row(3, Phase.POSTGRES, MoveState.TAKEN, 1), Side.SOURCE),
+        (row(1, Phase.SQLITE), row(3, Phase.POSTGRES), Side.SOURCE),
+        (row(3, Phase.POSTGRES), row(2, Phase.DUAL_WRITE), Side.TARGET),
+        (row(4, Phase.DUAL_WRITE, MoveState.TAKEN, 2), row(3, Phase.POSTGRES, MoveState.TAKEN, 1), Side.TARGET),
+    ],
+)
+def test_the_epochs_tell_which_side_is_old(source: ControlRow, target: ControlRow, expected: Side | None) -> None:
+    """An epoch apart is a move on its way to its end, or a backup."""
+    assert restored(source, target) is expected
