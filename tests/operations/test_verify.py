@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
+from dualdb.core.types import decode_row
 from dualdb.errors import PhaseError
 from dualdb.operations import verify_pairs
 from dualdb.operations.initialise import initialise
@@ -214,8 +216,29 @@ def test_repair(mirrored: str, target_dsn: str, direction: str) -> None:
     else:
         advance(mirrored, observer=unheard)
         corrupt_source(mirrored, *wrong)
+    looked = verified(mirrored)
+    assert (looked.mismatched, looked.repaired, looked.kept) == (6, 0, None)
     repair = verified(mirrored, wishes=Wishes(repair=True, patience_s=10.0))
     assert (repair.mismatched, repair.repaired) == (6, 6)
+    assert {one.name: (one.missing, one.extra, one.different) for one in repair.tables if one.mismatches} == {
+        "run": (0, 0, 1),
+        "step": (1, 1, 0),
+        "blob": (0, 0, 1),
+        "tag": (1, 0, 0),
+        "line": (1, 0, 0),
+    }
+    assert repair.kept
+    with open(repair.kept, encoding="ascii") as file:
+        kept = [json.loads(line) for line in file]
+    assert os.stat(repair.kept).st_mode & 0o777 == 0o600
+    assert {(one["side"], one["kind"], one["table"]) for one in kept} == {
+        ("target" if direction == "forward" else "source", kind, table)
+        for kind, table in (("different", "run"), ("extra", "step"), ("different", "blob"))
+    }
+    rows = {one["table"]: decode_row(json.dumps(one["row"]).encode()) for one in kept}
+    assert dict(zip(*rows["step"], strict=True))["at"] == 99
+    assert dict(zip(*rows["run"], strict=True))["loss"] == 0.5
+    assert dict(zip(*rows["blob"], strict=True))["value"] == 7
     relay_until_aligned(mirrored)
     later = verified(mirrored, full=False)
     assert (later.full, later.compared, later.mismatched) == (False, 6, 0)

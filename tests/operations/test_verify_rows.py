@@ -201,7 +201,7 @@ def test_repair(pair: SqlitePair) -> None:
     """Keys found different are journaled again when repair is asked for."""
     pair.on_follower("UPDATE metric SET value = 0.0 WHERE id BETWEEN 10 AND 19")
     pair.on_follower("INSERT INTO tag VALUES ('foreign', 1)")
-    rows = walked(pair, repair=pair.dirty)
+    rows = walked(pair, repair=lambda table, found: pair.dirty({table.id: [one.key for one in found]}))
     assert (rows.mismatched, rows.repaired) == (11, 11)
     pair.relay()
     assert walked(pair).mismatched == 0

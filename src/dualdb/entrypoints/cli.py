@@ -42,8 +42,11 @@ _VERIFY_KEYS = """\b
 Keys of --json:
   agrees, full, authority, epoch, position, since, schema_version, reason, began_at, duration_s, pairs
   compared, mismatched, repaired, quarantined, unsettled: rows, in all tables
-  tables     [{name, compared, mismatches, quarantined, unsettled, control_count, candidate_count}]
+  tables     [{name, compared, mismatches, missing, extra, different, quarantined, unsettled,
+             control_count, candidate_count}]; missing, extra: in the follower
   mismatches [{kind, table, key, columns}], the first ones
+  kept       the file with the rows that --repair took away, null when there are none
+  after      the verification of the repaired rows, null when there were none
   missing_objects
   sequences  [{table, next_id, used, sound}]
   orphans    [{table, columns, parent, count, keys, problem}]: rows without their parent"""
@@ -142,12 +145,16 @@ def status(database: str, *, as_json: bool) -> None:
 @main.command(epilog=_VERIFY_KEYS, short_help="Compare both databases while the application writes.")
 @_DATABASE
 @click.option("--full", is_flag=True, help="Compare every row, not only what changed since the last verification.")
-@click.option("--repair", is_flag=True, help="Have the rows that differ carried over again; then verify once more.")
+@click.option("--repair", is_flag=True, help="Make the follower's rows the authority's, and verify them again.")
 @_JSON
 def verify(database: str, *, full: bool, repair: bool, as_json: bool) -> None:
     """Compare both databases while the application writes; exit status 1 when they differ.
 
     Values are compared exactly, on snapshots of the same state: a difference that is shown is real.
+
+    With --repair rows that differ are carried from the authority again. What the follower held there is written into a
+    file beside the database before it is deleted or overwritten: it may be the only copy of a row that somebody wrote
+    past the fence. Run it without --repair first: it says what would be done.
     """
     from dualdb.entrypoints.console import Console
     from dualdb.operations.verify import Wishes
@@ -157,15 +164,21 @@ def verify(database: str, *, full: bool, repair: bool, as_json: bool) -> None:
 
     console = Console(quiet=as_json)
     relay = Relay(database)
-    with Pair.open(database) as pair, console.progress() as observer:
+    after = None
+    with Pair.open(database) as pair:
         relay.start()  # somebody must carry, and perhaps no other process does
-        report = compare(pair, full=full, observer=observer, wishes=Wishes(repair=repair))
+        with console.progress() as observer:
+            report = compare(pair, full=full, observer=observer, wishes=Wishes(repair=repair))
+        console.show_verification(report)
+        console.show_repair(report, database)
+        if report.repaired:
+            with console.progress() as observer:
+                after = compare(pair, observer=observer)  # waits until the repaired rows were carried
+            console.show_verification(after)
         relay.stop()
     if as_json:
-        click.echo(json.dumps(report.as_json(), indent=2))
-    else:
-        console.show_verification(report)
-    if not report.agrees:
+        click.echo(json.dumps(report.as_json() | {"after": after and after.as_json()}, indent=2))
+    if not (after or report).agrees:
         sys.exit(_FAILED)
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 2.0
 _SHOWN = 10
+_KEYS_SHOWN = 3
 
 
 class Console:
@@ -78,6 +79,11 @@ class Console:
         for line in _findings(report):
             self.say(f"  {line}")
 
+    def show_repair(self, report: Report, database: str) -> None:
+        """What a repair did to the follower, or what it would do."""
+        for line in repair_lines(report, database):
+            self.say(line)
+
     def show_status(self, status: Status) -> None:
         """Titles and what belongs to them, in two columns; a row without a title goes on with the one above."""
         rows = list(_status_rows(status))
@@ -101,6 +107,28 @@ def verification_line(report: Report) -> str:
     scope = "all rows" if report.full else "what changed since the last verification"
     result = "no difference" if report.agrees else f"{report.mismatched:,} rows differ"
     return f"verified {scope}: {report.compared:,} rows in {report.duration_s:.1f} s, {result}"
+
+
+def repair_lines(report: Report, database: str) -> Iterator[str]:
+    """Which rows of the follower a repair takes away and brings, by table, with the first few keys; what was kept."""
+    if not report.mismatched:
+        return
+    command = f"dualdb verify --repair {quote(database)}"
+    follower, authority = SIDES[_OTHER[report.authority]], SIDES[report.authority]
+    done = report.repaired > 0
+    yield f"repairing {follower} from {authority}:" if done else f"{command} would make these changes to {follower}:"
+    for table in report.tables:
+        if table.mismatches:
+            keys = [repr(one.key) for one in report.mismatches if one.table == table.name][:_KEYS_SHOWN]
+            such = f" (such as {', '.join(keys)})" if keys else ""
+            yield (
+                f"  {table.name}: {table.extra:,} rows deleted, {table.different:,} overwritten,"
+                f" {table.missing:,} inserted{such}"
+            )
+    if report.kept:
+        yield f"the rows deleted and overwritten there are kept, exactly, in {report.kept}"
+    elif not done and any(table.extra or table.different for table in report.tables):
+        yield "and keep the rows deleted and overwritten in a file beside the database"
 
 
 def describe(event: object) -> str:

@@ -14,6 +14,8 @@ import json
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.events import unheard
@@ -23,15 +25,18 @@ from dualdb.operations.verify_pairs import PATIENCE_S, Pairs
 from dualdb.operations.verify_report import Report, Sequence
 from dualdb.operations.verify_rows import RowVerification
 from dualdb.stores.control import Control
+from dualdb.stores.kept_rows import KeptRows
 from dualdb.stores.relay import relay_pair_until_aligned
 from dualdb.stores.source_evidence import SourceEvidence
 from dualdb.stores.target_evidence import TargetEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Sequence as Seq
 
+    from dualdb.core.compare import Difference
     from dualdb.core.phase import ControlRow
-    from dualdb.core.schema import Schema
+    from dualdb.core.schema import Schema, Table
     from dualdb.operations.verify_report import Observer
     from dualdb.stores.pair import Pair
 
@@ -44,7 +49,9 @@ class Wishes:
     """What a caller may want otherwise."""
 
     repair: bool = False
-    """Journal the differing keys on the authority, so that the relay carries their rows again."""
+    """Journal the differing keys on the authority, so that the relay carries their rows again; the follower's rows that
+    this deletes or overwrites are kept in a file beside the database before.
+    """
     with_values: bool = False
     """Put the rows themselves into the report, not only their keys."""
     patience_s: float = PATIENCE_S
@@ -89,11 +96,12 @@ def verify(
     with _evidence(pair) as evidence:
         pairs = Pairs(pair.authority, pair.follower, patience_s=wishes.patience_s, relay=lambda: _carry(pair))
         since, reason = (None, None) if full else _beginning(pairs, evidence)
+        kept = KeptRows(pair.path, evidence.side.other)
         rows = RowVerification(
             pairs,
             observer=observer,
             with_values=wishes.with_values,
-            repair=evidence.authority.dirty if wishes.repair else None,
+            repair=partial(_repair, evidence, kept) if wishes.repair else None,
         )
         rows.compare(since)
         rows.settle()
@@ -116,12 +124,21 @@ def verify(
             mismatches=tuple(rows.mismatches),
             mismatched=rows.mismatched,
             repaired=rows.repaired,
+            kept=kept.path,
             missing_objects=tuple(evidence.target.missing_objects(schema)) if counts else (),
             sequences=tuple(_sequences(evidence, schema)) if counts else (),
             orphans=tuple(evidence.source.orphans(schema, _ORPHANS_LISTED)) if counts else (),
         )
         evidence.authority.keep(json.dumps(report.summary()))
     return report
+
+
+def _repair(evidence: Evidence, kept: KeptRows, table: Table, found: Seq[Difference]) -> None:
+    """Have these rows carried again. Nobody can tell why the follower has a row that the authority has not, or another
+    one: what somebody wrote past the fence looks like what was left behind. So first it is kept.
+    """
+    kept.keep(table, found)
+    evidence.authority.dirty({table.id: [one.key for one in found]})
 
 
 def _carry(pair: Pair) -> None:
@@ -136,7 +153,7 @@ def _evidence(pair: Pair) -> Iterator[Evidence]:
         outgoing = control.judge().outgoing
         row = control.row(outgoing)
         if row.phase is Phase.SQLITE:
-            message = f"{pair.path} is in phase sqlite and nothing follows it; run: dualdb advance {pair.path}"
+            message = f"{pair.path} is in phase sqlite and nothing follows it; run: dualdb advance {quote(pair.path)}"
             raise PhaseError(message)
         yield Evidence(
             row=row,

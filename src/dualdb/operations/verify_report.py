@@ -56,6 +56,13 @@ class TableReport:
     compared: int
     """Rows and keys compared; a key that changed meanwhile counts each time."""
     mismatches: int
+    """The sum of the three below."""
+    missing: int
+    """Rows that the authority has and the follower has not: a repair inserts them."""
+    extra: int
+    """Rows that the follower has and the authority has not: a repair deletes them, and keeps them elsewhere."""
+    different: int
+    """Rows that both have, with other values: a repair overwrites the follower's, and keeps those elsewhere."""
     quarantined: int
     unsettled: int
     """Keys that changed so often that they were never at rest on an aligned pair; nothing is known against them."""
@@ -105,6 +112,8 @@ class Report:
     mismatched: int
     repaired: int
     """Differing keys that were journaled again, so that the relay brings their rows over."""
+    kept: str | None = None
+    """The file with the follower's rows that the repair deletes or overwrites; None where there are none."""
     missing_objects: tuple[str, ...] = ()
     """Indexes and views of the schema that the target does not have."""
     sequences: tuple[Sequence, ...] = ()
@@ -151,6 +160,7 @@ class Report:
             **self.summary(),
             "tables": [_table(table) for table in self.tables],
             "mismatches": [_mismatch(mismatch) for mismatch in self.mismatches],
+            "kept": self.kept,
             "missing_objects": list(self.missing_objects),
             "sequences": [
                 {"table": one.table, "next_id": one.next_id, "used": one.used, "sound": one.sound}
@@ -186,6 +196,9 @@ def _table(table: TableReport) -> dict[str, Any]:
         "name": table.name,
         "compared": table.compared,
         "mismatches": table.mismatches,
+        "missing": table.missing,
+        "extra": table.extra,
+        "different": table.different,
         "quarantined": table.quarantined,
         "unsettled": table.unsettled,
         "control_count": table.control_count,

@@ -10,6 +10,7 @@ Memory is bounded by the size of one range, of the suspects waiting, and of the 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from dualdb.errors import BusyError
 from dualdb.operations.verify_report import Mismatch, Progress, TableReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from dualdb.core.compare import Difference
     from dualdb.core.schema import Schema, Table
@@ -43,6 +44,7 @@ class _Tally:
 
     compared: int = 0
     mismatches: int = 0
+    kinds: Counter[DifferenceKind] = field(default_factory=Counter)
     quarantined: int = 0
     guilty: set[Key] = field(default_factory=set)
     """Keys reported, so that none is counted twice; the first `MOST_SUSPECTS` of them."""
@@ -68,9 +70,11 @@ class RowVerification:
         observer: Observer | None = None,
         most_listed: int = 1_000,
         with_values: bool = False,
-        repair: Callable[[Mapping[int, Sequence[Key]]], object] | None = None,
+        repair: Callable[[Table, Sequence[Difference]], object] | None = None,
     ) -> None:
-        """`repair` is given the keys of confirmed mismatches by table number, to be journaled on the authority."""
+        """`repair` is given confirmed mismatches of a table, to be journaled on the authority. The relay then takes the
+        follower's rows away, so they must have been made durable elsewhere before.
+        """
         self.mismatches: list[Mismatch] = []
         self.repaired = 0
         self.position = ""
@@ -151,6 +155,9 @@ class RowVerification:
                 name=self.schema.tables[name].name if self.schema and name in self.schema.tables else name,
                 compared=tally.compared,
                 mismatches=tally.mismatches,
+                missing=tally.kinds[DifferenceKind.MISSING],
+                extra=tally.kinds[DifferenceKind.EXTRA],
+                different=tally.kinds[DifferenceKind.DIFFERENT],
                 quarantined=tally.quarantined,
                 unsettled=len(self._suspects.get(name, ())),
                 control_count=tally.counts[0] if tally.counts else None,
@@ -343,8 +350,10 @@ class RowVerification:
         tally.mismatches += len(guilty)
         keys = [one.key for one in guilty]
         tally.guilty.update(keys[: max(0, MOST_SUSPECTS - len(tally.guilty))])
+        for kind in DifferenceKind:
+            tally.kinds[kind] += sum(one.kind is kind for one in guilty)
         if self._repair is not None and keys:
-            self._repair({table.id: keys})
+            self._repair(table, guilty)
             self.repaired += len(keys)
         for one in guilty[: max(0, self._most_listed - len(self.mismatches))]:
             self.mismatches.append(_mismatch(table, one, with_values=self._with_values))
