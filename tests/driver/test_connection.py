@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -150,3 +151,23 @@ def test_misuse_is_answered_by_sqlite3_itself() -> None:
         with pytest.raises(sqlite3.ProgrammingError, match=re.escape(message)):
             call()
     connection.close()
+
+
+def test_an_error_of_ours_is_not_taken_for_a_foreign_connection(database: Path) -> None:
+    """Nothing is executed when the look at the authority fails, whatever it fails with."""
+    prepare(database)
+    connection: Any = dualdb.connect(database, isolation_level=None)
+    connection.execute("CREATE TABLE t(a)")
+    cursor: Any = connection.cursor()
+    calls: tuple[Any, ...] = (
+        lambda: cursor.execute("INSERT INTO t VALUES (1)"),
+        lambda: cursor.executemany("INSERT INTO t VALUES (?)", [(1,)]),
+        lambda: cursor.executescript("INSERT INTO t VALUES (1)"),
+    )
+    for call in calls:
+        connection._watch, connection._seen = object(), -1
+        with pytest.raises(AttributeError):
+            call()
+    connection.close()
+    with closing(sqlite3.connect(database)) as plain:
+        assert plain.execute("SELECT count(*) FROM t").fetchone() == (0,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -160,18 +161,23 @@ def test_write_transactions_wait_for_each_other(moving: Path) -> None:
     waiter.close()
 
 
-@pytest.mark.parametrize("autocommit", [True, False])
-def test_writers_see_a_pause_and_no_error(moving: Path, autocommit: bool) -> None:
-    """Threads that write and count without a break while the authority goes there and back."""
+@pytest.mark.parametrize("begins", [(), ("",), ("", "BEGIN"), ("", "BEGIN IMMEDIATE", "SAVEPOINT s")])
+def test_writers_see_a_pause_and_no_error(moving: Path, begins: tuple[str, ...]) -> None:
+    """Threads that write and count without a break while the authority goes there and back: in sqlite3's transactions,
+    by themselves, and by turns so and in transactions that they begin.
+    """
     stop = threading.Event()
     errors: list[Exception] = []
     written: list[int] = []
 
     def work() -> None:
         count = 0
-        connection: Any = dualdb.connect(moving, timeout=20, isolation_level=None if autocommit else "DEFERRED")
+        connection: Any = dualdb.connect(moving, timeout=20, isolation_level=None if begins else "DEFERRED")
         try:
-            while not stop.is_set():
+            for begin in cycle(begins or ("",)):
+                if stop.is_set():
+                    break
+                connection.execute(begin)
                 connection.execute("INSERT INTO t(a) VALUES ('w')")
                 connection.commit()
                 count += 1

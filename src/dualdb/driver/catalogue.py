@@ -14,6 +14,7 @@ from dualdb.core.sqltext import first_keyword, significant
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
+from dualdb.driver.write_access import written_databases
 from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _PLANS_AT_MOST = 2000
 _NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
 """What SQLite cannot explain, or does while it explains."""
+_TRANSACTIONS = frozenset({"BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT"})
 NOTHING = Plan(kind=Kind.PRAGMA)
 """The plan of a text without a statement."""
 
@@ -44,7 +46,7 @@ class Found(NamedTuple):
 class Statement:
     """One text of the application's: its placeholders, and its plans."""
 
-    __slots__ = ("_classed", "_plan", "_refusal", "placeholders", "sql", "verb")
+    __slots__ = ("_classed", "_plan", "_refusal", "placeholders", "sql", "verb", "written")
 
     def __init__(self, sql: str, placeholders: Placeholders, plan: Plan | Refused) -> None:
         self.sql = sql
@@ -53,6 +55,8 @@ class Statement:
         self._plan = plan if isinstance(plan, Plan) else None
         self._refusal = plan if isinstance(plan, Refused) else None
         self._classed: dict[tuple[Any, ...], Plan] = {}
+        self.written: frozenset[int] | None = None
+        """The databases that it writes in; None: nobody has asked yet."""
 
     @property
     def plan(self) -> Plan | None:
@@ -104,6 +108,22 @@ class Catalogue:
         with self._lock:
             cursor = self._database.execute(sql, parameters)
             return Found(cursor.fetchall(), cursor.description)
+
+    def written_by(self, statement: Statement) -> frozenset[int]:
+        """The databases that SQLite would begin to write in, by their numbers; none for BEGIN and its like."""
+        if statement.written is None:
+            explained = statement.verb not in _NOT_EXPLAINED | _TRANSACTIONS and statement.plan is not NOTHING
+            statement.written = written_databases(self._instructions(statement)) if explained else frozenset()
+        return statement.written
+
+    def _instructions(self, statement: Statement) -> list[tuple[Any, ...]]:
+        with self._lock:
+            self._database.text_factory = bytes  # a blob among the constants is no text
+            try:
+                found = self._database.execute("EXPLAIN " + statement.sql, statement.placeholders.nulls())
+                return found.fetchall()
+            finally:
+                self._database.text_factory = str
 
     def copy(self) -> sqlite3.Connection:
         """The catalog database once more, to try a change of the schema on."""

@@ -15,7 +15,9 @@ from time import monotonic
 from dualdb.driver.failure import is_fence, overtaken
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
 from dualdb.driver.remaining import Remaining
+from dualdb.driver.transaction_memory import TransactionMemory
 from dualdb.driver.watch import SETTLED, UNREADABLE, find_unhinted, find_watch, next_look
+from dualdb.driver.write_access import is_read_only
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +37,6 @@ _execute = sqlite3.Cursor.execute
 _executemany = sqlite3.Cursor.executemany
 _executescript = sqlite3.Cursor.executescript
 
-_OPENING = frozenset({"BEGIN", "SAVEPOINT"})
-_NESTING = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK"})
 _POSITIONS = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory")
 
 
@@ -49,26 +49,26 @@ class Cursor(CursorHandle):
         """As `sqlite3.Cursor.execute`; a refusal by a fence is waited out."""
         try:
             connection: Connection = self.connection  # type: ignore[assignment]
-            moved = connection._counter[0] != connection._seen and connection._notice()
+            stirred = connection._counter[0] != connection._seen
         except AttributeError:  # another module's connection, or no __init__: sqlite3 says what it says
             return _execute(self, sql, parameters)
-        if moved:
+        if stirred and connection._notice():
             return self._follow().execute(sql, parameters)
         if connection._watch is None:
             return _execute(self, sql, parameters)
         inside = connection.in_transaction
-        if not inside:
-            connection._opener = sql
-            connection._nesting = ()
-            connection._worked = False
         try:
             _execute(self, sql, parameters)
-        except sqlite3.IntegrityError as exc:
+        except BaseException as exc:
             if not is_fence(exc):
+                connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
                 raise
         else:
-            if inside and not connection._worked:
-                connection._note(sql)
+            if not inside:
+                if connection.in_transaction:
+                    connection._memory.began(sql)
+            elif connection._memory.opening:
+                connection._memory.ran(sql, still_open=connection.in_transaction)
             return self
         from dualdb.driver import fence
 
@@ -79,27 +79,27 @@ class Cursor(CursorHandle):
         """As `sqlite3.Cursor.executemany`; from the row that a fence refused it goes on where the data went."""
         try:
             connection: Connection = self.connection  # type: ignore[assignment]
-            moved = connection._counter[0] != connection._seen and connection._notice()
+            stirred = connection._counter[0] != connection._seen
         except AttributeError:
             return _executemany(self, sql, parameters)
-        if moved:
+        if stirred and connection._notice():
             return self._follow().executemany(sql, parameters)
         if connection._watch is None:
             return _executemany(self, sql, parameters)
         inside = connection.in_transaction
-        if not inside:
-            connection._opener = sql
-            connection._nesting = ()
-            connection._worked = False
         rows = parameters if isinstance(parameters, Remaining) else Remaining(parameters)
         try:
             _executemany(self, sql, rows)
-        except sqlite3.IntegrityError as exc:
+        except BaseException as exc:
             if not is_fence(exc):
+                connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
                 raise
         else:
-            if inside and not connection._worked:
-                connection._note(sql)
+            if not inside:
+                if connection.in_transaction:
+                    connection._memory.began(sql)
+            elif connection._memory.opening:
+                connection._memory.ran(sql, still_open=connection.in_transaction)
             return self
         from dualdb.driver import fence
 
@@ -112,10 +112,10 @@ class Cursor(CursorHandle):
         """
         try:
             connection: Connection = self.connection  # type: ignore[assignment]
-            moved = connection._counter[0] != connection._seen and connection._notice()
+            stirred = connection._counter[0] != connection._seen
         except AttributeError:
             return _executescript(self, sql_script)  # type: ignore[return-value]
-        if moved:
+        if stirred and connection._notice():
             return self._follow().executescript(sql_script)
         if connection._watch is None:
             return _executescript(self, sql_script)  # type: ignore[return-value]
@@ -145,19 +145,19 @@ class Connection(ConnectionHandle):
         self._counter = SETTLED
         self._seen = 0
         self._watch = None
-        self._worked = False
+        self._memory = TransactionMemory()
+        self._read_only = False
         self._remote = None
         _open(self, *args, **kwargs)
         given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
         self._home = type(self)
-        self._opener = "BEGIN"
-        self._nesting = ()
         self._timeout_s = given.get("timeout", 5.0)
         self._detect_types = given.get("detect_types", 0)
         self._path = _path_of(self)
         if not self._path:
             return
         self._watch = find_watch(self._path)
+        self._read_only = self._watch is not None and is_read_only(self)
         self._look_at = next_look()
         self._counter = UNREADABLE if self._watch is None else self._watch.counter
         self._seen = -1
@@ -184,7 +184,7 @@ class Connection(ConnectionHandle):
             self.commit()
             return
         _commit(self)
-        self._begin_anew()
+        self._memory.ended()
 
     def rollback(self) -> None:
         """As `sqlite3.Connection.rollback`."""
@@ -192,7 +192,7 @@ class Connection(ConnectionHandle):
             self.rollback()
             return
         _rollback(self)
-        self._begin_anew()
+        self._memory.ended()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
@@ -200,7 +200,7 @@ class Connection(ConnectionHandle):
         if self._remote is not None:  # `with` looks this method up before its block is entered
             return self.__exit__(kind, value, trace)
         result = _leave(self, kind, value, trace)
-        self._begin_anew()
+        self._memory.ended()
         return result
 
     def blobopen(self, table: str, column: str, row: int, /, **kwargs: Any) -> sqlite3.Blob:
@@ -230,19 +230,21 @@ class Connection(ConnectionHandle):
                 return False
             self._watch = watch
             self._counter = watch.counter
-            # What this transaction did before is not known.
-            self._worked = True
+            self._memory.worked()  # as far as is known
+            self._read_only = is_read_only(self)
         return self._learn(watch)
 
     def _learn(self, watch: Watch) -> bool:
         # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
+        watch = self._watch = watch.current()
+        self._counter = watch.counter
         seen = watch.seen()
         inside = self.in_transaction
         authority = watch.authority(seen)
         if authority is None:
             self._watch, self._counter, self._look_at = None, UNREADABLE, next_look()
             return False
-        if authority.mirrored:
+        if authority.mirrored and not self._read_only:  # a relay writes into the file
             from dualdb.driver.relaying import keep_relaying
 
             keep_relaying(watch.path)
@@ -250,10 +252,10 @@ class Connection(ConnectionHandle):
             # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
             self._seen = seen
             return False
-        replay = self._replayable() if inside else ()
+        replay = self._memory.replay if inside else ()
         if replay is None:
             # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
-            self._seen = -1
+            self._look_again()
             return False
         self._become_remote(watch)
         self._replay(replay)
@@ -264,15 +266,16 @@ class Connection(ConnectionHandle):
         from dualdb.driver.remote import Remote
         from dualdb.driver.target_classes import remade
         from dualdb.driver.target_connection import TargetConnection
+        from dualdb.driver.write_access import WriteAccess
 
         # First what may fail; the transaction has done nothing, or was rolled back.
-        remote = Remote(watch, self._timeout_s)
+        remote = Remote(watch, self._timeout_s, self._memory, WriteAccess(self, read_only=self._read_only))
         remote.last_rowid = sqlite3.Cursor(self).execute("SELECT last_insert_rowid()").fetchone()[0]
         remote.total_changes = self.total_changes
         if self.in_transaction:
             _rollback(self)
         self._home = type(self)
-        self._seen = -1  # a cursor made before the change asks, and follows
+        self._look_again()  # a cursor made before the change asks, and follows
         self.__class__ = remade(type(self), ConnectionHandle, TargetConnection)  # type: ignore[arg-type]
         self._arrive(remote)  # type: ignore[attr-defined]
         return remote
@@ -284,28 +287,9 @@ class Connection(ConnectionHandle):
             remote.seen = -1
             remote.doom(overtaken())
 
-    # --- what a transaction has done -------------------------------------------------------------------------------
-
-    def _note(self, sql: str) -> None:
-        """Remember a statement that ran inside a transaction: repeatable elsewhere, or work that is not."""
-        from dualdb.core.sqltext import first_keyword
-
-        if first_keyword(sql) in _NESTING:
-            self._nesting = (*self._nesting, sql)
-        else:
-            self._worked = True
-
-    def _replayable(self) -> tuple[str, ...] | None:
-        """The statements that open the same transaction anew; None when it has read or written."""
-        from dualdb.core.sqltext import first_keyword
-
-        if self._worked or first_keyword(self._opener) not in _OPENING:
-            return None
-        return (self._opener, *self._nesting)
-
-    def _begin_anew(self) -> None:
-        # Without an implicit transaction the next statement overwrites this; with `autocommit=False` one is open again.
-        self._opener, self._nesting, self._worked = "BEGIN", (), False
+    def _look_again(self) -> None:
+        """Read the control row before the next statement."""
+        self._seen = -1
 
 
 def adopted(factory: Any) -> Any:

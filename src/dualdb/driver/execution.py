@@ -16,12 +16,13 @@ from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
 from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, decoded, described, shown_names
 from dualdb.driver.catalogue import NOTHING
+from dualdb.driver.failure import failure, read_only
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
 from dualdb.stores.target_session import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dualdb.core.statement import Plan
     from dualdb.driver.catalogue import Statement
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 _BATCH = 200
 """Executions that executemany sends in one round trip."""
-_FILE_PRAGMAS = frozenset({"application_id", "database_list", "encoding", "page_size", "user_version"})
-"""Asked of the file itself, which the relay keeps."""
+_OWN_PRAGMAS = frozenset({"application_id", "database_list", "encoding", "page_size", "query_only", "user_version"})
+"""Asked of the connection's C part and its file, which the relay keeps."""
 _EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Event.SAVEPOINT, "RELEASE": Event.RELEASE}
 
 
@@ -46,6 +47,8 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     kept = cursor.lastrowid
     cursor._result = Answer(lastrowid=kept)
     statement = remote.catalogue.statement(_text(sql))
+    if remote.access.limited:
+        _check_access(connection, remote, statement, [parameters])
     plan = _settled_plan(remote, statement)
     _begin(connection, remote, statement)
     answer = (
@@ -61,6 +64,8 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     kept = cursor.lastrowid
     cursor._result = Answer(lastrowid=kept)
     statement = remote.catalogue.statement(_text(sql))
+    if remote.access.limited:
+        _check_access(connection, remote, statement, rows)
     plan = _settled_plan(remote, statement)
     if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
         raise sqlite3.ProgrammingError("executemany() can only execute DML statements.")
@@ -108,6 +113,19 @@ def _settled_plan(remote: Remote, statement: Statement) -> Plan | None:
     if statement.plan is None and not statement.placeholders.keys:
         remote.planned(statement, {})
     return statement.plan
+
+
+def _check_access(
+    connection: TargetConnection, remote: Remote, statement: Statement, executions: Iterable[Any]
+) -> None:
+    """Refuse what the connection may not write where SQLite does: when it runs, begun and bound."""
+    written = remote.catalogue.written_by(statement)
+    if not remote.access.forbids(written):
+        return
+    _begin(connection, remote, statement)
+    for parameters in executions:
+        remote.bound(statement, parameters)
+        raise read_only()
 
 
 def _begin(connection: TargetConnection, remote: Remote, statement: Statement) -> None:
@@ -171,9 +189,10 @@ def _control(connection: TargetConnection, statement: Statement, plan: Plan, par
 
 def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
     remote: Remote = connection._remote
-    if plan.pragma in _FILE_PRAGMAS:
+    if plan.pragma in _OWN_PRAGMAS:
         own = sqlite3.Cursor(connection)
         found_rows, description = own.execute(statement.sql, parameters).fetchall(), own.description
+        remote.access.look_again(connection)
         return Answer(rows=found_rows, description=description)
     found = remote.catalogue.ask(statement.sql, parameters)
     return Answer(rows=found.rows, description=found.description)
@@ -182,9 +201,19 @@ def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, par
 def _pragma(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
     remote: Remote = connection._remote
     remote.bound(statement, parameters)
+    if plan.pragma == "vacuum":
+        _check_vacuum(remote)
     if plan.columns is None:
         return Answer()
     return Answer(rows=list(plan.rows), description=described([column.name for column in plan.columns]))
+
+
+def _check_vacuum(remote: Remote) -> None:
+    """SQLite's own conditions for what nobody has to do here; VACUUM begins no transaction in its byte code."""
+    if remote.in_transaction:
+        raise failure(sqlite3.OperationalError, "cannot VACUUM from within a transaction")
+    if remote.access.limited:
+        raise read_only()
 
 
 def _ddl(connection: TargetConnection, statement: Statement, _plan: Plan, parameters: Any) -> Answer:

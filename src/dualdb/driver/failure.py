@@ -24,6 +24,11 @@ def locked(name: str = "SQLITE_BUSY") -> sqlite3.Error:
     return failure(sqlite3.OperationalError, "database is locked", name)
 
 
+def read_only() -> sqlite3.Error:
+    """What SQLite says to a write where only reading is allowed."""
+    return failure(sqlite3.OperationalError, "attempt to write a readonly database", "SQLITE_READONLY")
+
+
 def overtaken() -> sqlite3.Error:
     """What SQLite says to a transaction that has read a snapshot and finds that the world has moved on since."""
     return locked("SQLITE_BUSY_SNAPSHOT")
@@ -36,4 +41,4 @@ def refused(cause: str, remedy: str) -> sqlite3.Error:
 
 def is_fence(error: BaseException) -> bool:
     """Whether a fence of ours refused the statement: the transaction is rolled back then."""
-    return str(error).startswith(FENCE)
+    return isinstance(error, sqlite3.IntegrityError) and str(error).startswith(FENCE)

@@ -69,7 +69,7 @@ def outlast(connection: Connection, *, inside: bool) -> None:
     Raises `database is locked`: when the decision did not come within the connection's time-out, and to a transaction
     that had read already, which is then open only to be rolled back.
     """
-    replay = connection._replayable() if inside else ()
+    replay = connection._memory.replay if inside else ()
     if replay is None:
         connection._become_doomed()
         raise overtaken()
@@ -77,7 +77,7 @@ def outlast(connection: Connection, *, inside: bool) -> None:
     if watch is not None and not await_outcome(watch, connection._timeout_s):
         _reopen(connection, replay)
         raise locked()
-    connection._seen = -1
+    connection._look_again()
     connection._notice()
     connection._replay(replay)
 
@@ -90,7 +90,7 @@ def _reopen(connection: Connection, replay: tuple[str, ...]) -> None:
     for statement in replay:
         cursor.execute(statement)
     if replay:
-        connection._opener, connection._nesting, connection._worked = replay[0], replay[1:], False
+        connection._memory.reopened(replay)
 
 
 def _is_legacy(connection: sqlite3.Connection) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from dualdb.driver.transaction_memory import TransactionMemory
     from dualdb.driver.watch import Watch
 
 
@@ -24,14 +25,13 @@ class ConnectionHandle(sqlite3.Connection):
         "_detect_types",
         "_home",
         "_look_at",
-        "_nesting",
-        "_opener",
+        "_memory",
         "_path",
+        "_read_only",
         "_remote",
         "_seen",
         "_timeout_s",
         "_watch",
-        "_worked",
     )
 
     _counter: Sequence[int]
@@ -48,12 +48,10 @@ class ConnectionHandle(sqlite3.Connection):
     _detect_types: int
     _home: type[ConnectionHandle]
     """The object's class while SQLite is the authority."""
-    _opener: str
-    """The statement that was executed last outside a transaction: the one that opened it, if one is open."""
-    _nesting: tuple[str, ...]
-    """The SAVEPOINTs and such since, as long as nothing else was done in the transaction."""
-    _worked: bool
-    """Whether the transaction has done anything that could not be done again elsewhere."""
+    _memory: TransactionMemory
+    """What the open transaction has done."""
+    _read_only: bool
+    """Whether the file was opened for reading only."""
     _remote: Any
     """What the connection has on the other side while PostgreSQL is the authority."""
 

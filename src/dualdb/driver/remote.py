@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.transaction import Action, Event, State, Transaction, TransactionRefusedError
@@ -16,22 +16,27 @@ from dualdb.core.translate import Refused
 from dualdb.driver.binding import Binder, UnstorableError, classes_of, values_of
 from dualdb.driver.catalogue import Catalogue, catalogues_of
 from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose
-from dualdb.driver.failure import failure, locked, overtaken, refused
+from dualdb.driver.failure import failure, locked, overtaken, read_only, refused
 from dualdb.driver.fence import await_outcome
-from dualdb.errors import TargetError, TargetLostError
-from dualdb.stores.hint import Hint, hint_path
+from dualdb.errors import DualdbError, TargetError, TargetLostError
+from dualdb.stores.hint import announced
+from dualdb.stores.lineage import Pairing
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
 from dualdb.stores.target_pool import pool_for
 from dualdb.stores.target_session import OutcomeUnknownError, Rejected, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dualdb.driver.binding import Bound
     from dualdb.driver.catalogue import Statement
+    from dualdb.driver.transaction_memory import TransactionMemory
     from dualdb.driver.watch import Watch
+    from dualdb.driver.write_access import WriteAccess
     from dualdb.stores.target_session import Answer, Message
+
+T = TypeVar("T")
 
 _OWN = "dualdb_statement"
 _UPGRADE = "dualdb_upgrade"
@@ -51,26 +56,23 @@ class Outcome(NamedTuple):
 class Remote:
     """PostgreSQL, for one connection of the application."""
 
-    def __init__(self, watch: Watch, timeout_s: float) -> None:
+    def __init__(self, watch: Watch, timeout_s: float, memory: TransactionMemory, access: WriteAccess) -> None:
         """Nothing is asked of PostgreSQL yet."""
         facts = watch.authority(watch.seen())
         if facts is None:
             raise failure(sqlite3.OperationalError, f"{watch.path} is no longer prepared; open it again")
         self._watch = watch
         self._path = watch.path
-        self._target = facts.target
         self._target_schema = facts.target_schema
         self.timeout_s = timeout_s
         self.transaction = Transaction()
-        self.opening: list[str] = []
-        """The statements that opened the transaction and its savepoints."""
-        self._worked = False
-        """Whether anything else was done in it."""
+        self.access = access
+        self._memory = memory
         self.last_rowid = 0
         self.changes = 0
         self.total_changes = 0
         self.binder = Binder()
-        self.pool = pool_for(self._target, self._path)
+        self.pool = pool_for(Pairing(*facts.pairing), self._path)
         self._session: Session | None = None
         self._pending: list[Message] = []
         self._doom: sqlite3.Error | None = None
@@ -104,6 +106,10 @@ class Remote:
 
     def control(self, event: Event, text: str, name: str = "") -> None:
         """BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO."""
+        if event is Event.BEGIN_LOCKED and self.access.limited:
+            self._begin_reading(text)
+            return
+        was_open = self.in_transaction
         action, event = self._planned(event, name)
         if action is Action.LOCK:
             self._attempt(lambda session: session.begin_locked(()))
@@ -117,14 +123,19 @@ class Remote:
         if action is Action.NEST:
             self._pending.append((_NESTED[event].format(place), None))
         if self.transaction.state is State.IDLE:
-            self.opening, self._worked, self._doom = [], False, None
+            self._memory.ended()
+            self._doom = None
+        elif was_open:
+            self._memory.ran(text, still_open=True)
         else:
-            self.opening.append(text)
+            self._memory.began(text)
 
-    @property
-    def replayable(self) -> bool:
-        """Whether BEGIN and savepoints are all that was done, so that the transaction can be opened elsewhere."""
-        return self.transaction.state in (State.IDLE, State.BEGUN)
+    def _begin_reading(self, text: str) -> None:
+        """BEGIN IMMEDIATE where nothing may be written: refused by PRAGMA query_only, else a snapshot."""
+        if self.access.query_only:
+            raise read_only()
+        self.control(Event.BEGIN, text)
+        self.run(_SNAPSHOT, [("SELECT 1", None)])
 
     def doom(self, error: sqlite3.Error) -> None:
         """The transaction is gone; until the application has rolled it back everything gives this error."""
@@ -178,7 +189,7 @@ class Remote:
             answers = self._open(action, messages)
             self.transaction.take(event)
             self.transaction.settle()
-        self._worked = True
+        self._memory.worked()
         answer = answers[-1]
         return Outcome(answer.rows, answer.written if plan.rows_written is None else plan.rows_written)
 
@@ -188,7 +199,7 @@ class Remote:
         Each part's last answer is returned. Raises Rejected, whereupon none of them has happened.
         """
         answers = self._exchange_saved([message for part in batch for message in part])
-        self._worked = True
+        self._memory.worked()
         ends: list[Answer] = []
         place = 0
         for part in batch:
@@ -214,7 +225,8 @@ class Remote:
             if isinstance(error, FencedError):
                 raise self._fenced() from None
             raise
-        self._catalogue, self._schema_changed, self._worked = after, True, True
+        self._catalogue, self._schema_changed = after, True
+        self._memory.worked()
         if alone:
             self.control(Event.COMMIT, "COMMIT")
 
@@ -357,13 +369,10 @@ class Remote:
             self._commit_rows()
             return
         # Everybody reads the schema anew from here on, until it is committed and then once more.
-        hint = Hint(hint_path(self._path), writable=True)
-        token = hint.begin_change()
         try:
-            self._commit_rows()
+            with announced(self._path):
+                self._commit_rows()
         finally:
-            hint.end_change(token)
-            hint.close()
             self._catalogue, self._schema_changed, self.seen = None, False, -1
 
     def _commit_rows(self) -> None:
@@ -416,7 +425,7 @@ class Remote:
         return self._fenced()
 
     def _fenced(self) -> Exception:
-        if self._worked and self.in_transaction:
+        if self.in_transaction and self._memory.replay is None:
             error = overtaken()
             self.doom(error)
             return error
@@ -428,24 +437,24 @@ class Remote:
         return MovedError()
 
     def _borrow(self, *, fresh: bool) -> Session:
-        deadline = time.monotonic() + self.timeout_s
-        while True:
-            try:
-                return Session(self.pool, self.timeout_s, fresh=fresh)
-            except TargetError as exc:  # a server that restarts is back in a moment, as a lock is
-                if time.monotonic() > deadline:
-                    raise failure(sqlite3.OperationalError, f"database is locked ({exc})", "SQLITE_BUSY") from None
-            time.sleep(0.1)
+        return self._patiently(lambda: Session(self.pool, self.timeout_s, fresh=fresh))
 
     def _learn(self, seen: int) -> Catalogue:
+        known = catalogues_of(self._path, self.pool.pairing.target)
+        return self._patiently(lambda: known.current(seen, self.pool, self._target_schema))
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """What it gives; a server that restarts is back in a moment, as a lock is."""
         deadline = time.monotonic() + self.timeout_s
         while True:
             try:
-                return catalogues_of(self._path, self._target).current(seen, self.pool, self._target_schema)
+                return ask()
             except TargetError as exc:
                 self.pool.forget()
                 if time.monotonic() > deadline:
                     raise failure(sqlite3.OperationalError, f"database is locked ({exc})", "SQLITE_BUSY") from None
+            except DualdbError as exc:  # it is the wrong server, or its state is
+                raise failure(sqlite3.OperationalError, str(exc)) from None
             time.sleep(0.1)
 
     def _check_names(self, table: str) -> list[str]:
@@ -460,6 +469,7 @@ class Remote:
 
 
 _NO_ROWS = Plan(kind=Kind.WRITE)
+_SNAPSHOT = Plan(kind=Kind.READ)
 _NESTED = {
     Event.SAVEPOINT: "SAVEPOINT s{}",
     Event.RELEASE: "RELEASE SAVEPOINT s{}",

@@ -154,17 +154,22 @@ class TargetConnection(ConnectionHandle):
         watch = self._watch
         if watch is None or remote.transaction.state not in (State.IDLE, State.BEGUN):
             return False  # what has read or written stays where it is
+        watch = self._watch = watch.current()
+        self._counter = watch.counter
         seen = watch.seen()
         authority = watch.authority(seen)
         if authority is not None and authority.remote:
             remote.refresh(seen)
             return False
-        replay = remote.opening if remote.in_transaction else []
+        replay = self._memory.replay if remote.in_transaction else ()
+        if replay is None:
+            return False
         remote.close()
+        self._memory.ended()
         self._remote = None
-        self._seen = -1
         self.__class__ = self._home  # type: ignore[assignment]
-        self._replay(tuple(replay))
+        self._look_again()
+        self._replay(replay)
         return True
 
     def _notice(self) -> bool:

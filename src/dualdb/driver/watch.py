@@ -38,11 +38,14 @@ SETTLED: Sequence[int] = (0,)
 class Authority:
     """What the control row says: the phase, whether a move of authority is under way, and where PostgreSQL is."""
 
-    __slots__ = ("phase", "target", "target_schema", "under_way")
+    __slots__ = ("pairing", "phase", "target_schema", "under_way")
 
-    def __init__(self, phase: str, move_state: str, target: str, target_schema: str) -> None:
+    def __init__(
+        self, phase: str, move_state: str, target: str, target_schema: str, source_id: str, identity: str, epoch: int
+    ) -> None:
         self.phase = phase
-        self.target = target
+        self.pairing = (target, source_id, identity, epoch)
+        """What a connection to PostgreSQL is made and proven with: the fields of `stores.lineage.Pairing`."""
         self.target_schema = target_schema
         self.under_way = move_state in ("moving", "open")
         """Away from SQLite, which is fenced then, or back to it."""
@@ -188,7 +191,7 @@ def next_look() -> float:
 def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
     if not os.access(path, os.F_OK):  # deleted under an open connection; connecting would make an empty file
         return None
-    own = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+    own = _opened(path, timeout_s)
     try:
         found = own.execute(query("source/watch.sql", "authority")).fetchone()
     except sqlite3.OperationalError as exc:
@@ -198,3 +201,12 @@ def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
     finally:
         own.close()
     return Authority(*found) if found is not None else None
+
+
+def _opened(path: str, timeout_s: float) -> sqlite3.Connection:
+    if not os.access(path, os.W_OK) and not os.access(path + "-wal", os.F_OK):
+        # No log: the file is whole and at rest. Opened as usual SQLite would leave a log and an index of this user's
+        # beside it, which those who may write could not use, or fail where the folder may not be written either.
+        name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        return sqlite3.connect(f"file:{name}?immutable=1", uri=True, timeout=timeout_s, isolation_level=None)
+    return sqlite3.connect(path, timeout=timeout_s, isolation_level=None)

@@ -90,7 +90,6 @@ REFUSED: Mapping[str, str] = {
     "foreign_key_check": "it reads rows",
     "ignore_check_constraints": "PostgreSQL always checks them",
     "integrity_check": "it reads SQLite's own storage",
-    "query_only": "it is not carried over",
     "quick_check": "it reads SQLite's own storage",
     "read_uncommitted": "PostgreSQL has no such reads",
     "recursive_triggers": "triggers are not translated",
@@ -99,19 +98,22 @@ REFUSED: Mapping[str, str] = {
     "wal_checkpoint": "PostgreSQL checkpoints by itself",
     "writable_schema": "the schema is not a table on PostgreSQL",
 }
+_OF_THE_CONNECTION = frozenset({"query_only"})
+"""Set and read on the application's own connection, whichever database is named; the driver obeys them."""
 _OFF = frozenset({"0", "OFF", "NO", "FALSE"})
 
 
 def pragma(tokens: Sequence[Token]) -> Plan:
     """The plan of `PRAGMA [schema.]name [= value | (value)]`."""
     words = tokens[1:]
-    if len(words) > 1 and words[1].text == ".":
-        if words[0].text.lower() != "main":
-            raise Refused(f"a PRAGMA of {words[0].text}", "only the main database is translated")
-        words = words[2:]
+    database, words = (unquote(words[0]).lower(), words[2:]) if _is_dot(words[1:2]) else ("main", words)
     if not words:
         raise Refused("PRAGMA", "it names nothing", "correct the statement")
     name, value = unquote(words[0]).lower(), "".join(unquote(token) for token in words[2:] if token.text != ")")
+    if name in _OF_THE_CONNECTION:
+        return Plan(kind=Kind.CATALOG, pragma=name)
+    if database != "main":
+        raise Refused(f"a PRAGMA of {database}", "only the main database is translated")
     if name == "foreign_keys" and value and value.upper() not in _OFF:
         raise Refused("PRAGMA foreign_keys = ON", "foreign keys are not enforced on PostgreSQL in this version",
                       "leave it off, and look at the orphans that verification lists")  # fmt: skip
@@ -122,6 +124,10 @@ def pragma(tokens: Sequence[Token]) -> Plan:
     if name in SETTINGS:
         return _setting(name, SETTINGS[name], is_set=bool(value))
     raise Refused(f"PRAGMA {name}", REFUSED.get(name, "no rule covers it"), "leave it out")
+
+
+def _is_dot(tokens: Sequence[Token]) -> bool:
+    return bool(tokens) and tokens[0].text == "."
 
 
 def _setting(name: str, setting: Setting, *, is_set: bool) -> Plan:

@@ -1,0 +1,63 @@
+"""What one connection may write: what its file was opened for, less what `PRAGMA query_only` forbids.
+
+SQLite itself is asked, by its byte code: for the connection's rights and for what a statement writes. Both have to hold
+on PostgreSQL, whose own rights know nothing of how the application opened its file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    Instructions = Iterable[tuple[Any, ...]]
+    """The rows of EXPLAIN: address, opcode, p1, p2 …"""
+
+_MAIN = 0
+
+
+def is_read_only(connection: sqlite3.Connection) -> bool:
+    """Whether the main database was opened for reading only: by its URI, or for want of permission.
+
+    BEGIN IMMEDIATE takes no write lock on such a database, and its byte code says so; no lock is taken to look.
+    """
+    try:
+        instructions = sqlite3.Cursor(connection).execute("EXPLAIN BEGIN IMMEDIATE").fetchall()
+    except sqlite3.Error:
+        return False
+    return _MAIN not in written_databases(instructions)
+
+
+def written_databases(instructions: Instructions) -> frozenset[int]:
+    """Which databases a statement begins to write in; SQLite numbers `main` 0 and `temp` 1."""
+    begun = ("Transaction", b"Transaction")
+    return frozenset(first for _, opcode, first, second, *_ in instructions if opcode in begun and second)
+
+
+class WriteAccess:
+    """The rights of one connection while PostgreSQL answers."""
+
+    __slots__ = ("query_only", "read_only")
+
+    def __init__(self, connection: sqlite3.Connection, *, read_only: bool) -> None:
+        self.read_only = read_only
+        """Opened for reading."""
+        self.query_only = False
+        """Told to only read."""
+        self.look_again(connection)
+
+    def look_again(self, connection: sqlite3.Connection) -> None:
+        """The PRAGMA was executed by the connection's C part, which also keeps it for the way back."""
+        self.query_only = bool(sqlite3.Cursor(connection).execute("PRAGMA query_only").fetchone()[0])
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything that it may not do."""
+        return self.read_only or self.query_only
+
+    def forbids(self, written: frozenset[int]) -> bool:
+        """Whether one of these databases may not be written."""
+        return (self.query_only and bool(written)) or (self.read_only and _MAIN in written)
