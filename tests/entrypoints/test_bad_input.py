@@ -152,6 +152,44 @@ def test_a_target_that_is_no_address(app: Path) -> None:
     assert objects(app) == ["runs"]
 
 
+@pytest.mark.parametrize(
+    "password", [f"{PASSWORD}/x", f"x/{PASSWORD}", f"x@{PASSWORD}", f"{PASSWORD} x", f"{PASSWORD}%x"]
+)
+@pytest.mark.parametrize("through", ["argument", "variable", "traceback"])
+def test_a_password_that_is_not_escaped(
+    app: Path, monkeypatch: pytest.MonkeyPatch, password: str, through: str
+) -> None:
+    """Libpq would take a part of it for the host, the port or the database, and complain of it by name."""
+    address = f"postgresql://me:{password}@localhost:1/nowhere"
+    if through == "variable":
+        monkeypatch.setenv("DUALDB_TARGET", address)
+    if through == "traceback":
+        monkeypatch.setenv("DUALDB_TRACEBACK", "1")
+    result = run("init", app, *(() if through == "variable" else ("--target", address)))
+    assert result.returncode == 1
+    assert "not shown" in result.stderr
+    assert PASSWORD not in result.stdout + result.stderr
+    assert objects(app) == ["runs"]
+
+
+def test_an_address_without_quotes(app: Path) -> None:
+    """The shell made two words of it; the second one is not repeated."""
+    result = run("init", app, "--target", "postgresql://me:open", f"{PASSWORD}@localhost/name")
+    assert result.returncode == 2
+    assert "quotes around" in result.stderr
+    assert PASSWORD not in result.stderr
+
+
+def test_the_target_may_come_from_the_variable(app: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone; not against an argument that leads elsewhere."""
+    monkeypatch.setenv("DUALDB_TARGET", target_dsn)
+    refused("init", app, "--target", "postgresql://me@localhost:1/nowhere", because="unset DUALDB_TARGET")
+    assert objects(app) == ["runs"]
+    done("init", app)
+    monkeypatch.delenv("DUALDB_TARGET")
+    assert "sqlite" in done("status", app)
+
+
 def test_a_wrong_password(app: Path, target_dsn: str) -> None:
     """The line names the ways to give the right one."""
     wrong = make_conninfo(target_dsn, password=PASSWORD, passfile=os.devnull)

@@ -99,22 +99,29 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(context_settings={"allow_extra_args": True})
 @_DATABASE
 @click.option(
     "--target",
     required=True,
+    envvar="DUALDB_TARGET",
+    show_envvar=True,
     metavar="embedded|DSN",
     help="A PostgreSQL database for this file alone: postgresql://user@host/name, or 'embedded' for a server of "
-    "its own beside the file. A password is used and not stored: later commands take it from DUALDB_TARGET "
-    "(a whole DSN), PGPASSWORD or ~/.pgpass.",
+    "its own beside the file. Leave the password to ~/.pgpass, where every later command and the application find it "
+    "too, or put the whole DSN into the variable for all of them: an argument is seen in ps and in the shell's "
+    "history. A password is never stored.",
 )
 @click.option("--schema", default="public", show_default=True, help="The target's schema for the application's tables.")
-def init(database: str, target: str, schema: str) -> None:
+@click.pass_context
+def init(ctx: click.Context, database: str, target: str, schema: str) -> None:
     """Prepare a SQLite file and a PostgreSQL database for each other.
 
-    Nothing changes for the application; the file is in phase sqlite afterwards, in WAL mode.
+    Nothing changes for the application; the file is in phase sqlite afterwards, in WAL mode. The target's user needs no
+    superuser's rights: owning the database is enough.
     """
+    if ctx.args:  # click would quote them: they may be the second half of a password with a space in it
+        raise click.UsageError("init takes one file and --target; put quotes around an address that holds spaces", ctx)
     from dualdb.entrypoints.console import Console
     from dualdb.operations.initialise import initialise
 
