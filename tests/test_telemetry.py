@@ -20,6 +20,7 @@ def points() -> dict[str, list[Any]]:
     listen(events.BatchApplied(position="7", aligned=True, deleted=2, inserted=3, took_s=0.004))
     listen(events.RowQuarantined(table="runs", key="'secret key'", reason="text with a NUL character"))
     listen(events.TargetLost(reason="host=secret", retry_s=0.1))
+    listen(events.UncapturedCommit(count=1))
     data = reader.get_metrics_data()
     assert data is not None
     return {
@@ -37,4 +38,5 @@ def test_a_relays_work_is_counted(points: dict[str, list[Any]]) -> None:
     assert points["dualdb.relay.batch.duration"][0].count == 1
     assert points["dualdb.relay.quarantined"][0].attributes == {"db.collection.name": "runs"}
     assert points["dualdb.relay.failures"][0].attributes == {"error.type": "TargetLost"}
+    assert points["dualdb.relay.uncaptured"][0].value == 1
     assert "secret" not in repr(points)

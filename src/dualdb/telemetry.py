@@ -40,6 +40,10 @@ def relay_metrics(meter: Meter | None = None) -> Report:
         "dualdb.relay.failures", unit="{failure}", description="Attempts that failed; the relay tries again."
     )
 
+    uncaptured = meter.create_counter(
+        "dualdb.relay.uncaptured", unit="{commit}", description="Commits that the journal does not show."
+    )
+
     def listen(event: Event) -> None:
         if isinstance(event, events.BatchApplied):
             rows.add(event.deleted, {"dualdb.operation": "delete"})
@@ -47,6 +51,8 @@ def relay_metrics(meter: Meter | None = None) -> Report:
             batches.record(event.took_s, {"dualdb.aligned": event.aligned})
         elif isinstance(event, events.RowQuarantined):
             quarantined.add(1, {"db.collection.name": event.table})
+        elif isinstance(event, events.UncapturedCommit):
+            uncaptured.add(1)
         elif isinstance(event, (events.TargetLost, events.LineageBroken, events.RelayStumbled)):
             failures.add(1, {"error.type": type(event).__name__})
 

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from dualdb.operations.verify_report import Report
 
 
+_FULL_VERIFICATIONS = 3
+"""How often everything is compared anew because of commits that the journal does not show."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
     """One step from phase to phase, done."""
@@ -202,12 +206,25 @@ def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
     """Align and verify everything, then what changed since until that is little enough to be done behind a fence; how
     many rows were carried, and what the verification of everything found.
     """
-    moved = relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
-    everything = report = _verified(task, pair, full=True)
-    while report.full or report.compared > task.settings.residue_keys:
+    moved = 0
+    for _ in range(_FULL_VERIFICATIONS):
         moved += relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
-        report = _verified(task, pair, full=False)
-    return moved, everything
+        uncaptured = pair.source.uncaptured
+        everything = report = _verified(task, pair, full=True)
+        while report.full or report.compared > task.settings.residue_keys:
+            moved += relay_pair_until_aligned(pair, task.observer, task.settings.align_s)
+            report = _verified(task, pair, full=False)
+        if pair.source.uncaptured == uncaptured:
+            return moved, everything
+        # What was committed and not captured may have changed a row that was compared before.
+    raise PhaseError(_past_the_triggers(task.database))
+
+
+def _past_the_triggers(database: str) -> str:
+    return (
+        f"some program writes into {database} past its triggers (incremental blob I/O, or triggers that it disabled);"
+        " nothing was switched: find and stop it, then try again"
+    )
 
 
 def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
@@ -259,6 +276,7 @@ class _Switch:
         self._mine: int | None = None
         self._moved = 0
         self._residue: Report | None = None
+        self._uncaptured = pair.source.uncaptured
 
     def run(self) -> tuple[int, Report | None]:
         """Take steps until the phase is there: rows carried behind the fence, and what verifying them found."""
@@ -288,6 +306,8 @@ class _Switch:
         self._moved += relay_pair_until_aligned(self._pair, self._task.observer, self._task.settings.move_allowed_s)
         self._residue = _verified_residue(self._task, self._pair)
         mark = alignment.covering_mark(self._pair)
+        if self._pair.source.uncaptured != self._uncaptured:
+            raise PhaseError(_past_the_triggers(self._task.database))
         if mark is not None:
             self._perform(Step.DECIDE, judgement, Order(aligned_at=mark))
 
