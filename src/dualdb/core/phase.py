@@ -161,11 +161,6 @@ class Judgement:
         """Who accepts writes now; None while a fenced move is undecided or its end not yet written."""
         return self.outgoing if self.step in (Step.OPEN, Step.FENCE) else None
 
-    @property
-    def writes_on(self) -> Side:
-        """The side whose row the next step writes."""
-        return self.side_of(self.step)
-
     def side_of(self, step: Step) -> Side:
         """The side whose row that step of this move writes."""
         return self.outgoing.other if ROLE[step] else self.outgoing

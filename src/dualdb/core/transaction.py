@@ -7,10 +7,6 @@ sqlite.org/lang_transaction.html, lang_savepoint.html and of CPython's Modules/_
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class State(Enum):
@@ -114,7 +110,6 @@ REFUSALS: dict[tuple[State, Event], str] = {
 
 IMPLICIT_BEGIN = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 """First keywords before which sqlite3 begins a transaction, unless `isolation_level` is None."""
-_ENDING = {"COMMIT": Event.COMMIT, "END": Event.COMMIT}
 
 
 class TransactionRefusedError(Exception):
@@ -184,12 +179,6 @@ class Transaction:
         """It was rolled back underneath the application."""
         self.state = State.DOOMED
 
-    def replayable(self) -> Sequence[str] | None:
-        """The savepoints' names when BEGIN and these are all that was done; None when more was."""
-        if self.state in (State.IDLE, State.BEGUN):
-            return [name for name, _ in self._savepoints]
-        return None
-
     def _find(self, name: str) -> int:
         wanted = name.lower()
         for place in range(len(self._savepoints) - 1, -1, -1):
@@ -203,14 +192,3 @@ class Transaction:
         if state is State.READING and self.state is State.WRITING:
             self.state = State.READING
         self._savepoints[place] = (name, self.state)
-
-
-def event_of(verb: str, words: Sequence[str]) -> Event:
-    """The event of a transaction statement, from its words in upper case."""
-    if verb == "BEGIN":
-        return Event.BEGIN_LOCKED if words[1:2] and words[1] in ("IMMEDIATE", "EXCLUSIVE") else Event.BEGIN
-    if verb == "ROLLBACK":
-        return Event.ROLLBACK_TO if "TO" in words[1:3] else Event.ROLLBACK
-    if verb in _ENDING:
-        return _ENDING[verb]
-    return Event.SAVEPOINT if verb == "SAVEPOINT" else Event.RELEASE

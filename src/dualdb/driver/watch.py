@@ -40,13 +40,10 @@ class Authority:
 
     __slots__ = ("pairing", "phase", "target_schema", "under_way")
 
-    def __init__(
-        self, phase: str, move_state: str, target: str, target_schema: str, source_id: str, identity: str, epoch: int
-    ) -> None:
-        self.phase = phase
-        self.pairing = (target, source_id, identity, epoch)
-        """What a connection to PostgreSQL is made and proven with: the fields of `stores.lineage.Pairing`."""
-        self.target_schema = target_schema
+    def __init__(self, row: tuple[str, str, str, str, str, str, int]) -> None:
+        self.phase, move_state, target, self.target_schema, *_ = row
+        self.pairing = (target, *row[4:])
+        """What a connection to PostgreSQL is made and proven with: the fields of `stores.target_pairing.Pairing`."""
         self.under_way = move_state in ("moving", "open")
         """Away from SQLite, which is fenced then, or back to it."""
 
@@ -200,7 +197,7 @@ def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
         raise
     finally:
         own.close()
-    return Authority(*found) if found is not None else None
+    return Authority(found) if found is not None else None
 
 
 def _opened(path: str, timeout_s: float) -> sqlite3.Connection:
