@@ -37,3 +37,7 @@ SELECT count(*) FROM (
       AND seq <= %(head)s AND (tbl <> 0 OR key <> '{}')
     LIMIT %(cap)s
 ) AS behind
+
+-- name: tables
+-- The application's tables, and the schema that they are in.
+SELECT c.target_schema, o.name FROM dualdb.control AS c, dualdb.object AS o WHERE o.type = 'table' ORDER BY o.ordinal

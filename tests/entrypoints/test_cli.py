@@ -17,7 +17,7 @@ from dualdb.errors import TargetError
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["init", "status", "verify", "advance", "rollback", "relay", "demo", "server"]
+COMMANDS = ["init", "status", "verify", "advance", "rollback", "relay", "recopy", "demo", "server"]
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -256,6 +256,27 @@ def relay(database: str, *, until_aligned: bool) -> None:
     console.say(f"the follower is up to date; {carried:,} rows carried")
 
 
+@main.command(short_help="Copy the follower anew, when one side was restored or replaced.")
+@_DATABASE
+def recopy(database: str) -> None:
+    """Give up what the follower holds and copy everything anew, while the application works.
+
+    For when one of the two databases was restored from a backup or replaced, so that the relay has stopped; status
+    says so. The authority is not touched. What the follower held is kept first: of the SQLite file a copy beside it,
+    in PostgreSQL the tables, moved into a schema of their own. Look for rows there that the authority does not have
+    before you delete it. Interrupted, it goes on where it was.
+    """
+    from dualdb.entrypoints.console import Console
+    from dualdb.operations.recopy import begin_anew
+    from dualdb.stores.relay import relay_until_aligned
+
+    console = Console()
+    console.show_recopy(begin_anew(database))
+    with console.progress() as observer:
+        carried = relay_until_aligned(database, observer)
+    console.say(f"the follower is up to date; {carried:,} rows carried", style="green")
+
+
 @main.command(short_help="Watch a database move under fire, and have every row counted.")
 @click.option("--writers", type=click.IntRange(2, 64), default=8, show_default=True, help="Processes that write.")
 @click.option(

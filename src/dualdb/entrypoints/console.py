@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+    from dualdb.operations.recopy import Begun
     from dualdb.operations.status import Status
     from dualdb.operations.transition import StepReport
     from dualdb.operations.verify_report import Report
@@ -83,6 +84,16 @@ class Console:
         """What a repair did to the follower, or what it would do."""
         for line in repair_lines(report, database):
             self.say(line)
+
+    def show_recopy(self, begun: Begun) -> None:
+        """What the follower held, and where that is now."""
+        follower = SIDES[begun.follower]
+        if begun.kept is None:
+            self.say(f"{follower} is being copied anew already, and the copy goes on")
+            return
+        rows = ", ".join(f"{name} {count:,}" for name, count in begun.held if count) or "none"
+        self.say(f"{follower} held these rows: {rows}")
+        self.say(f"they are kept in {begun.kept}; it is copied anew now")
 
     def show_status(self, status: Status) -> None:
         """Titles and what belongs to them, in two columns; a row without a title goes on with the one above."""

@@ -356,7 +356,7 @@ def _blockers(status: Status, phase: Phase, *, follows: bool, broken: bool) -> I
         reason += " that the other one holds, for one of them was restored or replaced"
         yield Blocker(reason=reason, remedy=f"copy the follower anew with dualdb recopy {name}")
     unfinished = [copy.table for copy in status.copies if not copy.done]
-    if unfinished:
+    if unfinished and not broken:
         again = f"dualdb advance {name} shows its progress and waits for it"
         if phase is Phase.POSTGRES:
             again = f"dualdb relay --until-aligned {name} waits for it"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING
 
 from dualdb.core.types import encode_row
+from dualdb.stores.beside import make_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ class KeptRows:
         if not lines:
             return
         if self.path is None:
-            self.path = _make(self._database)
+            self.path = make_beside(self._database, "repaired", ".jsonl")
         with open(self.path, "ab") as file:
             file.write(b"".join(lines))
             file.flush()
@@ -58,22 +58,3 @@ class KeptRows:
             "row": row,
         }
         return json.dumps(line).encode("ascii") + b"\n"
-
-
-def _make(database: str) -> str:
-    """An empty file of a name that was never used, durable in its folder."""
-    stem = f"{database}-dualdb-repaired-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    number = 1
-    while True:
-        path = f"{stem}.jsonl" if number == 1 else f"{stem}-{number}.jsonl"
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            number += 1
-            continue
-        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return path

@@ -171,7 +171,7 @@ class Carrier:
         if not snapshot.retains(held.position):
             raise LineageError(
                 f"the authority does not know the position {held.position} that the follower holds: one of the two was"
-                " restored or replaced; go back to phase sqlite with dualdb rollback, and advance again"
+                " restored or replaced; see dualdb status, and copy the follower anew with dualdb recopy"
             )
         if self.authority.uncaptured != self._uncaptured:
             self._uncaptured = self.authority.uncaptured

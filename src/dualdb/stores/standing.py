@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dualdb.core.sqltext import quote_name
+from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import query
 from dualdb.stores.source_read import sequence_of
 
@@ -92,3 +94,11 @@ class SourceStanding:
         seq, _, token = position.partition(":")
         found = self._connection.execute(query(_RELAY, "token"), (int(seq),)).fetchone()
         return found is not None and str(found[0]) == token
+
+    def rows(self) -> tuple[tuple[str, int], ...]:
+        """The application's tables and how many rows each of them has."""
+        count = "SELECT count(*) FROM main.{}"
+        return tuple(
+            (table.name, self._connection.execute(count.format(quote_name(table.name))).fetchone()[0])
+            for table in read_schema(self._connection).tables.values()
+        )

@@ -154,6 +154,17 @@ def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
         connection.execute("SELECT setval(%s::regclass, greatest(%s, 1)::bigint, %s > 0)", (sequence, mark, mark))
 
 
+def lift_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
+    """The same behind marks alone, while ids are given out: none is ever turned back."""
+    marks = {name.lower(): mark for name, mark in at_least.items()}
+    for name, _, sequence in _sequences(connection, _target_schema(connection)):
+        connection.execute(
+            "SELECT setval(s, mark) FROM (SELECT %s::regclass AS s, %s::bigint AS mark) AS wanted"
+            " WHERE coalesce(pg_sequence_last_value(s), 0) < mark",
+            (sequence, marks.get(name.lower(), 0)),
+        )
+
+
 def sequence_marks(connection: Target) -> Mapping[str, int]:
     """By table name the largest id ever given."""
     target_schema = _target_schema(connection)

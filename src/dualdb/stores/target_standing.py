@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dualdb.core.names import qualified
 from dualdb.stores.queries import query
 from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
 from dualdb.stores.target_connection import losses
@@ -66,6 +67,15 @@ class TargetStanding:
         with losses():
             found = self._connection.execute(query(_RELAY, "token").encode(), (int(seq or 0),)).fetchone()
         return found is not None and str(found[0]) == token
+
+    def rows(self) -> tuple[tuple[str, int], ...]:
+        """The application's tables and how many rows each of them has."""
+        found = []
+        for schema, name in self._rows("tables"):
+            with losses():
+                count = self._connection.execute(f"SELECT count(*) FROM {qualified(schema, name)}".encode())
+                found.append((name, count.fetchall()[0][0]))
+        return tuple(found)
 
     def _rows(self, name: str, values: Any = None) -> list[tuple[Any, ...]]:  # noqa: ANN401 - psycopg's parameters
         with losses():

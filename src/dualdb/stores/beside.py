@@ -1,0 +1,28 @@
+"""New files beside the database, for what must not be lost; knows not what goes into them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def make_beside(database: str, purpose: str, suffix: str) -> str:
+    """Make an empty file `<database>-dualdb-<purpose>-<time><suffix>` that only this user may read; its path.
+
+    The name was never used before, and it is durable in its folder.
+    """
+    stem = f"{database}-dualdb-{purpose}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    number = 1
+    while True:
+        path = f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}"
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            break
+        except FileExistsError:
+            number += 1
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path

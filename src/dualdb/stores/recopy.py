@@ -1,0 +1,122 @@
+"""Letting a follower begin anew: it forgets what it held, and keeps it elsewhere; the relay then copies every table.
+
+Each side's part is one transaction on that side, which compares what it was told with what is there. Nothing that only
+the follower holds is lost: of the SQLite file a whole copy is made before, PostgreSQL's tables move into a schema of
+their own, rows and all. Does not carry any row.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from dualdb.core.sqltext import quote_name
+from dualdb.core.store import NO_SCHEMA
+from dualdb.errors import OvertakenError, SourceError
+from dualdb.stores import journal, target_journal
+from dualdb.stores.beside import make_beside
+from dualdb.stores.catalog import OUR_TABLES, read_schema
+from dualdb.stores.control import read_source, read_target, source_change
+from dualdb.stores.queries import query
+from dualdb.stores.target_connection import losses
+
+if TYPE_CHECKING:
+    from dualdb.core.phase import ControlRow
+    from dualdb.stores.control import Control
+
+_ASK = "source/relay.sql"
+
+
+def save_source(database: str) -> str:
+    """Make a copy of the SQLite file beside it, by SQLite's backup API, and return its path.
+
+    It is an ordinary file with the application's tables and triggers and without ours: opened through dualdb it must
+    not take itself for the follower, and be written over.
+    """
+    path = make_beside(database, "before-recopy", ".db")
+    try:
+        with closing(sqlite3.connect(database)) as origin, closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            origin.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            copy.execute("PRAGMA synchronous = FULL")
+            copy.execute("BEGIN")
+            _make_ordinary(copy)
+            copy.execute("COMMIT")
+    except sqlite3.Error as exc:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        message = f"{database} cannot be copied to {path} ({exc}), and nothing was changed; make room there"
+        raise SourceError(message) from exc
+    return path
+
+
+def begin_source(control: Control, row: ControlRow) -> None:
+    """Make the SQLite file begin anew as the follower that it is: at the authority's present position, nothing copied.
+
+    Raises OvertakenError when its control row is no longer that one.
+    """
+    connection = control.source
+    # A server that was restored has forgotten ids of rows that it lost; the file has not.
+    marks = journal.sequence_marks(connection, read_schema(connection))
+    with losses(), control.target.transaction():
+        target_journal.lift_sequences(control.target, marks)
+    position = target_journal.journal_head(control.target)
+    with source_change(control.database, connection):
+        facts = read_source(connection)
+        if facts is None or facts.row != row:
+            raise OvertakenError(_moved_on(control.database))
+        schema = read_schema(connection)
+        journal.mend_fence(connection, schema)
+        connection.execute("DELETE FROM _dualdb_copy")
+        connection.executemany(
+            query(_ASK, "set_copy"), [(table.id, None, False, 0, False) for table in schema.tables.values()]
+        )
+        # Whatever schema the file has, it is led to the authority's; its tables may go, for their rows were saved.
+        connection.execute(query(_ASK, "set_watermark"), (row.epoch, position, False, NO_SCHEMA))
+
+
+def begin_target(control: Control, row: ControlRow) -> str:
+    """Make PostgreSQL begin anew in the same way; the name of the schema that its tables have moved into.
+
+    Raises OvertakenError when its control row is no longer that one.
+    """
+    position = journal.journal_head(control.source)
+    schema = read_schema(control.source)
+    with losses(), control.target.transaction():
+        control.target.execute("SELECT FROM dualdb.control FOR UPDATE")
+        if read_target(control.target) != row:
+            raise OvertakenError(_moved_on(control.database))
+        aside = target_journal.set_aside_target_tables(control.target)
+        target_journal.drop_target_tables(control.target)
+        target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
+        control.target.execute("DELETE FROM dualdb.copy")
+        control.target.execute("DELETE FROM dualdb.quarantine")
+        control.target.execute(
+            "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, false, %s)"
+            " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = false,"
+            " schema_version = excluded.schema_version",
+            (row.epoch, position, schema.version),
+        )
+    return aside
+
+
+def _make_ordinary(copy: sqlite3.Connection) -> None:
+    """Take out what is ours, but for rows in quarantine, and put back the application's triggers."""
+    ours = "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND name LIKE '\\_dualdb\\_%' ESCAPE '\\'"
+    for (name,) in copy.execute(ours).fetchall():
+        copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
+    kept = copy.execute("SELECT name, sql FROM _dualdb_trigger ORDER BY ordinal").fetchall()
+    there = {name for (name,) in copy.execute("SELECT name FROM main.sqlite_master WHERE type = 'trigger'")}
+    for name, sql in kept:
+        if name not in there:
+            copy.execute(sql)
+    held = copy.execute("SELECT EXISTS (SELECT 1 FROM _dualdb_quarantine)").fetchone()[0]
+    for name in OUR_TABLES:
+        if not (held and name == "_dualdb_quarantine"):
+            copy.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
+
+
+def _moved_on(database: str) -> str:
+    return f"the control row of {database} changed meanwhile; look again with dualdb status"

@@ -1,0 +1,201 @@
+"""The two databases no longer belong together: told, and the follower is copied anew, with what it held kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from tests.operations.test_restored_from_a_backup import copy, ignore, log, names, phase_of, run
+
+import dualdb
+from dualdb.core.phase import Phase, Step
+from dualdb.entrypoints.cli import main
+from dualdb.errors import LineageError, PhaseError
+from dualdb.operations.initialise import initialise
+from dualdb.operations.recopy import begin_anew
+from dualdb.operations.status import read_status
+from dualdb.operations.transition import advance, rollback
+from dualdb.operations.verify import verify
+from dualdb.stores.control import Control, Order
+from dualdb.stores.pair import Pair
+from dualdb.stores.relay import relay_until_aligned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+SCHEMA = """
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL);
+CREATE TABLE points (run INTEGER REFERENCES runs(id), value REAL);
+CREATE INDEX points_run ON points (run);
+INSERT INTO runs(name) VALUES ('a'), ('b');
+INSERT INTO points VALUES (1, 0.5);
+"""
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A small file, at a path with a space in it, prepared; no relay but the commands' own."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    database = tmp_path / "app data.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(SCHEMA)
+    initialise(str(database), target_dsn)
+    return str(database)
+
+
+def recopied(database: str) -> Result:
+    """`dualdb recopy`, which ends well."""
+    done = CliRunner().invoke(main, ["recopy", database])
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def agree(database: str) -> bool:
+    """Whether everything is equal, counts, ids and all."""
+    with Pair.open(database) as pair:
+        return verify(pair, full=True).agrees
+
+
+def told(database: str) -> str:
+    """What the one blocker of a pair that was torn apart says; the relay has stopped for it."""
+    with pytest.raises(LineageError, match="dualdb recopy"):
+        relay_until_aligned(database, ignore, 30)
+    blockers = read_status(database).blockers
+    assert len(blockers) == 1, blockers
+    (blocker,) = blockers
+    assert blocker.remedy == f"copy the follower anew with dualdb recopy '{database}'"
+    return blocker.reason
+
+
+def test_an_older_file_follows_again(prepared: str, tmp_path: Path) -> None:
+    """In phase postgres, and PostgreSQL's journal does not reach back so far any more."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    for name in ("c", "d"):
+        log(prepared, name)
+    relay_until_aligned(prepared, ignore, 30)
+    log(prepared, "e")
+    relay_until_aligned(prepared, ignore, 30)
+    with Pair.open(prepared) as pair:
+        assert pair.target.prune(pair.source.watermark().position) > 0
+    copy(str(tmp_path / "saved.db"), prepared)
+    assert "PostgreSQL does not know the position" in told(prepared)
+
+    output = recopied(prepared).output
+    (saved,) = tmp_path.glob("app data.db-dualdb-before-recopy-*.db")
+    assert f"they are kept in {saved}" in output
+    assert "the SQLite file held these rows: runs 2, points 1" in output
+    assert names(prepared) == ["a", "b", "c", "d", "e"]
+    assert agree(prepared)
+    assert read_status(prepared).blockers == ()
+    with closing(sqlite3.connect(prepared)) as plain, pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
+        plain.execute("INSERT INTO runs(name) VALUES ('plain')")
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    log(prepared, "f")
+    assert names(prepared) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_rows_that_an_older_postgresql_lost_are_kept(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """In phase postgres the server was restored; only the follower still has what was written since."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    dump = tmp_path / "saved.sql"
+    run("pg_dump", "--clean", "--if-exists", f"--dbname={target_dsn}", f"--file={dump}")
+    log(prepared, "lost by the server")
+    relay_until_aligned(prepared, ignore, 30)
+    run("psql", "--quiet", f"--dbname={target_dsn}", f"--file={dump}")
+    told(prepared)
+    recopied(prepared)
+    assert names(prepared) == ["a", "b"]
+    assert agree(prepared)
+    (saved,) = tmp_path.glob("app data.db-dualdb-before-recopy-*.db")
+    assert names(str(saved)) == ["a", "b", "lost by the server"]
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+
+
+def test_rows_that_an_older_authority_lost_are_kept_on_postgresql(
+    prepared: str, tmp_path: Path, target_dsn: str
+) -> None:
+    """In phase dual_write the file was restored; PostgreSQL has what was written since."""
+    advance(prepared, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    log(prepared, "lost by the file")
+    relay_until_aligned(prepared, ignore, 30)
+    copy(str(tmp_path / "saved.db"), prepared)
+    assert "the SQLite file does not know the position" in told(prepared)
+    log(prepared, "written since")
+    assert "kept in schema dualdb_aside_1 of the target" in recopied(prepared).output
+    assert agree(prepared)
+    with psycopg.connect(target_dsn) as connection:
+        found = connection.execute("SELECT name FROM runs ORDER BY id").fetchall()
+        aside = connection.execute("SELECT name FROM dualdb_aside_1.runs ORDER BY id").fetchall()
+    assert found == [("a",), ("b",), ("written since",)]
+    assert aside == [("a",), ("b",), ("lost by the file",)]
+    advance(prepared, observer=ignore)
+    log(prepared, "in postgres")
+    relay_until_aligned(prepared, ignore, 30)
+    assert agree(prepared)
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert names(prepared) == ["a", "b", "written since", "in postgres"]
+
+
+def test_a_file_of_before_the_mirror_becomes_the_follower(prepared: str, tmp_path: Path) -> None:
+    """Restored to phase sqlite while PostgreSQL is the authority: nobody but this command leads it back."""
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    log(prepared, "in postgres")
+    copy(str(tmp_path / "saved.db"), prepared)
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        plain.execute("INSERT INTO runs(name) VALUES ('in the restored file')")
+    with pytest.raises(LineageError, match="dualdb recopy"):
+        advance(prepared, observer=ignore)
+    assert "_dualdb_aside_" in recopied(prepared).output
+    assert phase_of(prepared) == "postgres"
+    assert names(prepared) == ["a", "b", "in postgres"]
+    assert names(prepared, "_dualdb_aside_1_runs") == ["a", "b", "in the restored file"]
+    assert agree(prepared)
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+
+
+def test_the_saved_copy_is_an_ordinary_file(prepared: str) -> None:
+    """Opened through dualdb it is nobody's follower; the application's triggers are in it, and none of our objects."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    kept = begin_anew(prepared).kept
+    assert kept is not None
+    with closing(dualdb.connect(kept)) as connection:
+        connection.execute("INSERT INTO runs(name) VALUES ('mine')")
+        connection.commit()
+        assert connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%dualdb%'").fetchall() == []
+    assert names(kept) == ["a", "b", "mine"]
+    relay_until_aligned(prepared, ignore, 30)
+    assert names(prepared) == ["a", "b"]
+
+
+@pytest.mark.parametrize("phase", [Phase.DUAL_WRITE, Phase.POSTGRES])
+def test_a_copy_that_was_interrupted_goes_on(prepared: str, phase: Phase) -> None:
+    """The second command saves nothing again; one on a pair that is whole begins anew, and harms nobody."""
+    advance(prepared, phase, observer=ignore)
+    first, second = begin_anew(prepared), begin_anew(prepared)
+    assert first.kept is not None
+    assert (second.follower, second.kept) == (first.follower, None)
+    assert "goes on" in recopied(prepared).output
+    assert agree(prepared)
+    assert begin_anew(prepared).kept not in (None, first.kept)
+    relay_until_aligned(prepared, ignore, 30)
+    assert agree(prepared)
+
+
+def test_where_there_is_no_follower(prepared: str) -> None:
+    """In phase sqlite, and while it is not decided which side will follow."""
+    with pytest.raises(PhaseError, match="nothing follows it; run: dualdb advance '"):
+        begin_anew(prepared)
+    advance(prepared, observer=ignore)
+    with Control.open(prepared) as control:
+        control.perform(Step.OPEN, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60))
+    with pytest.raises(PhaseError, match="under way"):
+        begin_anew(prepared)
