@@ -13,7 +13,7 @@ from dualdb.core.phase import Phase
 from dualdb.errors import MismatchError, PhaseError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance
-from dualdb.operations.verify_rows import Progress
+from dualdb.operations.verify_report import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +38,11 @@ def mirrored(database: Path, target_dsn: str) -> str:
 
 def write_blob(database: str, body: bytes) -> None:
     """Four bytes into the first file, past every trigger."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        with connection.blobopen("files", "body", 1) as blob:
-            blob.write(body)
+    with (
+        closing(sqlite3.connect(database, isolation_level=None)) as connection,
+        connection.blobopen("files", "body", 1) as blob,
+    ):
+        blob.write(body)
 
 
 def note(database: str) -> None:
@@ -52,7 +54,7 @@ def note(database: str) -> None:
 def is_fenced(database: str) -> bool:
     """Whether the file waits for a decision."""
     with closing(sqlite3.connect(database)) as connection:
-        return connection.execute("SELECT move_state FROM _dualdb_control").fetchone() == ("moving",)
+        return bool(connection.execute("SELECT move_state FROM _dualdb_control").fetchone()[0] == "moving")
 
 
 def phase_of(database: str) -> str:
@@ -63,7 +65,7 @@ def phase_of(database: str) -> str:
 
 def test_one_behind_the_verification_makes_it_begin_again(mirrored: str) -> None:
     """The table was compared already when its row changed: everything is compared anew, and the difference found."""
-    written = []
+    written: list[object] = []
 
     def observe(event: object) -> None:
         if isinstance(event, Progress) and event.table == "notes" and not written:
@@ -78,7 +80,7 @@ def test_one_behind_the_verification_makes_it_begin_again(mirrored: str) -> None
 
 def test_one_behind_the_fence_stops_the_switch(mirrored: str) -> None:
     """The last rows are carried, and with them comes a commit that the journal does not show: nothing is switched."""
-    written = []
+    written: list[object] = []
 
     def observe(event: object) -> None:
         fenced = is_fenced(mirrored)

@@ -122,7 +122,7 @@ def test_a_file_of_before_the_mirror_is_told_and_nothing_is_dropped(
     advance(prepared, Phase.POSTGRES, observer=ignore)
     log(prepared, "in postgres")
     copy(str(tmp_path / "saved.db"), prepared)
-    with pytest.raises(LineageError, match="restored from a backup.*PostgreSQL holds later rows"):
+    with pytest.raises(LineageError, match="restored from a backup, and PostgreSQL holds later rows"):
         advance(prepared, observer=ignore)
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
@@ -185,9 +185,11 @@ def test_a_copy_of_the_target_is_not_the_target(
     on_server(f"CREATE DATABASE {name}_copy TEMPLATE {name}")
     request.addfinalizer(lambda: on_server(f"DROP DATABASE {name}_copy WITH (FORCE)"))
     monkeypatch.setenv("DUALDB_TARGET", make_conninfo(target_dsn, dbname=f"{name}_copy"))
-    with closing(dualdb.connect(prepared, timeout=1)) as connection:
-        with pytest.raises(sqlite3.OperationalError, match="another database"):
-            connection.execute("INSERT INTO runs(name) VALUES ('x')")
+    with (
+        closing(dualdb.connect(prepared, timeout=1)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="another database"),
+    ):
+        connection.execute("INSERT INTO runs(name) VALUES ('x')")
     with pytest.raises(LineageError, match="another database"):
         settle(prepared)
 

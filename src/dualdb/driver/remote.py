@@ -20,9 +20,9 @@ from dualdb.driver.failure import failure, locked, overtaken, read_only, refused
 from dualdb.driver.fence import await_outcome
 from dualdb.errors import DualdbError, TargetError, TargetLostError
 from dualdb.stores.hint import announced
-from dualdb.stores.lineage import Pairing
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
+from dualdb.stores.target_pairing import Pairing
 from dualdb.stores.target_pool import pool_for
 from dualdb.stores.target_session import OutcomeUnknownError, Rejected, Session
 

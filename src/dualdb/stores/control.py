@@ -32,9 +32,10 @@ from dualdb.errors import BusyError, LineageError, NotPreparedError, OvertakenEr
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
-from dualdb.stores.lineage import Pairing, connect_paired, demote, older_source, older_target
+from dualdb.stores.lineage import demote, older_source
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_pairing import Pairing, connect_paired, older_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

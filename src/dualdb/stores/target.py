@@ -18,12 +18,12 @@ from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import NotPreparedError, OvertakenError
 from dualdb.stores import target_journal
 from dualdb.stores.journal import conflicting
-from dualdb.stores.lineage import connect_paired
 from dualdb.stores.queries import query
 from dualdb.stores.source import fingerprint
 from dualdb.stores.target_apply import POISON, TargetApplier
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
 from dualdb.stores.target_tables import follow
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Schema
     from dualdb.core.store import Key, TableBatch
-    from dualdb.stores.lineage import Pairing
     from dualdb.stores.target_connection import Target
+    from dualdb.stores.target_pairing import Pairing
 
 _PRUNED_AT_ONCE = 5_000
 

@@ -21,14 +21,14 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg.types.string import StrBinaryDumper, StrDumper
 
-from dualdb.stores.lineage import connect_paired
 from dualdb.stores.target_address import VARIABLE
+from dualdb.stores.target_pairing import connect_paired
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
 
-    from dualdb.stores.lineage import Pairing
     from dualdb.stores.target_connection import Target
+    from dualdb.stores.target_pairing import Pairing
 
 IDLE_AT_MOST = 8
 """Connections kept while nobody uses them; more than these at once are opened and closed."""

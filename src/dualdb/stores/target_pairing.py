@@ -1,0 +1,77 @@
+"""Connecting to the very target that a file was prepared for, and to no other.
+
+The source's id ties a target to its file, the server's identity tells that target from a copy of it, and the epoch
+tells its present state from one that was restored.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING, NamedTuple
+
+from psycopg import errors
+
+from dualdb.errors import LineageError, NotPreparedError
+from dualdb.stores.queries import query
+from dualdb.stores.target_connection import connect_target, losses
+from dualdb.stores.target_schema import identity
+
+if TYPE_CHECKING:
+    from dualdb.stores.target_connection import Target
+
+
+class Pairing(NamedTuple):
+    """What a file knows of its target."""
+
+    target: str
+    """'embedded', or a DSN without its password."""
+    source_id: str
+    identity: str
+    epoch: int
+    """The highest that the target must have heard of; 0: it may lag behind."""
+
+
+def connect_paired(pairing: Pairing, database: str, *, purpose: str) -> Target:
+    """A connection to the very target that a file was prepared for.
+
+    Raises TargetError, NotPreparedError, and LineageError when the address leads to another database, or to a state
+    of this one that is older than the file knows it.
+    """
+    connection = connect_target(pairing.target, database, purpose=purpose)
+    try:
+        _prove(connection, pairing, database)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prove(connection: Target, pairing: Pairing, database: str) -> None:
+    with losses():
+        found_identity = identity(connection)
+        try:
+            found = connection.execute(query("target/lineage.sql", "row").encode()).fetchone()
+        except errors.UndefinedTable:
+            found = None
+    if found_identity != pairing.identity:
+        raise LineageError(
+            f"the server's address leads to another database than the one that {database} was prepared for, perhaps a"
+            " copy of it; correct DUALDB_TARGET, or the host and the database name in the address"
+        )
+    if found is None:
+        raise NotPreparedError(f"{database} is only half prepared; run dualdb init again with the same target")
+    source_id, epoch = found
+    if source_id != pairing.source_id:
+        raise LineageError(
+            f"the target serves another SQLite file than {database}; see dualdb status {quote(database)}"
+        )
+    if epoch < pairing.epoch:
+        raise LineageError(older_target(database))
+
+
+def older_target(database: str) -> str:
+    """What to tell when the target was restored from a backup of before a change of authority."""
+    return (
+        f"PostgreSQL holds a state from before its last change of phase: it was restored from a backup, and {database}"
+        " knows more; restore it to a later point in time, or fail over to a server that has it"
+    )
