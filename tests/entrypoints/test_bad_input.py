@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,9 @@ def one_line(status: int, stderr: str, because: str) -> str:
     assert because in stderr
     assert "; " in stderr, "no remedy"
     assert PASSWORD not in stderr
+    if "it's here" in stderr:
+        # The path needs quotes in a shell, and so it has them in a command that is to be copied into one.
+        assert not re.search(r"dualdb [a-z]+(?: --[a-z-]+)* /", stderr)
     return stderr
 
 
@@ -83,7 +87,7 @@ def assert_untouched(path: Path, target: psycopg.Connection[Any], names: list[st
     assert target.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN ('dualdb', 'sqlite')").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay"])
+@pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay", "recopy"])
 def test_a_missing_file(tmp_path: Path, command: str) -> None:
     """It is not made."""
     path = tmp_path / "missing.db"
@@ -97,7 +101,7 @@ def test_init_of_a_missing_file(tmp_path: Path, target_dsn: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay"])
+@pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay", "recopy"])
 def test_a_file_that_was_never_prepared(app: Path, command: str) -> None:
     """The line says which command comes first."""
     assert "dualdb init" in refused(command, app, because="not prepared")
@@ -274,6 +278,9 @@ def test_a_phase_that_cannot_follow(app: Path, target_dsn: str) -> None:
     """Back from the first, on from the last, and a goal that lies behind."""
     done("init", app, "--target", target_dsn)
     refused("rollback", app, because="phase sqlite")
+    refused("verify", app, because="phase sqlite")
+    refused("relay", "--until-aligned", app, because="phase sqlite")
+    refused("recopy", app, because="phase sqlite")
     done("advance", app, "--to", "postgres")
     refused("advance", app, because="phase postgres")
     refused("advance", app, "--to", "dual_write", because="phase postgres")

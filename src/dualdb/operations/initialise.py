@@ -15,6 +15,7 @@ import sqlite3
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.capture import blockers
@@ -142,7 +143,9 @@ def _check_free(database: str, facts: SourceControl | None, served: ControlRow |
         message = f"{database} is already prepared for another target, {facts.target}; name that one"
         raise PhaseError(message)
     if served is not None:
-        message = f"{database} is already prepared and in phase {facts.row.phase.value}; see dualdb status {database}"
+        message = (
+            f"{database} is already prepared and in phase {facts.row.phase.value}; see dualdb status {quote(database)}"
+        )
         raise PhaseError(message)
 
 
@@ -255,4 +258,4 @@ def _claim_of(facts: SourceControl) -> _Claim:
 
 
 def _overtaken(database: str) -> str:
-    return f"{database} was prepared for another target meanwhile; see dualdb status {database}"
+    return f"{database} was prepared for another target meanwhile; see dualdb status {quote(database)}"

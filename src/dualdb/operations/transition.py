@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step
@@ -100,7 +101,9 @@ def rollback(database: str, *, observer: Observer, settings: Settings | None = N
             return begun
         phase = _phase(task)
         if phase not in BACK:
-            message = f"{database} is in phase {phase.value}, and nothing lies behind it; see dualdb status {database}"
+            message = (
+                f"{database} is in phase {phase.value}, and nothing lies behind it; see dualdb status {quote(database)}"
+            )
             raise PhaseError(message)
         return _take(task, phase, BACK[phase])
 
@@ -235,14 +238,16 @@ def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
     if report.quarantined:
         message = (
             f"{report.quarantined} rows are in quarantine, for the other side cannot hold them;"
-            f" see dualdb status {task.database} and change or delete them"
+            f" see dualdb status {quote(task.database)} and change or delete them"
         )
         raise PhaseError(message)
     return report
 
 
 def _mismatch(database: str, report: Report) -> str:
-    remedy = f"see dualdb verify {database}, and bring them over again with dualdb verify --repair {database}"
+    remedy = (
+        f"see dualdb verify {quote(database)}, and bring them over again with dualdb verify --repair {quote(database)}"
+    )
     if report.mismatched:
         rows = "1 row differs" if report.mismatched == 1 else f"{report.mismatched} rows differ"
         return f"verification found that {rows} between the two sides; {remedy}"
@@ -318,12 +323,14 @@ class _Switch:
 def _verified_residue(task: _Task, pair: Pair) -> Report:
     report = verify(pair, full=False, observer=task.observer, counts=False)
     if not report.rows_agree:
-        message = f"the rows carried behind the fence differ; nothing was switched: see dualdb verify {task.database}"
+        message = (
+            f"the rows carried behind the fence differ; nothing was switched: see dualdb verify {quote(task.database)}"
+        )
         raise MismatchError(message)
     if report.quarantined:
         message = (
             f"{report.quarantined} rows behind the fence cannot be held by the other side, and nothing was switched;"
-            f" see dualdb status {task.database} and change or delete them"
+            f" see dualdb status {quote(task.database)} and change or delete them"
         )
         raise PhaseError(message)
     return report
@@ -347,7 +354,7 @@ def _phase(task: _Task) -> Phase:
     with connect_source(task.database) as source:
         facts = read_source(source)
     if facts is None:
-        message = f"{task.database} is not prepared; run: dualdb init {task.database} --target …"
+        message = f"{task.database} is not prepared; run: dualdb init {quote(task.database)} --target …"
         raise NotPreparedError(message)
     return facts.row.phase
 
@@ -368,8 +375,12 @@ def _ahead(phase: Phase) -> list[Phase]:
 
 def _no_way(database: str, phase: Phase, to: Phase | None) -> str:
     if to is None:
-        return f"{database} is in phase {phase.value}, the last one; go back with dualdb rollback {database}"
-    way = f"go back with dualdb rollback {database}" if to in BACK.values() else f"see dualdb status {database}"
+        return f"{database} is in phase {phase.value}, the last one; go back with dualdb rollback {quote(database)}"
+    way = (
+        f"go back with dualdb rollback {quote(database)}"
+        if to in BACK.values()
+        else f"see dualdb status {quote(database)}"
+    )
     return f"{database} is in phase {phase.value}, and {to.value} does not lie ahead of it; {way}"
 
 

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import (
@@ -188,7 +189,7 @@ class Control:
         with connect_source(database, timeout_s=timeout_s) as source:
             facts = read_source(source)
             if facts is None:
-                message = f"{database} is not prepared; run: dualdb init {database} --target …"
+                message = f"{database} is not prepared; run: dualdb init {quote(database)} --target …"
                 raise NotPreparedError(message)
             source.execute("PRAGMA synchronous = FULL")  # what is decided here must outlast a crash of the machine
             with closing(connect_paired(facts.pairing, database, purpose="dualdb control")) as target:

@@ -6,6 +6,7 @@ Each of the three is one transaction; `begin` does those that are still to be do
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, Phase, Side
@@ -111,4 +112,4 @@ def _facts(control: Control) -> SourceControl:
 
 
 def _moved_on(database: str) -> str:
-    return f"the control row of {database} changed meanwhile; look again with dualdb status {database}"
+    return f"the control row of {database} changed meanwhile; look again with dualdb status {quote(database)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 from typing import TYPE_CHECKING, Self
 
 from dualdb.core.phase import AUTHORITY, Side
@@ -78,5 +79,5 @@ def _facts(path: str, timeout_s: float) -> SourceControl:
         finally:
             connection.close()
     if facts is None:
-        raise NotPreparedError(f"{path} is not prepared; run: dualdb init {path} --target …")
+        raise NotPreparedError(f"{path} is not prepared; run: dualdb init {quote(path)} --target …")
     return facts

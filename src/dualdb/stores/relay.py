@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+from shlex import quote
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -115,12 +116,12 @@ def relay_pair_until_aligned(pair: Pair, report: Report, within_s: float | None 
             return True
         if pair.phase is Phase.SQLITE:
             raise PhaseError(
-                f"{pair.path} is in phase sqlite, where nothing is mirrored; run: dualdb advance {pair.path}"
+                f"{pair.path} is in phase sqlite, where nothing is mirrored; run: dualdb advance {quote(pair.path)}"
             )
         if deadline is not None and time.monotonic() > deadline:
             reason = f" ({shift.trouble})" if shift.trouble else ""
             raise BusyError(
-                f"the two sides were not equal within {within_s:g} s{reason}; see dualdb status {pair.path}"
+                f"the two sides were not equal within {within_s:g} s{reason}; see dualdb status {quote(pair.path)}"
             )
         return False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import Phase
@@ -321,7 +322,7 @@ def faults(path: str) -> Iterator[None]:
         if isinstance(exc, sqlite3.OperationalError) and _is_busy(exc):
             raise BusyError(f"{path} is locked by another process ({text}); try again, or stop that writer") from exc
         if "no such table: _dualdb_" in text:
-            raise NotPreparedError(f"{path} is not prepared; run: dualdb init {path} --target …") from exc
+            raise NotPreparedError(f"{path} is not prepared; run: dualdb init {quote(path)} --target …") from exc
         for symptom, meaning in _FAULTS:
             if symptom in text:
                 raise SourceError(f"{path} {meaning}") from exc
