@@ -6,12 +6,12 @@ all of it is CPython's own code and messages. What a value becomes for PostgreSQ
 
 from __future__ import annotations
 
-import sqlite3
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.schema import TargetType
 from dualdb.core.types import apply_affinity, representable, to_target
+from dualdb.stores.private_database import private_database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Binder:
     __slots__ = ("_database",)
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._database = private_database()
 
     def bind(self, placeholders: Placeholders, parameters: Any) -> Bound:
         """The values that SQLite would have been given; raises whatever sqlite3 raises."""

@@ -36,6 +36,7 @@ from dualdb.core.schema import (
 from dualdb.core.sqltext import quote_name
 from dualdb.core.types import affinity_of, choose_stored, is_decided
 from dualdb.errors import SchemaError
+from dualdb.stores.private_database import private_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ def catalog_database(rows: Sequence[MasterRow]) -> sqlite3.Connection:
 
     Functions and collations of the application that its definitions name stand in there as dummies.
     """
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database = private_database()
     for kind, name, _, sql in sorted(rows, key=lambda row: _ORDER[row[0]]):
         try:
             _create(database, sql)
