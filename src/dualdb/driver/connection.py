@@ -37,6 +37,8 @@ _execute = sqlite3.Cursor.execute
 _executemany = sqlite3.Cursor.executemany
 _executescript = sqlite3.Cursor.executescript
 
+_NEVER_DDL = frozenset("SsIiUuRrBbPpWwEeVv")
+"""With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
 _POSITIONS = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory")
 
 
@@ -56,6 +58,11 @@ class Cursor(CursorHandle):
             return self._follow().execute(sql, parameters)
         if connection._watch is None:
             return _execute(self, sql, parameters)
+        if type(sql) is str and sql[:1] not in _NEVER_DDL:
+            from dualdb.driver import schema_guard
+
+            if schema_guard.concerns(sql):
+                return schema_guard.execute(self, sql, parameters)
         inside = connection.in_transaction
         try:
             _execute(self, sql, parameters)
@@ -64,11 +71,7 @@ class Cursor(CursorHandle):
                 connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
                 raise
         else:
-            if not inside:
-                if connection.in_transaction:
-                    connection._memory.began(sql)
-            elif connection._memory.opening:
-                connection._memory.ran(sql, still_open=connection.in_transaction)
+            connection._memory.done(sql, inside=inside, still_open=connection.in_transaction)
             return self
         from dualdb.driver import fence
 
@@ -95,11 +98,7 @@ class Cursor(CursorHandle):
                 connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
                 raise
         else:
-            if not inside:
-                if connection.in_transaction:
-                    connection._memory.began(sql)
-            elif connection._memory.opening:
-                connection._memory.ran(sql, still_open=connection.in_transaction)
+            connection._memory.done(sql, inside=inside, still_open=connection.in_transaction)
             return self
         from dualdb.driver import fence
 

@@ -62,9 +62,10 @@ def _resolved(path: str) -> bool:
         own.close()
 
 
-def outlast(connection: Connection, *, inside: bool) -> None:
+def outlast(connection: Connection, *, inside: bool, implicit: bool = True) -> None:
     """Wait out a fence of SQLite, whose refusal has rolled the transaction back; on return the connection is at the
-    authority and in the same transaction as before the refused statement.
+    authority and in the same transaction as before the refused statement. `implicit`: sqlite3 would have begun one for
+    this statement by itself.
 
     Raises `database is locked`: when the decision did not come within the connection's time-out, and to a transaction
     that had read already, which is then open only to be rolled back.
@@ -75,16 +76,16 @@ def outlast(connection: Connection, *, inside: bool) -> None:
         raise overtaken()
     watch = connection._watch
     if watch is not None and not await_outcome(watch, connection._timeout_s):
-        _reopen(connection, replay)
+        _reopen(connection, replay, implicit=implicit)
         raise locked()
     connection._look_again()
     connection._notice()
     connection._replay(replay)
 
 
-def _reopen(connection: Connection, replay: tuple[str, ...]) -> None:
+def _reopen(connection: Connection, replay: tuple[str, ...], *, implicit: bool) -> None:
     # A busy SQLite leaves the transaction open, also the one that sqlite3 begins by itself before a write.
-    if not replay and connection.isolation_level is not None and _is_legacy(connection):
+    if implicit and not replay and connection.isolation_level is not None and _is_legacy(connection):
         replay = ("BEGIN",)
     cursor = sqlite3.Cursor(connection)
     for statement in replay:

@@ -25,6 +25,14 @@ class TransactionMemory:
     def __init__(self) -> None:
         self.opening = _BEGUN
 
+    def done(self, sql: str, *, inside: bool, still_open: bool) -> None:
+        """A statement was executed; `inside`: a transaction was open before it."""
+        if inside:
+            if self.opening is not None:
+                self.ran(sql, still_open=still_open)
+        elif still_open:
+            self.opening = (sql,)
+
     def began(self, sql: str) -> None:
         """A statement was executed outside a transaction, and one is open since."""
         self.opening = (sql,)

@@ -1,0 +1,138 @@
+"""DDL by an application of ours meets a fence although SQLite's triggers cannot refuse it: no table is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+import dualdb
+from dualdb.core.phase import Phase, Step
+from dualdb.operations.alignment import covering_mark
+from dualdb.operations.initialise import initialise
+from dualdb.operations.transition import advance
+from dualdb.stores.control import Control, Order
+from dualdb.stores.pair import Pair
+from dualdb.stores.relay import relay_pair_until_aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def ignore(_event: object) -> None:
+    """An observer that looks away."""
+
+
+@pytest.fixture
+def mirrored(database: Path, target_dsn: str) -> str:
+    """A small file in phase dual_write."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(
+            "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO runs VALUES (1, 'a')"
+        )
+    initialise(str(database), target_dsn)
+    advance(str(database), observer=ignore)
+    return str(database)
+
+
+@pytest.fixture
+def open_before(mirrored: str) -> Iterator[dualdb.Connection]:
+    """A connection that was opened before the fence, with a long patience."""
+    with closing(dualdb.connect(mirrored, timeout=30, check_same_thread=False)) as connection:
+        connection.execute("SELECT 1").fetchone()
+        yield connection
+
+
+def lead(database: str, until: Step) -> None:
+    """Lead a move to postgres through all steps up to this one."""
+    with Control.open(database) as control, Pair.open(database) as pair:
+        while True:
+            judgement = control.judge()
+            order = Order(to=Phase.POSTGRES, allowed_s=60.0)
+            if judgement.step is Step.DECIDE:
+                relay_pair_until_aligned(pair, ignore)
+                order = Order(aligned_at=covering_mark(pair) or "")
+            control.perform(judgement.step, judgement, order)
+            if judgement.step is until:
+                return
+
+
+FORMS: dict[str, Callable[[Any], object]] = {
+    "by itself": lambda connection: connection.execute("  create table late (x INTEGER)"),
+    "in a transaction": lambda connection: [
+        connection.execute("BEGIN"),
+        connection.execute("CREATE TABLE late (x INTEGER)"),
+    ],
+    "in a script": lambda connection: connection.executescript(
+        "-- two\nCREATE TABLE late (x INTEGER); CREATE TABLE more (x)"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_ddl_waits_for_the_decision_and_goes_where_the_data_went(
+    mirrored: str, open_before: dualdb.Connection, target_dsn: str, form: str
+) -> None:
+    """The table is made on PostgreSQL, and is not left behind in the file."""
+    lead(mirrored, Step.FENCE)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(FORMS[form], open_before)
+        with pytest.raises(TimeoutError):
+            made.result(0.3)
+        lead(mirrored, Step.SETTLE)
+        made.result(20)
+    open_before.execute("INSERT INTO late VALUES (7)")
+    open_before.commit()
+    with psycopg.connect(target_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM late").fetchone() == (1,)
+
+
+def test_ddl_goes_on_in_the_file_when_the_move_is_given_up(mirrored: str, open_before: dualdb.Connection) -> None:
+    """An aborted move has lifted the fence: nothing was lost but time."""
+    lead(mirrored, Step.FENCE)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(open_before.execute, "CREATE TABLE late (x INTEGER)")
+        with pytest.raises(TimeoutError):
+            made.result(0.3)
+        with Control.open(mirrored) as control:
+            control.perform(Step.ABORT, control.judge())
+            control.perform(Step.UNFENCE, control.judge())
+        made.result(20)
+    with closing(sqlite3.connect(mirrored)) as connection:
+        assert connection.execute("SELECT count(*) FROM late").fetchone() == (0,)
+
+
+def test_a_move_that_outlasts_the_time_out_is_a_locked_database(mirrored: str) -> None:
+    """As any other write behind a fence; and nothing is open afterwards that was not open before."""
+    with closing(dualdb.connect(mirrored, timeout=0.2)) as connection:
+        connection.execute("SELECT 1").fetchone()
+        lead(mirrored, Step.FENCE)
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            connection.execute("DROP TABLE runs")
+        assert not connection.in_transaction
+        assert connection.execute("SELECT name FROM runs").fetchall() == [("a",)]
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE runs (x)", "CREATE TABLE broken (", "DROP TABLE nothing"])
+def test_what_sqlite_refuses_leaves_nothing_open(mirrored: str, statement: str) -> None:
+    """The error is sqlite3's own, and the next statement begins afresh."""
+    with closing(sqlite3.connect(mirrored)) as plain, closing(dualdb.connect(mirrored)) as connection:
+        with pytest.raises(sqlite3.OperationalError) as expected:
+            plain.execute(statement)
+        with pytest.raises(sqlite3.OperationalError) as found:
+            connection.execute(statement)
+        assert str(found.value) == str(expected.value)
+        assert not connection.in_transaction
+
+
+def test_a_table_for_oneself_asks_nobody(mirrored: str) -> None:
+    """A temporary table lies in no file: it takes no lock and meets no fence."""
+    with closing(dualdb.connect(mirrored, timeout=0.1)) as connection, closing(sqlite3.connect(mirrored)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TEMP TABLE own (x)")
+        connection.execute("CREATE TEMPORARY VIEW mine AS SELECT 1")
