@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from dualdb.core.events import BatchApplied
 from dualdb.core.phase import Phase, Side, Step
-from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError
+from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
 from dualdb.operations import alignment
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
+from dualdb.operations.verify_report import Progress
 from dualdb.stores.control import Control, Order, read_source
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SCHEMA = """
@@ -36,6 +41,13 @@ INSERT INTO points VALUES (1, 1, 0.5), (1, 2, 1e300), (2, 1, NULL);
 INSERT INTO links VALUES (1, NULL), (1, NULL), (2, 'x');
 INSERT INTO once(name) VALUES ('alone');
 """
+
+NOBODY = "postgresql://127.0.0.1:1/nobody?connect_timeout=2"
+"""An address at which no server answers."""
+END_WAITING = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'dualdb control' AND wait_event_type = 'Lock'"
+)
 
 
 def ignore(_event: object) -> None:
@@ -183,8 +195,8 @@ def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
     assert told
 
 
-def leave_at(database: str, step: Step) -> None:
-    """Do what a coordinator does from dual_write towards postgres, and die after that step."""
+def leave_at(database: str, step: Step, to: Phase = Phase.POSTGRES) -> None:
+    """Do what a coordinator does on the way to that phase, and die after that step."""
     with Control.open(database) as control:
         while True:
             judgement = control.judge()
@@ -195,7 +207,7 @@ def leave_at(database: str, step: Step) -> None:
                 assert mark is not None
                 order = Order(aligned_at=mark)
             else:
-                order = Order(to=Phase.POSTGRES, allowed_s=30)
+                order = Order(to=to, allowed_s=30)
             control.perform(judgement.step, judgement, order)
             if judgement.step is step:
                 return
@@ -212,6 +224,94 @@ def test_the_same_command_finishes_what_a_dead_one_began(prepared: str, target_d
     assert target_rows(target_dsn) == before
     with Control.open(prepared) as control:
         assert control.judge().authority is Side.TARGET
+
+
+@pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE])
+def test_the_same_command_finishes_a_rollback_that_a_dead_one_began(prepared: str, target_dsn: str, last: Step) -> None:
+    """Killed after any step of the way back, `rollback` run again ends in dual_write, one phase back and not two."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with psycopg.connect(target_dsn) as target:
+        target.execute("INSERT INTO once (name) VALUES ('in postgres')")
+    leave_at(prepared, last, Phase.DUAL_WRITE)
+    step = rollback(prepared, observer=ignore)
+    assert (step.before, step.after) == (Phase.POSTGRES, Phase.DUAL_WRITE)
+    assert phase_of(prepared) is Phase.DUAL_WRITE
+    with Control.open(prepared) as control:
+        assert (control.judge().authority, control.judge().step) == (Side.SOURCE, Step.OPEN)
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO once(name) VALUES ('home again')")
+    with Pair.open(prepared) as pair:
+        relay_pair_until_aligned(pair, ignore, 10)
+    assert target_rows(target_dsn) == rows(prepared)
+
+
+def test_advance_finishes_a_decided_rollback_too(prepared: str) -> None:
+    """Whichever command comes next writes the end that was missing, and that is a step."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    leave_at(prepared, Step.DECIDE, Phase.DUAL_WRITE)
+    (step,) = advance(prepared, observer=ignore)
+    assert (step.before, step.after) == (Phase.POSTGRES, Phase.DUAL_WRITE)
+    (step,) = advance(prepared, observer=ignore)
+    assert (step.before, step.after) == (Phase.DUAL_WRITE, Phase.POSTGRES)
+
+
+def test_a_decided_rollback_whose_target_is_away_stops_nobody(
+    prepared: str, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has the say, and knows it: it can leave the mirror, and PostgreSQL learns of both when it answers."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    leave_at(prepared, Step.DECIDE, Phase.DUAL_WRITE)
+    with monkeypatch.context() as away:
+        away.setenv("DUALDB_TARGET", NOBODY)
+        with pytest.raises(TargetError, match="cannot connect"):
+            advance(prepared, observer=ignore)
+        assert phase_of(prepared) is Phase.DUAL_WRITE
+        assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO once(name) VALUES ('plain')")
+    advance(prepared, Phase.DUAL_WRITE, observer=ignore)
+    assert target_rows(target_dsn) == rows(prepared)
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with Control.open(prepared) as control:
+        assert control.judge().authority is Side.TARGET
+
+
+def captures(database: str) -> bool:
+    """Whether a commit of a plain program is still journaled, or anything of ours fires."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        head = connection.execute("SELECT max(seq) FROM _dualdb_journal").fetchone()
+        connection.execute("INSERT INTO once(name) VALUES ('captured?')")
+        triggers = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone()
+        return bool(triggers != (0,) or connection.execute("SELECT max(seq) FROM _dualdb_journal").fetchone() != head)
+
+
+def test_a_mirror_ends_without_its_target(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL does not answer: the file leaves the mirror by itself."""
+    advance(prepared, observer=ignore)
+    with monkeypatch.context() as away:
+        away.setenv("DUALDB_TARGET", NOBODY)
+        assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    assert phase_of(prepared) is Phase.SQLITE
+    assert not captures(prepared)
+
+
+def test_a_mirror_ends_although_its_target_is_lost_in_the_midst(prepared: str, target_dsn: str) -> None:
+    """The file has left the mirror when the connection breaks: that is all there was to do, and the way on is open."""
+    advance(prepared, observer=ignore)
+    with psycopg.connect(target_dsn) as holder, psycopg.connect(target_dsn, autocommit=True) as other:
+        holder.execute("LOCK TABLE dualdb.watermark")
+        with ThreadPoolExecutor() as pool:
+            command = pool.submit(rollback, prepared, observer=ignore)
+            deadline = time.monotonic() + 20
+            while not other.execute(END_WAITING).fetchall():
+                assert time.monotonic() < deadline
+                assert not command.done()
+                time.sleep(0.02)
+            assert command.result(20).after is Phase.SQLITE
+    assert phase_of(prepared) is Phase.SQLITE
+    assert not captures(prepared)
+    advance(prepared, observer=ignore)
+    assert target_rows(target_dsn) == rows(prepared)
 
 
 def test_a_difference_stops_the_switch_before_the_fence(prepared: str, target_dsn: str) -> None:
@@ -240,6 +340,59 @@ def test_a_row_that_postgresql_cannot_hold_blocks_the_switch(prepared: str) -> N
         connection.execute("UPDATE once SET name = 'ab' WHERE id = 7")
         connection.commit()
     advance(prepared, observer=ignore)
+
+
+def in_the_last_look(first: Callable[[], object], last: Callable[[], object]) -> Callable[[object], None]:
+    """An observer that does `first` while everything is compared, so that something is left to be compared again, and
+    `last` while that is: what it writes is met behind the fence.
+    """
+    awaited: list[tuple[type, Callable[[], object]]] = [(Progress, last), (BatchApplied, list), (Progress, first)]
+
+    def observe(event: object) -> None:
+        if awaited and isinstance(event, awaited[-1][0]):
+            _, act = awaited.pop()
+            act()
+
+    return observe
+
+
+def test_a_row_behind_the_fence_that_postgresql_cannot_hold_stops_the_switch(prepared: str) -> None:
+    """It was committed after the last look before the fence: it is met there, and the file stays the authority."""
+
+    def write(statement: str) -> None:
+        with closing(sqlite3.connect(prepared)) as connection, connection:
+            connection.execute(statement)
+
+    advance(prepared, observer=ignore)
+    observe = in_the_last_look(
+        lambda: write("INSERT INTO once(name) VALUES ('late')"),
+        lambda: write("INSERT INTO once(id, name) VALUES (7, CAST(x'610062' AS TEXT))"),
+    )
+    with pytest.raises(PhaseError, match="1 rows behind the fence cannot be held"):
+        advance(prepared, observer=observe)
+    assert phase_of(prepared) is Phase.DUAL_WRITE
+    write("DELETE FROM once WHERE id = 7")
+    advance(prepared, observer=ignore)
+    assert phase_of(prepared) is Phase.POSTGRES
+
+
+def test_a_row_behind_the_fence_that_sqlite_cannot_hold_stops_the_way_back(prepared: str, target_dsn: str) -> None:
+    """The same on the way back: SQLite would make NULL of a NaN."""
+
+    def write(statement: str) -> None:
+        with psycopg.connect(target_dsn) as connection:
+            connection.execute(statement.encode())
+
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    observe = in_the_last_look(
+        lambda: write("INSERT INTO runs (name, score) VALUES ('late', 1)"),
+        lambda: write("INSERT INTO runs (name, score) VALUES ('later', 'NaN')"),
+    )
+    with pytest.raises(PhaseError, match="1 rows behind the fence cannot be held"):
+        rollback(prepared, observer=observe)
+    assert phase_of(prepared) is Phase.POSTGRES
+    write("DELETE FROM runs WHERE score = 'NaN'")
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
 
 
 def test_an_application_trigger_blocks_postgres_and_nothing_else(prepared: str) -> None:

@@ -363,6 +363,9 @@ def _take_target(connection: Target, at: Circumstances) -> str | None:
 def _settle_target(connection: Target, at: Circumstances) -> str | None:
     target_journal.disable_capture(connection)
     connection.execute("UPDATE dualdb.copy SET done = true, cursor = NULL")
+    if at.other.phase is Phase.SQLITE:  # the file has left the mirror since it was taken: there is nobody to follow
+        connection.execute("DELETE FROM dualdb.watermark")
+        return None
     connection.execute(
         "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, true, %s)"
         " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = true,"
