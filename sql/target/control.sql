@@ -36,7 +36,10 @@ CREATE TABLE dualdb.journal (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     tbl integer NOT NULL,
     key text[] NOT NULL,
-    token bigint NOT NULL DEFAULT floor(random() * 9007199254740992)::bigint
+    -- the transaction's own where the driver gave it one, so that it can ask for what became of it
+    token bigint NOT NULL DEFAULT coalesce(
+        nullif(current_setting('dualdb.token', true), '')::bigint, floor(random() * 9007199254740992)::bigint
+    )
 );
 CREATE INDEX journal_xid ON dualdb.journal (xid);
 -- What PostgreSQL holds while it follows.

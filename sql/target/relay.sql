@@ -17,6 +17,10 @@ FROM dualdb.control AS c
 -- The position of everything journaled so far.
 SELECT pg_current_snapshot()::text, (SELECT seq || ':' || token FROM dualdb.journal ORDER BY seq DESC LIMIT 1)
 
+-- name: make_durable
+-- A transaction that changes nothing, but has something in the log: its COMMIT waits until all of the log is on the disk.
+SELECT pg_logical_emit_message(true, 'dualdb', '')
+
 -- name: token
 -- The token of one journal row.
 SELECT token FROM dualdb.journal WHERE seq = %s

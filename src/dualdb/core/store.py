@@ -174,6 +174,9 @@ class Store(Protocol):
     def head_moved(self) -> bool:
         """As authority: cheaply, whether anything may have been committed since the last snapshot was taken."""
 
+    def make_durable(self) -> None:
+        """As authority: let no crash take back what the last snapshot showed, as far as that can be asked for."""
+
     def mend_capture(self) -> frozenset[int]:
         """As authority: put capture back where it is missing or stale and journal the tables whose changes may have
         gone unseen as `Changes.restarts`; those tables.

@@ -224,7 +224,7 @@ class Control:
 
     def demote(self, source: ControlRow, target: ControlRow) -> None:
         """Make the file the follower of its target, in place of whatever it took itself for; keeps all of its rows."""
-        position = target_journal.journal_head(self.target)
+        position = target_journal.durable_head(self.target)
         with source_change(self.database, self.source):
             facts = read_source(self.source)
             if facts is None or facts.row != source:

@@ -62,7 +62,7 @@ def begin_source(control: Control, row: ControlRow) -> None:
     marks = journal.sequence_marks(connection, read_schema(connection))
     with losses(), control.target.transaction():
         target_journal.lift_sequences(control.target, marks)
-    position = target_journal.journal_head(control.target)
+    position = target_journal.durable_head(control.target)
     with source_change(control.database, connection):
         facts = read_source(connection)
         if facts is None or facts.row != row:

@@ -154,6 +154,7 @@ class Carrier:
             tables, copies = _Reading(snapshot, schema, held, self._pace).read(changes, self._conflicts)
             self._count_copied(snapshot, schema, copies)
         result = watermark_after(held, changes, copies)
+        self.authority.make_durable()
         applied = self.follower.apply(held, result, tables)
         self._held = result
         took_s = time.monotonic() - began

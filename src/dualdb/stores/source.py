@@ -106,6 +106,11 @@ class SourceStore:
                 connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_s * 1000)}")
         return gone
 
+    def make_durable(self) -> None:
+        """Nothing: when a commit is on the disk is for the application's own `PRAGMA synchronous` to say. What a power
+        failure took back is found by the token of its position.
+        """
+
     def mend_capture(self) -> frozenset[int]:
         """Put capture back where it is missing or stale, and journal which tables must be copied anew."""
         with self._transaction() as connection:

@@ -97,6 +97,13 @@ class TargetStore:
         with losses():
             return self.connection().execute(query(ASK, "prune").encode(), values).rowcount
 
+    def make_durable(self) -> None:
+        """Flush the log. Else the numbers of transactions that were rolled back last would be given again after a
+        crash, and a position that knows them as over would take their next owners' changes for seen.
+        """
+        with losses():
+            self.connection().execute(query(ASK, "make_durable").encode())
+
     def mend_capture(self) -> frozenset[int]:
         """Put capture back where it is missing or off, and journal which tables must be copied anew."""
         with losses(), self.connection().transaction():

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from dualdb.core.names import qualified, quoted
 from dualdb.core.translate.ddl import table_ddl, view_ddl
 from dualdb.core.translate.refusal import Refused
+from dualdb.stores.queries import query
 from dualdb.stores.target_journal import capture_table, fence_table, write_objects
+from dualdb.stores.target_read import ASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,7 @@ def follow(connection: Target, before: Schema, after: Schema, target_schema: str
         capture_table(connection, after.tables[name], target_schema, enabled=True)
         fence_table(connection, after.tables[name], target_schema, enabled=False)
     write_objects(connection, after)
+    connection.execute(query(ASK, "mark").encode())  # like any change it can be asked for when its COMMIT is lost
 
 
 def _statements(before: Schema, after: Schema, target_schema: str) -> Iterator[str]:

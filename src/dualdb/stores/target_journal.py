@@ -143,6 +143,13 @@ def journal_head(connection: Target) -> str:
     return f"{snapshot}@{head or '0:0'}"
 
 
+def durable_head(connection: Target) -> str:
+    """The same, and no crash of the server can take it back; outside a transaction."""
+    head = journal_head(connection)
+    connection.execute(query(ASK, "make_durable").encode())
+    return head
+
+
 def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """Let each automatic id go on behind every id ever used: behind the marks, and behind the rows that are there."""
     target_schema = _target_schema(connection)

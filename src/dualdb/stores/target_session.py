@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from secrets import randbits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 LOCK = "LOCK TABLE dualdb.writer IN EXCLUSIVE MODE"
-XID = "SELECT pg_current_xact_id()::text"
+MARKED = "SELECT pg_current_xact_id()::text, set_config('dualdb.token', %s, true)"
+"""Number the transaction, and let what it journals carry a token of its own: PostgreSQL gives the number of a
+transaction that a crash has swallowed to another one, whose commit would be taken for ours."""
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
 _COMMITTED_SINCE = (
     "SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid >= pg_snapshot_xmin(%s::text::pg_snapshot)"
     " AND NOT pg_visible_in_snapshot(xid, %s::text::pg_snapshot))"
 )
-_OUTCOME = "SELECT pg_xact_status(%s::text::xid8)"
+_OUTCOME = (
+    "SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid = %s::text::xid8 AND token = %s::text::bigint),"
+    " pg_xact_status(%s::text::xid8)"
+)
 _END_BACKEND = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text = %s::text"
 _ASK_FOR_S = 30.0
 """How long the outcome of a lost COMMIT is asked for before the application is told that it is unknown."""
@@ -77,6 +83,7 @@ class Session:
         self._borrowed = pool.connect() if fresh else pool.borrow()
         self.xid: str | None = None
         """The transaction's number, once it holds the writers' lock."""
+        self._token = str(randbits(53))
         self.snapshot: str | None = None
         self._set_lock_timeout(max(1, round(lock_timeout_s * 1000)))
 
@@ -105,7 +112,7 @@ class Session:
 
     def begin_locked(self, messages: Sequence[Message]) -> list[Answer]:
         """Begin a transaction under the writers' lock and run these in it, in one round trip."""
-        answers = self.exchange([(BEGIN, None), (LOCK, None), (XID, None), *messages])
+        answers = self.exchange([(BEGIN, None), (LOCK, None), (MARKED, [self._token]), *messages])
         self.xid = answers[2].rows[0][0]
         return answers[3:]
 
@@ -120,7 +127,7 @@ class Session:
 
         The lock is taken under a savepoint of that name, which stays when the lock is not to be had.
         """
-        answers = self.exchange([(f"SAVEPOINT {savepoint}", None), (LOCK, None), (XID, None)])
+        answers = self.exchange([(f"SAVEPOINT {savepoint}", None), (LOCK, None), (MARKED, [self._token])])
         self.xid = answers[2].rows[0][0]
         # Our own snapshot cannot see who has committed since; another connection can, and nobody writes any more.
         other = self._pool.borrow()
@@ -188,17 +195,17 @@ class Session:
 
     def _ask_outcome(self, xid: str) -> bool:
         # 1. ask what became of it; 2. while it is in progress its backend may still commit: wait, then end the backend;
-        # 3. only 'committed' and 'aborted' are answers.
+        # 3. its journal rows prove it committed. Without them it has changed nothing, whoever has its number now.
         deadline = time.monotonic() + _ASK_FOR_S
         patience = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             try:
-                status = self._ask(xid, end=time.monotonic() > patience)
+                found, status = self._ask(xid, end=time.monotonic() > patience)
             except (TargetError, psycopg.Error):
                 self._pool.forget()
             else:
-                if status in ("committed", "aborted"):
-                    return status == "committed"
+                if found or status != "in progress":
+                    return found
             time.sleep(0.05)
         message = (
             f"the answer to COMMIT was lost and PostgreSQL cannot be asked what became of transaction {xid};"
@@ -206,16 +213,15 @@ class Session:
         )
         raise OutcomeUnknownError(message)
 
-    def _ask(self, xid: str, *, end: bool) -> str:
+    def _ask(self, xid: str, *, end: bool) -> tuple[bool, str | None]:
         asking = self._pool.connect()
         try:
-            found = asking.connection.execute(_OUTCOME, (xid,)).fetchone()
-            status = str(found[0]) if found else ""
+            ((found, status),) = asking.connection.execute(_OUTCOME, (xid, self._token, xid)).fetchall()
             if status == "in progress" and end:
                 asking.connection.execute(_END_BACKEND, (self._borrowed.backend, str(int(xid) % (1 << 32))))
         finally:
             self._pool.give_back(asking)
-        return status
+        return found, status
 
 
 def _send(connection: Target, message: Message) -> psycopg.Cursor[tuple[Any, ...]]:
