@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.stores.mirrored import leave_at
 
 from dualdb.core.phase import Phase, Step
 from dualdb.core.sqltext import split_statements
@@ -16,9 +17,11 @@ from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import target_journal
-from dualdb.stores.control import Control, Order
+from dualdb.stores.catalog import read_schema
+from dualdb.stores.control import Control, Order, settle
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned, relay_until_aligned
+from dualdb.stores.target_catalog import read_target_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +112,28 @@ def test_a_table_remade_in_the_last_instant_of_a_move_keeps_its_rows(
     assert plain(mirrored, "SELECT name, value FROM both ORDER BY 1") == [("a", 0.5), ("b", 0.25)]
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT value FROM points ORDER BY 1").fetchall() == [(0.25,), (0.5,)]
+
+
+def test_postgresql_learns_what_the_file_became_before_it_was_told_to_follow(mirrored: str, target_dsn: str) -> None:
+    """A rollback is decided, the application goes on in SQLite with DDL, and only then the end of it is written: the
+    target's tables are those of before, and are led from there.
+    """
+    advance(mirrored, Phase.POSTGRES, observer=ignore)
+    leave_at(mirrored, Step.DECIDE, Phase.DUAL_WRITE)
+    plain(
+        mirrored,
+        "ALTER TABLE runs ADD COLUMN note TEXT DEFAULT 'none'; CREATE TABLE late (x);"
+        " INSERT INTO runs(name, note) VALUES ('c', 'new'); INSERT INTO late VALUES (1)",
+    )
+    settle(mirrored)
+    with psycopg.connect(target_dsn) as connection, closing(sqlite3.connect(mirrored)) as file:
+        (held,) = connection.execute("SELECT schema_version FROM dualdb.watermark").fetchone() or ("",)
+        assert held == read_target_schema(connection).version != read_schema(file).version
+    relay_until_aligned(mirrored, ignore, 20)
+    with psycopg.connect(target_dsn) as connection:
+        found = connection.execute("SELECT name, note FROM runs ORDER BY id").fetchall()
+        assert found == [("a", "none"), ("b", "none"), ("c", "new")]
+        assert connection.execute("SELECT count(*) FROM late").fetchone() == (1,)
 
 
 def test_a_new_table_behind_the_fence_is_carried_and_fenced(mirrored: str) -> None:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.stores.mirrored import leave_at
 
 from dualdb.core.events import BatchApplied
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
-from dualdb.operations import alignment
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify_report import Progress
-from dualdb.stores.control import Control, Order, read_source
+from dualdb.stores.control import Control, read_source
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
 
@@ -195,30 +195,12 @@ def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
     assert told
 
 
-def leave_at(database: str, step: Step, to: Phase = Phase.POSTGRES) -> None:
-    """Do what a coordinator does on the way to that phase, and die after that step."""
-    with Control.open(database) as control:
-        while True:
-            judgement = control.judge()
-            if judgement.step is Step.DECIDE:
-                with Pair.open(database) as pair:
-                    relay_pair_until_aligned(pair, ignore, 10)
-                    mark = alignment.covering_mark(pair)
-                assert mark is not None
-                order = Order(aligned_at=mark)
-            else:
-                order = Order(to=to, allowed_s=30)
-            control.perform(judgement.step, judgement, order)
-            if judgement.step is step:
-                return
-
-
 @pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE, Step.SETTLE])
 def test_the_same_command_finishes_what_a_dead_one_began(prepared: str, target_dsn: str, last: Step) -> None:
     """Killed after any step of the switch, `advance` run again ends in phase postgres with every row."""
     advance(prepared, observer=ignore)
     before = rows(prepared)
-    leave_at(prepared, last)
+    leave_at(prepared, last, Phase.POSTGRES)
     advance(prepared, Phase.POSTGRES, observer=ignore)
     assert phase_of(prepared) is Phase.POSTGRES
     assert target_rows(target_dsn) == before

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from dualdb.core.phase import Phase
+from dualdb.core.phase import Phase, Step
+from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import mirror
-from dualdb.stores.control import Control
+from dualdb.stores.control import Control, Order
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
 
@@ -95,6 +96,23 @@ class Mirrored:
         """Table, key and reason of what the follower could not hold."""
         with self.pair() as pair:
             return [(row.table, row.key, row.reason) for row in pair.follower.quarantine()]
+
+
+def leave_at(database: str, step: Step, to: Phase) -> None:
+    """Do what a coordinator does on the way to that phase, and die after that step."""
+    with Control.open(database) as control:
+        while True:
+            judgement = control.judge()
+            order = Order(to=to, allowed_s=PATIENCE_S)
+            if judgement.step is Step.DECIDE:
+                relay_until_aligned(database, within_s=PATIENCE_S)
+                with Pair.open(database) as pair:
+                    mark = covering_mark(pair)
+                assert mark is not None
+                order = Order(aligned_at=mark)
+            control.perform(judgement.step, judgement, order)
+            if judgement.step is step:
+                return
 
 
 def _rows(snapshot: Snapshot, name: str) -> Counter[Row]:

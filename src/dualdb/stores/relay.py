@@ -90,12 +90,14 @@ class Relay:
     def _run_in_background(self) -> None:
         failures = 0
         while not self._stop.is_set():
+            shift: _Shift | None = None
             try:
                 with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
-                    failures = 0
-                    _Shift(pair, self._report, self._stop, foreground=False).run_until(self._stop.is_set)
+                    shift = _Shift(pair, self._report, self._stop, foreground=False)
+                    shift.run_until(self._stop.is_set)
             except Exception as exc:  # noqa: BLE001 - a border: the application never sees the relay's troubles
-                failures += 1
+                got_somewhere = shift is not None and (shift.aligned or shift.carried > 0)
+                failures = 1 if got_somewhere else failures + 1
                 retry_s = retry_after_s(failures)
                 self._report(events.RelayStumbled(reason=str(exc), retry_s=retry_s))
                 self._stop.wait(retry_s)
@@ -146,11 +148,12 @@ class _Shift:
         self._patience = patience
         self._looks = 0
         """How often in a row somebody else had moved on."""
+        self._failures = 0
+        """In a row."""
         self._lease = Lease(pair.target.connection, foreground=foreground)
 
     def run_until(self, over: Callable[[], bool]) -> None:
         """Take the lock and carry, or wait for it, until it is over or `stop` is set."""
-        failures = 0
         try:
             while not (self._stop.is_set() or over()):
                 if self._pair.phase is Phase.SQLITE:
@@ -161,12 +164,12 @@ class _Shift:
                         self._carry(over)
                     else:
                         self._stand_by()
-                    failures = 0
+                    self._failures = 0
                 except LineageError:
                     raise
                 except DualdbError as exc:
-                    failures += 1
-                    self._stumble(exc, failures)
+                    self._failures += 1
+                    self._stumble(exc, self._failures)
         finally:
             self._give_back()
 
@@ -179,6 +182,8 @@ class _Shift:
             action = carrier.step()
             self.carried += carrier.carried - before
             self.trouble = carrier.error
+            if action is Action.WAIT or carrier.carried > before:
+                self._failures = 0  # this may go on for days, and end with a failure: that is the first one then
             if action is Action.WAIT:
                 self.aligned, self._looks = True, 0
             if over():
