@@ -176,6 +176,9 @@ class SqliteStore:
         """Not asked of these files by any test."""
         raise NotImplementedError
 
+    def make_durable(self) -> None:
+        """See `Store`."""
+
     def mend_capture(self) -> frozenset[int]:
         """See `Store`."""
         return frozenset()
