@@ -6,11 +6,10 @@ what has to be asked of PostgreSQL is asked through `ask`.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from typing import TYPE_CHECKING
 
-from dualdb.core.schema import ROWID_COLUMN, KeyKind
+from dualdb.core.schema import KeyKind
 from dualdb.driver.failure import failure, locked, refused
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ _PLAIN = {
     "53100": (sqlite3.OperationalError, "database or disk is full", "SQLITE_FULL"),
     "25006": (sqlite3.OperationalError, "attempt to write a readonly database", "SQLITE_READONLY"),
 }
-_KEY_COLUMNS = re.compile(r"Key \((.*)\)=\(", re.DOTALL)
 
 
 def diagnose(rejected: Rejected, schema: Schema, names: Names) -> sqlite3.Error:
@@ -72,13 +70,11 @@ def _unique(rejected: Rejected, table: Table | None) -> sqlite3.Error:
     if index is not None:
         name = "SQLITE_CONSTRAINT_PRIMARYKEY" if index.origin == "pk" else "SQLITE_CONSTRAINT_UNIQUE"
         return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {_terms(table, index)}", name)
-    columns = table.key.columns
-    found = _KEY_COLUMNS.match(rejected.detail)
-    if table.key.kind is KeyKind.ROWID or (found is not None and found[1].strip('"') == ROWID_COLUMN):
+    if table.key.kind is KeyKind.ROWID:
         return failure(
             sqlite3.IntegrityError, f"UNIQUE constraint failed: {table.name}.rowid", "SQLITE_CONSTRAINT_ROWID"
         )
-    listed = ", ".join(f"{table.name}.{column}" for column in columns)
+    listed = ", ".join(f"{table.name}.{column}" for column in table.key.columns)
     return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {listed}", "SQLITE_CONSTRAINT_PRIMARYKEY")
 
 

@@ -63,7 +63,6 @@ class Rejected(Exception):  # noqa: N818 - an answer, not a failure of ours
         diagnosis = error.diag
         self.sqlstate = error.sqlstate or ""
         self.message = diagnosis.message_primary or str(error)
-        self.detail = diagnosis.message_detail or ""
         self.table = diagnosis.table_name or ""
         self.column = diagnosis.column_name or ""
         self.constraint = diagnosis.constraint_name or ""
