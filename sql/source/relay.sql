@@ -96,3 +96,44 @@ DELETE FROM _dualdb_quarantine WHERE tbl = ? AND key = ?
 -- name: clear_quarantined
 -- A table that is copied anew has no rows in quarantine.
 DELETE FROM _dualdb_quarantine WHERE tbl = ?
+
+-- name: set_number
+-- Keep a table's number and stored types; a number is never forgotten, so never given to another table.
+INSERT INTO _dualdb_table(id, name, stored) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored
+
+-- name: names
+-- The tables' numbers and names, those that are gone included.
+SELECT id, name FROM _dualdb_table
+
+-- name: proven
+-- The catalog that our triggers were proven against.
+SELECT proven_catalog FROM _dualdb_control
+
+-- name: triggers
+-- All triggers of the file, in the order in which they were made.
+SELECT name, tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' ORDER BY rowid
+
+-- name: kept_triggers
+-- The application's triggers that were set aside, in their order.
+SELECT name, sql FROM _dualdb_trigger ORDER BY ordinal
+
+-- name: keep_trigger
+-- Set one aside.
+INSERT INTO _dualdb_trigger(ordinal, name, sql) VALUES (?, ?, ?)
+
+-- name: forget_triggers
+-- None is set aside.
+DELETE FROM _dualdb_trigger
+
+-- name: definitions
+-- The definition of each table.
+SELECT name, sql FROM main.sqlite_master WHERE type = 'table'
+
+-- name: raise_sequence
+-- Give no id up to this one again.
+UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?
+
+-- name: make_sequence
+-- The same for a table that never gave one.
+INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)

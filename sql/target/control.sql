@@ -13,7 +13,6 @@ CREATE TABLE dualdb.control (
     deadline double precision,
     fenced_head text,
     target_schema text NOT NULL,
-    pruned_through text NOT NULL DEFAULT '',
     verified text
 );
 -- Numbers of the tables in both journals, and how their columns are stored here.

@@ -147,3 +147,79 @@ SELECT pg_terminate_backend(a.pid, 1000) FROM pg_stat_get_activity(%s) AS a WHER
 -- Give the relay lock back.
 UPDATE dualdb.lease SET holder = NULL, pid = NULL, backend_start = NULL, beat = NULL
 WHERE pid = pg_backend_pid() AND holder = %s
+
+-- name: setting
+-- Set a parameter of the server for this connection.
+SELECT set_config(%s, %s, false)
+
+-- name: make_commits_durable
+-- A COMMIT that is answered is on the server's disk.
+SELECT set_config('synchronous_commit', 'local', false) WHERE current_setting('synchronous_commit') = 'off'
+
+-- name: names
+-- The tables' numbers and names, those that are gone included.
+SELECT id, name FROM dualdb.relation
+
+-- name: set_number
+-- Keep a table's number and stored types; a number is never forgotten, so never given to another table.
+INSERT INTO dualdb.relation (id, name, stored) VALUES (%s, %s, %s)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored
+
+-- name: forget_numbers
+-- The tables were dropped, all of them.
+DELETE FROM dualdb.relation
+
+-- name: target_schema
+-- The schema that the application's tables are in.
+SELECT target_schema FROM dualdb.control
+
+-- name: made
+-- The tables and views that dualdb made there.
+SELECT type, name FROM dualdb.object WHERE type IN ('table', 'view') ORDER BY name
+
+-- name: add_object
+-- Describe one object of the application's schema.
+INSERT INTO dualdb.object (ordinal, type, name, tbl_name, sql) VALUES (%s, %s, %s, %s, %s)
+
+-- name: forget_objects
+-- Describe none.
+DELETE FROM dualdb.object
+
+-- name: forget_tables
+-- Describe no table.
+DELETE FROM dualdb.object WHERE type = 'table'
+
+-- name: schemas
+-- The names that are taken among schemas.
+SELECT nspname FROM pg_namespace
+
+-- name: captured
+-- How many of these triggers are on a table and fire.
+SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s) AND tgenabled = 'A'
+
+-- name: sequence_of
+-- The sequence of an automatic id.
+SELECT pg_get_serial_sequence(%s, %s)
+
+-- name: set_sequence
+-- Let a sequence go on behind a number; 0: from its beginning.
+SELECT setval(%s::regclass, greatest(%s, 1)::bigint, %s > 0)
+
+-- name: lift_sequence
+-- The same, and never turn it back.
+SELECT setval(s, mark) FROM (SELECT %s::regclass AS s, %s::bigint AS mark) AS wanted
+WHERE coalesce(pg_sequence_last_value(s), 0) < mark
+
+-- name: wait_for_locks
+-- How long this transaction waits for each lock, in milliseconds; '0': without end.
+SELECT set_config('lock_timeout', %s, true)
+
+-- name: end_holders
+-- End the transactions that keep a lock on these tables which the fence has to wait for.
+SELECT pg_terminate_backend(a.pid, 1000) FROM pg_stat_activity AS a
+WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.pid IN (
+    SELECT l.pid FROM pg_locks AS l
+    WHERE l.granted AND l.relation = ANY(%s::regclass[]::oid[])
+      AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
+                     'ExclusiveLock', 'AccessExclusiveLock')
+)

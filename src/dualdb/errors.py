@@ -14,6 +14,10 @@ class NotPreparedError(DualdbError):
     """The file was never `dualdb init`-ed."""
 
 
+class LayoutError(DualdbError):
+    """Another version of dualdb prepared the file or its target, and this one does not know its tables."""
+
+
 class PhaseError(DualdbError):
     """The step asked for cannot follow from the phase that the file is in."""
 

@@ -108,6 +108,16 @@ def test_a_file_that_was_never_prepared(app: Path, command: str) -> None:
     assert objects(app) == ["runs"]
 
 
+@pytest.mark.parametrize("command", ["init", "status", "verify", "advance", "rollback", "relay", "recopy"])
+def test_a_file_that_another_version_prepared(app: Path, target_dsn: str, command: str) -> None:
+    """What its tables mean is not known, so that nothing is done."""
+    done("init", app, "--target", target_dsn)
+    with closing(sqlite3.connect(app)) as connection, connection:
+        connection.execute("UPDATE _dualdb_control SET layout = 7")
+    words = [command, app, *(["--target", target_dsn] if command == "init" else [])]
+    assert "install the version that prepared it" in refused(*words, because="layout 7, this one knows 1")
+
+
 def test_a_locked_file(app: Path, target_dsn: str, target: psycopg.Connection[Any]) -> None:
     """Another program's open transaction."""
     with closing(sqlite3.connect(app, isolation_level=None)) as other:

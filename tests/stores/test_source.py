@@ -244,13 +244,13 @@ def test_a_value_that_sqlite_would_change_is_kept_apart(
 
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, captured: Path) -> None:
     """One line with the cause and the remedy: missing, a folder, no database, not prepared, locked."""
-    with pytest.raises(SourceError, match="does not exist"):
+    with pytest.raises(SourceError, match="there is no file"):
         Pair.open(str(tmp_path / "nowhere.db"))
     with pytest.raises(SourceError, match="is a folder"):
         Pair.open(str(tmp_path))
     garbage = tmp_path / "garbage.db"
     garbage.write_bytes(os.urandom(8192))
-    with pytest.raises(SourceError, match="is no SQLite database"):
+    with pytest.raises(SourceError, match="is not a SQLite database"):
         Pair.open(str(garbage))
     plain = tmp_path / "plain.db"
     _run(plain, "CREATE TABLE t (x)")

@@ -19,12 +19,14 @@ from functools import lru_cache
 from time import monotonic, sleep
 
 from dualdb.stores.hint import Hint, hint_path, make_hint
+from dualdb.stores.layout import find_unknown
 from dualdb.stores.queries import query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_ASK = "source/watch.sql"
 LOST_AFTER_S = 0.25
 """How often the hints are looked after."""
 LOOK_EVERY_S = 0.01
@@ -92,7 +94,7 @@ class Watch:
         return -1 if value & 1 or self._hint is None else value
 
     def authority(self, seen: int) -> Authority | None:
-        """The control row; None when there is none any more.
+        """The control row; None when there is none any more. Raises NotSupportedError for a layout that is not known.
 
         Read over a passing connection: on the application's own it would be as old as a SELECT that is still open. The
         counter vouches for what was read before in this process.
@@ -134,24 +136,28 @@ class _Lookout:
     """Looks after the hints that are mapped in this process, in a thread of its own."""
 
     def __init__(self) -> None:
-        from threading import Thread
+        from threading import Lock, Thread
         from weakref import WeakSet
 
         self._watches: WeakSet[Watch] = WeakSet()
+        self._lock = Lock()
         # A daemon: it keeps nothing that has to be given back. While the interpreter ends none can be started.
         with suppress(RuntimeError):
             Thread(target=self._run, name="dualdb-watch", daemon=True).start()
 
     def add(self, watch: Watch) -> None:
         """Look after this one too, as long as somebody uses it."""
-        self._watches.add(watch)
+        with self._lock:
+            self._watches.add(watch)
 
     def _run(self) -> None:
         while True:
             sleep(LOST_AFTER_S)
-            for watch in tuple(self._watches):
-                if not watch.look_after():
-                    self._watches.discard(watch)
+            with self._lock:
+                watches = tuple(self._watches)
+            gone = [watch for watch in watches if not watch.look_after()]
+            with self._lock:
+                self._watches.difference_update(gone)
 
 
 @lru_cache(maxsize=1)
@@ -171,6 +177,8 @@ def find_unhinted(path: str) -> Watch | None:
     try:
         if _read(path, timeout_s=0.0) is None:
             return None
+    except sqlite3.NotSupportedError:
+        return Watch(path, None)  # its hint is not ours to make; each statement asks, and is refused
     except sqlite3.Error:
         return None
     try:
@@ -190,7 +198,13 @@ def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
         return None
     own = _opened(path, timeout_s)
     try:
-        found = own.execute(query("source/watch.sql", "authority")).fetchone()
+        layout = own.execute(query(_ASK, "layout")).fetchone()
+        if layout is None:
+            return None
+        unknown = find_unknown("the file", *layout)
+        if unknown:
+            raise sqlite3.NotSupportedError(unknown)
+        found = own.execute(query(_ASK, "authority")).fetchone()
     except sqlite3.OperationalError as exc:
         if "no such table" in str(exc):
             return None

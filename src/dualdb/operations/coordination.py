@@ -13,9 +13,10 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.errors import BusyError, NotPreparedError, SourceError
-from dualdb.stores.control import connect_source, read_source
+from dualdb.stores.control import read_source
 from dualdb.stores.hint import make_hint
-from dualdb.stores.source import faults, open_source
+from dualdb.stores.queries import query
+from dualdb.stores.source_file import connect_source, faults, open_source
 
 if TYPE_CHECKING:
     import sqlite3
@@ -57,4 +58,4 @@ def _keep_log(database: str, source: sqlite3.Connection) -> None:
     if mode != "wal":
         message = f"{database} cannot be kept in WAL mode (it stays in {mode}); dualdb needs it: see dualdb init --help"
         raise SourceError(message)
-    source.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # opens the log
+    source.execute(query("source/watch.sql", "layout")).fetchone()  # opens the log

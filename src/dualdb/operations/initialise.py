@@ -8,7 +8,6 @@ with another target, then prepares it anew.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sqlite3
@@ -23,11 +22,13 @@ from dualdb.core.phase import MoveState, Phase
 from dualdb.core.sqltext import split_statements
 from dualdb.errors import BusyError, DualdbError, OvertakenError, PhaseError, SchemaError, SourceError, TargetError
 from dualdb.operations.coordination import coordinating
-from dualdb.stores import mounts, target_schema
+from dualdb.stores import journal, mounts, target_schema
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.hint import make_hint
-from dualdb.stores.queries import load
+from dualdb.stores.layout import LAYOUT
+from dualdb.stores.queries import load, query
+from dualdb.stores.source_file import check_sound, connect_source
 from dualdb.stores.target_address import address_of, check_chosen
 from dualdb.stores.target_connection import connect_stored, connect_target
 
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from dualdb.stores.control import SourceControl
     from dualdb.stores.target_connection import Target
 
-LAYOUT = 1
-"""Version of our own tables on both sides."""
+_ASK = "source/authority.sql"
+_PATIENCE_S = 5.0
+"""How long another program may have the file locked."""
 _WAL_PATIENCE_S = 20.0
 """The switch to WAL mode needs an instant in which nobody else has the file locked."""
 _WAL_RETRY_S = 0.01
@@ -63,7 +65,8 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
     database = os.path.realpath(database)
     address = address_of(target)
     check_chosen(target)
-    with closing(open_source(database)) as source, ExitStack() as held:
+    with connect_source(database, timeout_s=_PATIENCE_S) as source, ExitStack() as held:
+        check_sound(database, source)
         if read_source(source) is not None:
             held.enter_context(coordinating(database))
         facts = read_source(source)  # again, now that nobody else changes it
@@ -76,7 +79,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
             claim = _Claim(source_id=secrets.token_hex(16), target=address, schema=schema, identity=identity)
             if facts is not None and not _fresh(facts.row):
                 claim = _claim_of(facts)  # the same database, emptied; the file's own history goes on
-            with target_schema.prepared(connection, layout=LAYOUT, source_id=claim.source_id, schema=claim.schema):
+            with target_schema.prepared(connection, source_id=claim.source_id, schema=claim.schema):
                 _use_wal(source, database)
                 if facts is None:
                     _prepare_source(source, found, claim)
@@ -85,41 +88,6 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
                     _check_still(database, source, claim)
                 elif claim != _claim_of(facts):
                     _claim_anew(database, source, facts, claim)
-
-
-def open_source(database: str) -> sqlite3.Connection:
-    """A connection to an existing, sound SQLite file; raises SourceError with cause and remedy for any other."""
-    if not os.path.exists(database):
-        message = f"there is no file {database}; give the path of the application's SQLite file"
-        raise SourceError(message)
-    if os.path.isdir(database):
-        message = f"{database} is a folder; give the path of the application's SQLite file"
-        raise SourceError(message)
-    connection = sqlite3.connect(database, isolation_level=None)
-    try:
-        # One page chain at a time: enough to find a torn file, and bounded to its first complaint.
-        problems = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.Error as exc:
-        connection.close()
-        raise SourceError(_unusable(database, exc)) from exc
-    if problems != "ok":
-        connection.close()
-        message = (
-            f"{database} is damaged ({problems}); restore a backup, or recover it with the .recover command of sqlite3"
-        )
-        raise SourceError(message)
-    return connection
-
-
-def _unusable(database: str, exc: sqlite3.Error) -> str:
-    reason = str(exc)
-    if "not a database" in reason:
-        return f"{database} is not a SQLite database; give the path of the application's SQLite file"
-    if "locked" in reason:
-        return f"{database} is locked by another program; stop its open transaction and try again"
-    if "malformed" in reason:
-        return f"{database} is damaged ({reason}); restore a backup, or recover it with the .recover command of sqlite3"
-    return f"{database} cannot be read ({reason}); check the file and its permissions"
 
 
 def _readable_schema(source: sqlite3.Connection) -> Schema:
@@ -206,25 +174,11 @@ def _prepare_source(source: sqlite3.Connection, schema: Schema, claim: _Claim) -
             raise BusyError("another dualdb init has prepared the file meanwhile; see dualdb status")
         for statement in split_statements(load("source/control.sql") + load("source/journal.sql")):
             source.execute(statement)
-        source.execute(
-            "INSERT INTO _dualdb_control(id, layout, source_id, epoch, phase, target, target_schema, target_identity)"
-            " VALUES (1, ?, ?, 1, ?, ?, ?, ?)",
-            (LAYOUT, claim.source_id, Phase.SQLITE.value, claim.target, claim.schema, claim.identity),
-        )
-        source.executemany(
-            "INSERT INTO _dualdb_table(id, name, stored) VALUES (?, ?, ?)",
-            [
-                (table.id, table.name, json.dumps({column.name: column.stored.value for column in table.columns}))
-                for table in schema.tables.values()
-            ],
-        )
-        source.execute(
-            "INSERT INTO _dualdb_journal(tbl) VALUES (0)"
-        )  # the newest row always stays: it marks the lineage
+        first = (LAYOUT, claim.source_id, Phase.SQLITE.value, claim.target, claim.schema, claim.identity)
+        source.execute(query(_ASK, "claim"), first)
+        journal.write_numbering(source, schema)
+        source.execute(query("source/relay.sql", "mark"))  # the newest row always stays: it marks the lineage
         source.commit()
-    except sqlite3.OperationalError as exc:
-        source.rollback()
-        raise SourceError(_unusable("the SQLite file", exc)) from exc
     except (sqlite3.Error, DualdbError):
         source.rollback()
         raise
@@ -242,10 +196,7 @@ def _claim_anew(database: str, source: sqlite3.Connection, judged: SourceControl
     with source_change(database, source):
         if read_source(source) != judged:
             raise OvertakenError(_overtaken(database))
-        source.execute(
-            "UPDATE _dualdb_control SET source_id = ?, target = ?, target_schema = ?, target_identity = ?",
-            (claim.source_id, claim.target, claim.schema, claim.identity),
-        )
+        source.execute(query(_ASK, "claim_anew"), (claim.source_id, claim.target, claim.schema, claim.identity))
 
 
 def _claim_of(facts: SourceControl) -> _Claim:

@@ -17,8 +17,9 @@ from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, 
 from dualdb.errors import NotPreparedError, TargetError
 from dualdb.operations import readiness
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.control import connect_source, read_source, read_target
+from dualdb.stores.control import read_source, read_target
 from dualdb.stores.server import EmbeddedServer, ServerState
+from dualdb.stores.source_file import connect_source
 from dualdb.stores.standing import SourceStanding
 from dualdb.stores.target_address import EMBEDDED, address_of
 from dualdb.stores.target_connection import connect_target

@@ -32,9 +32,10 @@ from dualdb.operations.coordination import coordinating
 from dualdb.operations.verify import verify
 from dualdb.settings import Settings
 from dualdb.stores import mirror
-from dualdb.stores.control import Control, Order, connect_source, read_source
+from dualdb.stores.control import Control, Order, read_source
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
+from dualdb.stores.source_file import connect_source
 
 if TYPE_CHECKING:
     from dualdb.core.events import Report as Observer

@@ -7,7 +7,6 @@ the coordinator's work, between FENCE and DECIDE.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from contextlib import closing, contextmanager
@@ -29,11 +28,14 @@ from dualdb.core.phase import (
     written,
 )
 from dualdb.core.store import NO_SCHEMA
-from dualdb.errors import BusyError, LineageError, NotPreparedError, OvertakenError, SourceError
+from dualdb.errors import BusyError, LayoutError, LineageError, NotPreparedError, OvertakenError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
+from dualdb.stores.layout import find_unknown
 from dualdb.stores.lineage import demote, older_source
+from dualdb.stores.queries import query
+from dualdb.stores.source_file import connect_source
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
 from dualdb.stores.target_pairing import Pairing, connect_paired, older_target
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
 
 FENCE_LOCK_S = 2.0
 """How long PostgreSQL's fence waits for a table's writers before their backends are ended."""
-_ROW = "source_id, epoch, phase, move, move_state, move_to, deadline, fenced_head"
+_SOURCE = "source/authority.sql"
+_TARGET = "target/authority.sql"
+_RELAY = "source/relay.sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,52 +97,50 @@ class Circumstances:
 
 
 def read_source(connection: sqlite3.Connection) -> SourceControl | None:
-    """The source's control row in the connection's snapshot; None when the file was never prepared."""
+    """The source's control row in the connection's snapshot; None when the file was never prepared.
+
+    Raises LayoutError.
+    """
     cursor = connection.cursor()
     cursor.row_factory = None
     try:
-        cursor.execute(f"SELECT {_ROW}, target, target_schema, target_identity FROM _dualdb_control")
+        layout = cursor.execute(query("source/watch.sql", "layout")).fetchone()
     except sqlite3.OperationalError as exc:
         if "no such table" in str(exc):
             return None
         raise
-    found = cursor.fetchone()
-    if found is None:
+    if layout is None:
         return None
+    _check_layout("the file", *layout)
+    found = cursor.execute(query(_SOURCE, "control")).fetchone()
     return SourceControl(
         row=_control_row(found[:8]), target=found[8], target_schema=found[9], target_identity=found[10]
     )
 
 
 def read_target(connection: Target) -> ControlRow | None:
-    """The target's control row; None when the target was never prepared. Raises TargetLostError."""
+    """The target's control row; None when the target was never prepared. Raises TargetLostError, LayoutError."""
     with losses():
-        if (
-            connection.execute(
-                "SELECT 1 FROM pg_tables WHERE schemaname = 'dualdb' AND tablename = 'control'"
-            ).fetchone()
-            is None
-        ):
+        if connection.execute(query(_TARGET, "prepared").encode()).fetchone() != (True,):
             return None
-        found = connection.execute(f"SELECT {_ROW} FROM dualdb.control").fetchone()
+        layout = connection.execute(query(_TARGET, "layout").encode()).fetchone()
+        if layout is None:
+            return None
+        _check_layout("the target", *layout)
+        found = connection.execute(query(_TARGET, "control").encode()).fetchone()
     return None if found is None else _control_row(found)
 
 
-@contextmanager
-def connect_source(database: str, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
-    """A connection to an existing SQLite file, in autocommit mode; raises SourceError, never makes a file."""
-    if not os.path.isfile(database):
-        message = f"there is no file {database}; give the path of the application's SQLite file"
-        raise SourceError(message)
-    connection = sqlite3.connect(database, timeout=timeout_s, isolation_level=None)
-    try:
-        yield connection
-    except sqlite3.DatabaseError as exc:
-        raise SourceError(
-            f"{database} cannot be used ({exc}); check the file, its permissions and who has it open"
-        ) from exc
-    finally:
-        connection.close()
+def lock_target(connection: Target) -> ControlRow | None:
+    """The same of a target that was read before; nobody else changes it until the caller's transaction ends."""
+    found = connection.execute(query(_TARGET, "lock_control").encode()).fetchone()
+    return None if found is None else _control_row(found)
+
+
+def _check_layout(what: str, layout: int) -> None:
+    unknown = find_unknown(what, layout)
+    if unknown:
+        raise LayoutError(unknown)
 
 
 def resolve(database: str, connection: sqlite3.Connection) -> Phase | None:
@@ -274,11 +276,7 @@ class Control:
                 raise OvertakenError(_overtaken(step, Side.SOURCE))
             effect = _SOURCE_EFFECTS.get(step)
             head = effect(connection, at) if effect else None
-            connection.execute(
-                "UPDATE _dualdb_control SET epoch = ?, phase = ?, move = ?, move_state = ?, move_to = ?, deadline = ?,"
-                " fenced_head = ?",
-                _values(after, head),
-            )
+            connection.execute(query(_SOURCE, "step"), _values(after, head))
 
     def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step is Step.DECIDE:
@@ -287,16 +285,11 @@ class Control:
             if step is Step.FENCE:
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
                 target_journal.enable_fence(self.target, lock_timeout_s=FENCE_LOCK_S)
-            found = self.target.execute(f"SELECT {_ROW} FROM dualdb.control FOR UPDATE").fetchone()
-            if found is None or _control_row(found) != before:
+            if lock_target(self.target) != before:
                 raise OvertakenError(_overtaken(step, Side.TARGET))
             effect = _TARGET_EFFECTS.get(step)
             head = effect(self.target, at) if effect else None
-            self.target.execute(
-                "UPDATE dualdb.control SET epoch = %s, phase = %s, move = %s, move_state = %s, move_to = %s,"
-                " deadline = %s, fenced_head = %s",
-                _values(after, head),
-            )
+            self.target.execute(query(_TARGET, "step").encode(), _values(after, head))
 
 
 # --- what belongs to a step, in its transaction: each returns the journal's head where the step records it ----------
@@ -313,14 +306,14 @@ def _unfence_source(connection: sqlite3.Connection, _at: Circumstances) -> str |
 
 
 def _take_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
-    held = connection.execute("SELECT position, aligned FROM _dualdb_watermark").fetchone()
+    held = connection.execute(query(_SOURCE, "held")).fetchone()
     if held != (at.aligned_at, 1):
         raise OvertakenError(_overtaken(Step.DECIDE, Side.SOURCE))
     journal.remove_fence(connection)
     journal.restore_triggers(connection)
     journal.install_capture(connection, read_schema(connection))
     journal.raise_sequences(connection, at.marks)
-    connection.execute("DELETE FROM _dualdb_watermark")  # a relay of the other direction finds nothing to go on from
+    connection.execute(query(_SOURCE, "follow_nobody"))
     return journal.journal_head(connection)
 
 
@@ -332,15 +325,10 @@ def _settle_source(connection: sqlite3.Connection, at: Circumstances) -> str | N
     equal = held == numbers and schema.version == at.schema_version
     journal.remove_capture(connection)
     journal.set_aside_triggers(connection, schema)
-    connection.execute("DELETE FROM _dualdb_copy")
-    connection.executemany(
-        "INSERT INTO _dualdb_copy(tbl, cursor, done, rows) VALUES (?, NULL, 1, 0)", [(number,) for number in held]
-    )
-    connection.execute(
-        "INSERT OR REPLACE INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, applied_at)"
-        " VALUES (1, ?, ?, ?, ?, ?)",
-        (at.other.epoch, at.other.fenced_head, equal, schema.version if equal else NO_SCHEMA, time.time()),
-    )
+    connection.execute(query(_SOURCE, "forget_copies"))
+    connection.executemany(query(_RELAY, "set_copy"), [(number, None, True, 0, False) for number in held])
+    version = schema.version if equal else NO_SCHEMA
+    connection.execute(query(_RELAY, "set_watermark"), (at.other.epoch, at.other.fenced_head, equal, version))
     return None
 
 
@@ -350,29 +338,25 @@ def _unfence_target(connection: Target, _at: Circumstances) -> str | None:
 
 
 def _take_target(connection: Target, at: Circumstances) -> str | None:
-    held = connection.execute("SELECT position, aligned FROM dualdb.watermark FOR UPDATE").fetchone()
+    held = connection.execute(query(_TARGET, "held").encode()).fetchone()
     if held != (at.aligned_at, True):
         raise OvertakenError(_overtaken(Step.DECIDE, Side.TARGET))
     target_journal.raise_sequences(connection, at.marks)
     target_journal.enable_capture(connection)
     target_journal.disable_fence(connection)
-    connection.execute("DELETE FROM dualdb.watermark")  # a relay of the other direction finds nothing to go on from
+    connection.execute(query(_TARGET, "follow_nobody").encode())
     return target_journal.journal_head(connection)
 
 
 def _settle_target(connection: Target, at: Circumstances) -> str | None:
     target_journal.disable_capture(connection)
-    connection.execute("UPDATE dualdb.copy SET done = true, cursor = NULL")
+    connection.execute(query(_TARGET, "finish_copies").encode())
     if at.other.phase is Phase.SQLITE:  # the file has left the mirror since it was taken: there is nobody to follow
-        connection.execute("DELETE FROM dualdb.watermark")
+        connection.execute(query(_TARGET, "follow_nobody").encode())
         return None
-    connection.execute(
-        "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, true, %s)"
-        " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = true,"
-        " schema_version = excluded.schema_version, applied_at = clock_timestamp()",
-        # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
-        (at.other.epoch, at.other.fenced_head, read_target_schema(connection).version),
-    )
+    # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
+    version = read_target_schema(connection).version
+    connection.execute(query(_TARGET, "follow").encode(), (at.other.epoch, at.other.fenced_head, True, version))
     return None
 
 

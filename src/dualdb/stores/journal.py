@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dualdb.core.schema import Schema, Table
     from dualdb.core.store import Key
 
+_EVIDENCE = "source/evidence.sql"
 _OURS = re.compile(r"_dualdb_([a-z_]+)_[0-9]+\Z")
 
 
@@ -128,9 +129,9 @@ def set_aside_triggers(connection: sqlite3.Connection, schema: Schema) -> None:
 
 def keep_triggers(connection: sqlite3.Connection, schema: Schema) -> None:
     """Remember the application's triggers without touching those in the file."""
-    connection.execute("DELETE FROM _dualdb_trigger")
+    connection.execute(query(ASK, "forget_triggers"))
     connection.executemany(
-        "INSERT INTO _dualdb_trigger(ordinal, name, sql) VALUES (?, ?, ?)",
+        query(ASK, "keep_trigger"),
         [(ordinal, trigger.name, trigger.sql) for ordinal, trigger in enumerate(schema.triggers)],
     )
 
@@ -139,9 +140,9 @@ def restore_triggers(connection: sqlite3.Connection) -> None:
     """Put the application's triggers back, in their order."""
     with _proving(connection):
         present = {name.lower() for name, _, _ in _triggers(connection)}
-        kept = connection.execute("SELECT name, sql FROM _dualdb_trigger ORDER BY ordinal").fetchall()
+        kept = connection.execute(query(ASK, "kept_triggers")).fetchall()
         _create(connection, [sql for name, sql in kept if name.lower() not in present])
-        connection.execute("DELETE FROM _dualdb_trigger")
+        connection.execute(query(ASK, "forget_triggers"))
 
 
 def journal_head(connection: sqlite3.Connection) -> str:
@@ -158,7 +159,7 @@ def sequence_marks(connection: sqlite3.Connection, schema: Schema) -> Mapping[st
             largest = connection.execute(f"SELECT max({column}) FROM main.{quote_name(table.name)}").fetchone()[0]
             marks[table.name] = largest or 0
     if _has_sequences(connection):
-        for name, seq in connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall():
+        for name, seq in connection.execute(query(_EVIDENCE, "sequences")).fetchall():
             if name in marks and isinstance(seq, int):
                 marks[name] = max(marks[name], seq)
     return marks
@@ -168,20 +169,19 @@ def raise_sequences(connection: sqlite3.Connection, at_least: Mapping[str, int])
     """Let no AUTOINCREMENT table give an id again that was ever used, on either side."""
     if not _has_sequences(connection):
         return
-    for name, sql in connection.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'table'").fetchall():
+    for name, sql in connection.execute(query(ASK, "definitions")).fetchall():
         mark = at_least.get(name, 0)
         if mark <= 0 or sql is None or "AUTOINCREMENT" not in sql.upper():
             continue
-        cursor = connection.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (mark, name))
+        cursor = connection.execute(query(ASK, "raise_sequence"), (mark, name))
         if cursor.rowcount == 0:
-            connection.execute("INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)", (name, mark))
+            connection.execute(query(ASK, "make_sequence"), (name, mark))
 
 
 def write_numbering(connection: sqlite3.Connection, schema: Schema) -> None:
     """Keep the tables' numbers and stored types; a number is never forgotten, so never given to another table."""
     connection.executemany(
-        "INSERT INTO _dualdb_table(id, name, stored) VALUES (?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored",
+        query(ASK, "set_number"),
         [(table.id, table.name, stored_text(table)) for table in schema.tables.values()],
     )
 
@@ -210,7 +210,7 @@ def conflicting(tables: Mapping[int, Table], rows: Sequence[tuple[int, str, str,
 @contextmanager
 def _proving(connection: sqlite3.Connection) -> Iterator[bool]:
     """Whether the catalog is the proven one; what is done within leaves it so: our DDL must not look like VACUUM."""
-    proven = connection.execute("SELECT proven_catalog FROM _dualdb_control").fetchone()
+    proven = connection.execute(query(ASK, "proven")).fetchone()
     found = proven == connection.execute("PRAGMA schema_version").fetchone()
     yield found
     if found:
@@ -218,9 +218,7 @@ def _proving(connection: sqlite3.Connection) -> Iterator[bool]:
 
 
 def _triggers(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    return connection.execute(
-        "SELECT name, tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' ORDER BY rowid"
-    ).fetchall()
+    return connection.execute(query(ASK, "triggers")).fetchall()
 
 
 def _drop_triggers(connection: sqlite3.Connection, kinds: Collection[str]) -> None:
@@ -245,8 +243,4 @@ def _create(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
 
 
 def _has_sequences(connection: sqlite3.Connection) -> bool:
-    return bool(
-        connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence')"
-        ).fetchone()[0]
-    )
+    return bool(connection.execute(query(_EVIDENCE, "has_sequences")).fetchone()[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     import sqlite3
 
     from dualdb.core.phase import ControlRow
+
+_ASK = "source/authority.sql"
+_RELAY = "source/relay.sql"
 
 
 def older_source(database: str, target: ControlRow) -> str:
@@ -43,10 +45,7 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
     journal.install_fence(connection, schema)
     journal.remove_capture(connection)
     journal.set_aside_triggers(connection, schema)
-    connection.execute("DELETE FROM _dualdb_copy")
-    connection.execute("DELETE FROM _dualdb_quarantine")
-    connection.execute(query("source/lineage.sql", "follow"), (target_row.epoch, position, NO_SCHEMA, time.time()))
-    connection.execute(
-        query("source/lineage.sql", "demote"),
-        (target_row.epoch, target_row.phase.value, target_row.move),
-    )
+    connection.execute(query(_ASK, "forget_copies"))
+    connection.execute(query(_ASK, "forget_quarantine"))
+    connection.execute(query(_RELAY, "set_watermark"), (target_row.epoch, position, False, NO_SCHEMA))
+    connection.execute(query(_ASK, "demote"), (target_row.epoch, target_row.phase.value, target_row.move))

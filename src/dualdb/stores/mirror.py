@@ -15,13 +15,19 @@ from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.lineage import older_source
+from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
     from dualdb.stores.control import Control, SourceControl
+    from dualdb.stores.target_connection import Target
+
+_SOURCE = "source/authority.sql"
+_TARGET = "target/authority.sql"
 
 
 def begin(control: Control) -> None:
@@ -40,10 +46,8 @@ def end(control: Control) -> None:
     stop_capturing(control.database, control.source)
     row = _facts(control).row
     with losses(), control.target.transaction():
-        control.target.execute("DELETE FROM dualdb.watermark")
-        control.target.execute(
-            "UPDATE dualdb.control SET phase = %s, epoch = %s WHERE epoch < %s", (row.phase.value, row.epoch, row.epoch)
-        )
+        control.target.execute(query(_TARGET, "follow_nobody").encode())
+        _tell(control.target, row)
 
 
 def stop_capturing(database: str, source: sqlite3.Connection) -> None:
@@ -53,9 +57,7 @@ def stop_capturing(database: str, source: sqlite3.Connection) -> None:
         if facts is None or facts.row.phase is not Phase.DUAL_WRITE:
             raise OvertakenError(_moved_on(database))
         journal.remove_capture(source)
-        source.execute(
-            "UPDATE _dualdb_control SET phase = ?, epoch = epoch + 1, fenced_head = NULL", (Phase.SQLITE.value,)
-        )
+        source.execute(query(_SOURCE, "leave_mirror"), (Phase.SQLITE.value,))
 
 
 def _make_tables(control: Control, schema: Schema) -> None:
@@ -79,29 +81,21 @@ def _capture(control: Control, facts: SourceControl) -> None:
         if found is None or found.row != facts.row:
             raise OvertakenError(_moved_on(control.database))
         journal.install_capture(source, read_schema(source))
-        source.execute(
-            "UPDATE _dualdb_control SET phase = ?, epoch = max(epoch, ?) + 1, fenced_head = ?",
-            (Phase.DUAL_WRITE.value, target_epoch, journal.journal_head(source)),
-        )
+        source.execute(query(_SOURCE, "mirror"), (Phase.DUAL_WRITE.value, target_epoch, journal.journal_head(source)))
 
 
 def _follow(control: Control, facts: SourceControl, schema: Schema) -> None:
     row = facts.row
     with losses(), control.target.transaction():
-        moved = control.target.execute(
-            "UPDATE dualdb.control SET phase = %s, epoch = %s WHERE epoch < %s RETURNING epoch",
-            (row.phase.value, row.epoch, row.epoch),
-        ).fetchone()
-        if moved is None:
+        if not _tell(control.target, row):
             return
-        control.target.execute("DELETE FROM dualdb.copy")
-        control.target.execute("DELETE FROM dualdb.quarantine")
-        control.target.execute(
-            "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, false, %s)"
-            " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = false,"
-            " schema_version = excluded.schema_version",
-            (row.epoch, row.fenced_head, schema.version),
-        )
+        target_journal.follow_from(control.target, row.epoch, row.fenced_head, schema)
+
+
+def _tell(target: Target, row: ControlRow) -> bool:
+    """Let the target hear of the file's epoch; False when it had."""
+    values = {"phase": row.phase.value, "epoch": row.epoch}
+    return target.execute(query(_TARGET, "hear").encode(), values).fetchone() is not None
 
 
 def _facts(control: Control) -> SourceControl:

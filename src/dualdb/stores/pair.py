@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from shlex import quote
 from typing import TYPE_CHECKING, Self
 
 from dualdb.core.phase import AUTHORITY, Side
-from dualdb.errors import NotPreparedError, SourceError
+from dualdb.errors import NotPreparedError
 from dualdb.stores.control import read_source
-from dualdb.stores.source import SourceStore, faults, open_source
+from dualdb.stores.source import SourceStore
+from dualdb.stores.source_file import faults, open_source
 from dualdb.stores.target import TargetStore
 
 if TYPE_CHECKING:
@@ -70,14 +72,8 @@ class Pair:
 
 
 def _facts(path: str, timeout_s: float) -> SourceControl:
-    if os.path.isdir(path):
-        raise SourceError(f"{path} is a folder; name the SQLite file that the application uses")
-    with faults(path):
-        connection = open_source(path, timeout_s=timeout_s)
-        try:
-            facts = read_source(connection)
-        finally:
-            connection.close()
+    with closing(open_source(path, timeout_s=timeout_s)) as connection, faults(path):
+        facts = read_source(connection)
     if facts is None:
         raise NotPreparedError(f"{path} is not prepared; run: dualdb init {quote(path)} --target …")
     return facts

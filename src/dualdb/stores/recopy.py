@@ -18,7 +18,7 @@ from dualdb.errors import OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.beside import make_beside
 from dualdb.stores.catalog import OUR_TABLES, read_schema
-from dualdb.stores.control import read_source, read_target, source_change
+from dualdb.stores.control import lock_target, read_source, source_change
 from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
 
@@ -69,7 +69,7 @@ def begin_source(control: Control, row: ControlRow) -> None:
             raise OvertakenError(_moved_on(control.database))
         schema = read_schema(connection)
         journal.mend_fence(connection, schema)
-        connection.execute("DELETE FROM _dualdb_copy")
+        connection.execute(query("source/authority.sql", "forget_copies"))
         connection.executemany(
             query(_ASK, "set_copy"), [(table.id, None, False, 0, False) for table in schema.tables.values()]
         )
@@ -85,34 +85,22 @@ def begin_target(control: Control, row: ControlRow) -> str:
     position = journal.journal_head(control.source)
     schema = read_schema(control.source)
     with losses(), control.target.transaction():
-        control.target.execute("SELECT FROM dualdb.control FOR UPDATE")
-        if read_target(control.target) != row:
+        if lock_target(control.target) != row:
             raise OvertakenError(_moved_on(control.database))
         aside = target_journal.set_aside_target_tables(control.target)
         target_journal.drop_target_tables(control.target)
         target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
-        control.target.execute("DELETE FROM dualdb.copy")
-        control.target.execute("DELETE FROM dualdb.quarantine")
-        control.target.execute(
-            "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, false, %s)"
-            " ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = false,"
-            " schema_version = excluded.schema_version",
-            (row.epoch, position, schema.version),
-        )
+        target_journal.follow_from(control.target, row.epoch, position, schema)
     return aside
 
 
 def _make_ordinary(copy: sqlite3.Connection) -> None:
     """Take out what is ours, but for rows in quarantine, and put back the application's triggers."""
-    ours = "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND name LIKE '\\_dualdb\\_%' ESCAPE '\\'"
-    for (name,) in copy.execute(ours).fetchall():
-        copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
-    kept = copy.execute("SELECT name, sql FROM _dualdb_trigger ORDER BY ordinal").fetchall()
-    there = {name for (name,) in copy.execute("SELECT name FROM main.sqlite_master WHERE type = 'trigger'")}
-    for name, sql in kept:
-        if name not in there:
-            copy.execute(sql)
-    held = copy.execute("SELECT EXISTS (SELECT 1 FROM _dualdb_quarantine)").fetchone()[0]
+    for name, _, _ in copy.execute(query(_ASK, "triggers")).fetchall():
+        if name.lower().startswith("_dualdb_"):
+            copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
+    journal.restore_triggers(copy)
+    held = copy.execute(query(_ASK, "any_quarantined")).fetchone()[0]
     for name in OUR_TABLES:
         if not (held and name == "_dualdb_quarantine"):
             copy.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")

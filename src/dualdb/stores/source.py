@@ -6,21 +6,20 @@ closing any other descriptor of it would drop this process's POSIX locks on it.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import contextmanager
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import Phase
 from dualdb.core.schema import KeyKind
 from dualdb.core.store import NO_SCHEMA, Applied, Copy, Quarantined, Watermark
 from dualdb.core.types import decode_row, encode_row
-from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
+from dualdb.errors import OvertakenError
 from dualdb.stores import journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import query
 from dualdb.stores.source_apply import SourceApplier
+from dualdb.stores.source_file import faults, is_busy, open_source
 from dualdb.stores.source_read import ASK, SourceSnapshot, journal_position, read_facts, sequence_of
 from dualdb.stores.source_schema import follow
 
@@ -99,7 +98,7 @@ class SourceStore:
                 connection.execute("COMMIT")
             except sqlite3.OperationalError as exc:
                 connection.rollback()
-                if _is_busy(exc):
+                if is_busy(exc):
                     return 0
                 raise
             finally:
@@ -175,7 +174,7 @@ class SourceStore:
     def quarantine(self) -> Iterator[Quarantined]:
         """The rows that the file could not hold."""
         with faults(self.path):
-            names = dict(self._writer().execute("SELECT id, name FROM _dualdb_table").fetchall())
+            names = dict(self._writer().execute(query(ASK, "names")).fetchall())
             found = self._writer().execute(query(ASK, "quarantined")).fetchall()
         for number, key, reason, image in found:
             yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
@@ -302,48 +301,3 @@ def fingerprint(held: Watermark) -> tuple[int, str, int, str, int, int]:
 def store_watermark(connection: sqlite3.Connection, held: Watermark) -> None:
     """Write the watermark, without the copies."""
     connection.execute(query(ASK, "set_watermark"), (held.epoch, held.position, held.aligned, held.schema_version))
-
-
-def open_source(path: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
-    """A connection of our own in autocommit; the file must be there."""
-    if not os.path.exists(path):
-        raise SourceError(f"{path} does not exist; name the SQLite file that the application uses")
-    connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def faults(path: str) -> Iterator[None]:
-    """Turn what SQLite says about a file into our own classes, in one line each."""
-    try:
-        yield
-    except sqlite3.DatabaseError as exc:
-        text = str(exc)
-        if isinstance(exc, sqlite3.OperationalError) and _is_busy(exc):
-            raise BusyError(f"{path} is locked by another process ({text}); try again, or stop that writer") from exc
-        if "no such table: _dualdb_" in text:
-            raise NotPreparedError(f"{path} is not prepared; run: dualdb init {quote(path)} --target …") from exc
-        for symptom, meaning in _FAULTS:
-            if symptom in text:
-                raise SourceError(f"{path} {meaning}") from exc
-        raise
-
-
-_FAULTS = (
-    ("not a database", "is no SQLite database (or an encrypted one); name the application's database file"),
-    ("malformed", "is corrupt; restore it from a backup, or try: sqlite3 FILE .recover"),
-    ("unable to open", "cannot be opened; check that it is a file that this user may read and write"),
-    ("readonly", "cannot be written; check the permissions of the file and of its folder"),
-    ("disk I/O error", "cannot be read or written; check the disk, and that its file system can share memory (WAL)"),
-    ("disk is full", "has no room left on its disk; make room, nothing was lost"),
-    ("locking protocol", "is on a file system without working locks (WAL needs them); move it to a local disk"),
-)
-
-
-def _is_busy(exc: sqlite3.OperationalError) -> bool:
-    return "locked" in str(exc) or "busy" in str(exc)

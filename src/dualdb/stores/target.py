@@ -151,7 +151,7 @@ class TargetStore:
     def quarantine(self) -> Iterator[Quarantined]:
         """The rows that PostgreSQL could not hold."""
         with losses():
-            names: dict[int, str] = dict(self.connection().execute("SELECT id, name FROM dualdb.relation").fetchall())
+            names: dict[int, str] = dict(self.connection().execute(query(ASK, "names").encode()).fetchall())
             found = self.connection().execute(query(ASK, "quarantined").encode()).fetchall()
         for number, key, reason, image in found:
             yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
@@ -171,17 +171,15 @@ class TargetStore:
         connection = connect_paired(self._pairing, self._database, purpose=self._purpose)
         with losses():
             # What is pruned on the other side must be on the server's disk.
-            connection.execute(
-                "SELECT set_config('synchronous_commit', 'local', false)"
-                " WHERE current_setting('synchronous_commit') = 'off'"
-            )
+            connection.execute(query(ASK, "make_commits_durable").encode())
+            setting = query(ASK, "setting").encode()
             # Everything here goes by key. Of a table that was never analysed the planner would rather read all of it.
             # Without jit = off a plan that cannot do without looks so dear, before PostgreSQL 18, that it is compiled.
             for method in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
-                connection.execute("SELECT set_config(%s, 'off', false)", (method,))
+                connection.execute(setting, (method, "off"))
             # What is there to keep an application's statements short would end an index that is being made.
             for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-                connection.execute("SELECT set_config(%s, '0', false)", (limit,))
+                connection.execute(setting, (limit, "0"))
         return connection
 
     def _watermark_row(self) -> tuple[Any, ...]:

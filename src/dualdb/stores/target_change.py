@@ -29,7 +29,7 @@ class FencedError(Exception):
 def follow(connection: Target, before: Schema, after: Schema, target_schema: str) -> None:
     """Lead the objects from one schema to the other. Raises Refused, FencedError, psycopg's errors."""
     # 1. hold the control row, so that no fence rises before this commits; 2. change; 3. describe.
-    found = connection.execute("SELECT phase, move_state FROM dualdb.control FOR SHARE").fetchone()
+    found = connection.execute(query("target/authority.sql", "share_control").encode()).fetchone()
     if found is None or found[0] != "postgres" or found[1] == "moving":
         raise FencedError
     for statement in _statements(before, after, target_schema):

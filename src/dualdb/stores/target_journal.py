@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # An exclamation mark sorts before every letter: ours fire before the application's.
 _FENCE = "!dualdb_fence"
 _CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dualdb_capture_t")
+_AUTHORITY = "target/authority.sql"
+_SESSION = "target/session.sql"
 _WRITER = "dualdb.writer"
 _ASIDE = "dualdb_aside_"
 _TAKING_TURNS = 3
@@ -46,30 +48,34 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
 
 def set_aside_target_tables(connection: Target) -> str:
     """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name."""
-    target_schema = _target_schema(connection)
-    taken = {name for (name,) in connection.execute("SELECT nspname FROM pg_namespace").fetchall()}
+    taken = {name for (name,) in _asked(connection, "schemas")}
     aside = next(name for number in count(1) if (name := f"{_ASIDE}{number}") not in taken)
-    found = connection.execute("SELECT name FROM dualdb.object WHERE type = 'table'").fetchall()
     _run(connection, f"CREATE SCHEMA {quoted(aside)}")
-    for (name,) in found:
-        table = qualified(target_schema, name)
+    for table in _tables(connection):
         _run(connection, f"DROP TRIGGER IF EXISTS {quoted(_FENCE)} ON {table}")
         _run(connection, f"ALTER TABLE {table} SET SCHEMA {quoted(aside)}")
-    connection.execute("DELETE FROM dualdb.object WHERE type = 'table'")
+    _ask(connection, "forget_tables")
     return aside
 
 
 def drop_target_tables(connection: Target) -> None:
     """Take away the application's tables and views that dualdb made, rows and all."""
     target_schema = _target_schema(connection)
-    found = connection.execute("SELECT type, name FROM dualdb.object WHERE type IN ('table', 'view')").fetchall()
+    found = _asked(connection, "made")
     for kind in ("view", "table"):
         for name in [name for found_kind, name in found if found_kind == kind]:
             _run(connection, f"DROP {kind.upper()} IF EXISTS {qualified(target_schema, name)} CASCADE")
-    for (number,) in connection.execute("SELECT id FROM dualdb.relation").fetchall():
+    for number in numbers(connection):
         _run(connection, f"DROP FUNCTION IF EXISTS {_function(number)}() CASCADE")
-    connection.execute("DELETE FROM dualdb.object")
-    connection.execute("DELETE FROM dualdb.relation")
+    _ask(connection, "forget_objects")
+    _ask(connection, "forget_numbers")
+
+
+def follow_from(connection: Target, epoch: int, position: str | None, schema: Schema) -> None:
+    """Follow from that position of the authority on, with tables that are empty."""
+    for name in ("forget_copies", "forget_quarantine"):
+        connection.execute(query(_AUTHORITY, name).encode())
+    connection.execute(query(_AUTHORITY, "follow").encode(), (epoch, position, False, schema.version))
 
 
 def enable_fence(connection: Target, lock_timeout_s: float) -> None:
@@ -81,9 +87,9 @@ def enable_fence(connection: Target, lock_timeout_s: float) -> None:
     for turn in range(_TAKING_TURNS):
         try:
             with connection.transaction():
-                _run(connection, f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}")
+                _ask(connection, "wait_for_locks", (str(int(lock_timeout_s * 1000)),))
                 # The driver's writers take this lock first and then tables in any order: so must the fence.
-                _run(connection, f"LOCK TABLE {_WRITER} IN EXCLUSIVE MODE")
+                _run(connection, query(_SESSION, "lock_writers"))
                 tables = _tables(connection)  # whoever makes one holds that lock
                 if tables:
                     _run(connection, f"LOCK TABLE {', '.join(tables)} IN SHARE ROW EXCLUSIVE MODE")
@@ -94,7 +100,7 @@ def enable_fence(connection: Target, lock_timeout_s: float) -> None:
             # A deadlock, with a writer other than the driver, has let that writer go on: it may still end by itself.
             if isinstance(exc, errors.LockNotAvailable):
                 _end_holders(connection, [*tables, _WRITER])
-    _run(connection, "SET LOCAL lock_timeout = 0")
+    _ask(connection, "wait_for_locks", ("0",))
     _switch(connection, tables, "ENABLE ALWAYS", (_FENCE,))
 
 
@@ -106,7 +112,7 @@ def disable_fence(connection: Target) -> None:
 def enable_capture(connection: Target) -> None:
     """Journal every change from here on."""
     _switch(connection, _tables(connection), "ENABLE ALWAYS", _CAPTURE)
-    connection.execute(query(ASK, "mark").encode())
+    _ask(connection, "mark")
 
 
 def disable_capture(connection: Target) -> None:
@@ -120,33 +126,28 @@ def mend_capture(connection: Target, schema: Schema) -> frozenset[int]:
     gone = set()
     for table in schema.tables.values():
         name = qualified(target_schema, table.name)
-        found = connection.execute(
-            "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s) AND tgenabled = 'A'",
-            (name, list(_CAPTURE)),
-        ).fetchone()
-        if found != (len(_CAPTURE),):
+        if _asked(connection, "captured", (name, list(_CAPTURE))) != [(len(_CAPTURE),)]:
             gone.add(table.id)
             capture_table(connection, table, target_schema, enabled=True)
-            connection.execute(query(ASK, "restart").encode(), (str(table.id),))
+            _ask(connection, "restart", (str(table.id),))
     return frozenset(gone)
 
 
 def numbers(connection: Target) -> frozenset[int]:
     """The numbers of all tables that ever were carried here; those that are gone included."""
-    return frozenset(number for (number,) in connection.execute("SELECT id FROM dualdb.relation").fetchall())
+    return frozenset(number for number, _ in _asked(connection, "names"))
 
 
 def journal_head(connection: Target) -> str:
     """The position of everything committed so far."""
-    found = connection.execute(query(ASK, "head").encode()).fetchone()
-    snapshot, head = found or ("", None)
+    ((snapshot, head),) = _asked(connection, "head")
     return f"{snapshot}@{head or '0:0'}"
 
 
 def durable_head(connection: Target) -> str:
     """The same, and no crash of the server can take it back; outside a transaction."""
     head = journal_head(connection)
-    connection.execute(query(ASK, "make_durable").encode())
+    _ask(connection, "make_durable")
     return head
 
 
@@ -158,18 +159,14 @@ def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
         highest = _one(connection, f"SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}")
         last = _last_of(connection, sequence)
         mark = max(highest or 0, last, marks.get(name.lower(), 0))
-        connection.execute("SELECT setval(%s::regclass, greatest(%s, 1)::bigint, %s > 0)", (sequence, mark, mark))
+        _ask(connection, "set_sequence", (sequence, mark, mark))
 
 
 def lift_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """The same behind marks alone, while ids are given out: none is ever turned back."""
     marks = {name.lower(): mark for name, mark in at_least.items()}
     for name, _, sequence in _sequences(connection, _target_schema(connection)):
-        connection.execute(
-            "SELECT setval(s, mark) FROM (SELECT %s::regclass AS s, %s::bigint AS mark) AS wanted"
-            " WHERE coalesce(pg_sequence_last_value(s), 0) < mark",
-            (sequence, marks.get(name.lower(), 0)),
-        )
+        _ask(connection, "lift_sequence", (sequence, marks.get(name.lower(), 0)))
 
 
 def sequence_marks(connection: Target) -> Mapping[str, int]:
@@ -187,7 +184,7 @@ def write_objects(connection: Target, schema: Schema) -> None:
 
     The number of a table that is gone stays, so that no other table gets it.
     """
-    connection.execute("DELETE FROM dualdb.object")
+    _ask(connection, "forget_objects")
     rows = [
         *(("table", table.name, table.name, table.sql) for table in schema.tables.values()),
         *(
@@ -201,12 +198,11 @@ def write_objects(connection: Target, schema: Schema) -> None:
     ]
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO dualdb.object (ordinal, type, name, tbl_name, sql) VALUES (%s, %s, %s, %s, %s)",
+            query(ASK, "add_object").encode(),
             [(ordinal, *row) for ordinal, row in enumerate(rows)],
         )
         cursor.executemany(
-            "INSERT INTO dualdb.relation (id, name, stored) VALUES (%s, %s, %s)"
-            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored",
+            query(ASK, "set_number").encode(),
             [(table.id, table.name, stored_text(table)) for table in schema.tables.values()],
         )
 
@@ -313,12 +309,11 @@ def _switch(connection: Target, tables: Iterable[str], how: str, triggers: Seque
 def _tables(connection: Target) -> list[str]:
     """The application's tables, qualified and quoted, in name order."""
     target_schema = _target_schema(connection)
-    found = connection.execute("SELECT name FROM dualdb.object WHERE type = 'table' ORDER BY name").fetchall()
-    return sorted(qualified(target_schema, name) for (name,) in found)
+    return sorted(qualified(target_schema, name) for kind, name in _asked(connection, "made") if kind == "table")
 
 
 def _target_schema(connection: Target) -> str:
-    return str(_one(connection, "SELECT target_schema FROM dualdb.control"))
+    return str(_one(connection, query(ASK, "target_schema")))
 
 
 def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
@@ -328,11 +323,9 @@ def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, s
         if table.key.kind is KeyKind.DECLARED:
             continue
         column = table.key.columns[0]
-        sequence = connection.execute(
-            "SELECT pg_get_serial_sequence(%s, %s)", (qualified(target_schema, table.name), column)
-        ).fetchone()
-        if sequence is not None and sequence[0] is not None:
-            found.append((table.name, column, str(sequence[0])))
+        ((sequence,),) = _asked(connection, "sequence_of", (qualified(target_schema, table.name), column))
+        if sequence is not None:
+            found.append((table.name, column, str(sequence)))
     return found
 
 
@@ -343,19 +336,20 @@ def _last_of(connection: Target, sequence: str) -> int:
 
 def _end_holders(connection: Target, tables: Sequence[str]) -> None:
     """End the transactions that keep a lock which the fence has to wait for."""
-    connection.execute(
-        "SELECT pg_terminate_backend(a.pid, 1000) FROM pg_stat_activity AS a"
-        " WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.pid IN ("
-        "SELECT l.pid FROM pg_locks AS l WHERE l.granted AND l.relation = ANY(%s::regclass[]::oid[])"
-        " AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',"
-        " 'ExclusiveLock', 'AccessExclusiveLock'))",
-        (list(tables),),
-    )
+    _ask(connection, "end_holders", (list(tables),))
 
 
 def _one(connection: Target, text: str) -> Any:  # noqa: ANN401 - whatever the query gives
     found = connection.execute(text.encode()).fetchone()
     return None if found is None else found[0]
+
+
+def _ask(connection: Target, name: str, values: Sequence[object] | None = None) -> None:
+    connection.execute(query(ASK, name).encode(), values)
+
+
+def _asked(connection: Target, name: str, values: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+    return connection.execute(query(ASK, name).encode(), values).fetchall()
 
 
 def _run(connection: Target, text: str) -> None:

@@ -50,7 +50,7 @@ def _prove(connection: Target, pairing: Pairing, database: str) -> None:
     with losses():
         found_identity = identity(connection)
         try:
-            found = connection.execute(query("target/lineage.sql", "row").encode()).fetchone()
+            found = connection.execute(query("target/authority.sql", "served").encode()).fetchone()
         except errors.UndefinedTable:
             found = None
     if found_identity != pairing.identity:

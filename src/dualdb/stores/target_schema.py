@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 
 from dualdb.errors import TargetError
-from dualdb.stores.queries import load
+from dualdb.stores.layout import LAYOUT
+from dualdb.stores.queries import load, query
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from dualdb.stores.target_connection import Target
 
-
+_ASK = "target/prepare.sql"
 SCRIPTS = ("target/control.sql", "sqlite/functions.sql", "target/capture.sql")
 """What `prepared` runs, in this order."""
 
@@ -26,13 +27,9 @@ def identity(connection: Target) -> str:
     """Which server and database this is: the system identifier survives restarts and fail-over, not a new cluster."""
     try:
         with losses():
-            cursor = connection.execute(
-                "SELECT system_identifier::text || ':'"
-                " || (SELECT oid FROM pg_database WHERE datname = current_database())"
-                " FROM pg_catalog.pg_control_system()"
-            )
+            cursor = connection.execute(query(_ASK, "identity").encode())
     except psycopg.errors.InsufficientPrivilege as exc:  # PostgreSQL lets everybody; some who host it do not
-        (user,) = _asked(connection, "SELECT quote_ident(current_user)")
+        (user,) = _asked(connection, "user")
         message = (
             f"the target's user {user} may not read the server's identity ({exc.diag.message_primary});"
             f" run there as a superuser: GRANT EXECUTE ON FUNCTION pg_control_system() TO {user}"
@@ -56,15 +53,7 @@ def ours() -> Iterator[None]:
 
 def check_rights(connection: Target, schema: str) -> None:
     """Raise TargetError, naming the grant, when the target's user may not make what is needed."""
-    user, database, may_create, name, may_use = _asked(
-        connection,
-        "SELECT quote_ident(current_user), quote_ident(current_database()),"
-        " has_database_privilege(current_database(), 'CREATE'), quote_ident(%s),"
-        " (SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')"
-        "  FROM pg_namespace WHERE nspname = %s)",
-        schema,
-        schema,
-    )
+    user, database, may_create, name, may_use = _asked(connection, "rights", {"schema": schema})
     if not may_create:
         message = (
             f"the target's user {user} may not create schemas in database {database};"
@@ -82,11 +71,7 @@ def check_rights(connection: Target, schema: str) -> None:
 def check_empty(connection: Target, schema: str) -> None:
     """Raise TargetError when the schema that the application's tables go to already holds tables or views."""
     with losses():
-        found = connection.execute(
-            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 1",
-            (schema,),
-        ).fetchall()
+        found = connection.execute(query(_ASK, "relations").encode(), (schema,)).fetchall()
     if found:
         message = (
             f"schema {schema} of the target already holds {len(found)} relations, {found[0][0]} among them;"
@@ -96,15 +81,14 @@ def check_empty(connection: Target, schema: str) -> None:
 
 
 @contextmanager
-def prepared(connection: Target, *, layout: int, source_id: str, schema: str) -> Iterator[None]:
+def prepared(connection: Target, *, source_id: str, schema: str) -> Iterator[None]:
     """Make our own schemas, the application's one if it is missing, and the control row, in one transaction, which is
     committed after the block: whatever PostgreSQL refuses, it has refused before the block runs.
     """
     try:
         with losses(), connection.transaction():
-            # The block may have to wait for the SQLite file for longer than a careful server lets a transaction idle.
-            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            _make(connection, layout, source_id, schema)
+            connection.execute(query(_ASK, "stay_open").encode())
+            _make(connection, source_id, schema)
             yield
     except psycopg.errors.InsufficientPrivilege as exc:
         message = f"the target's user may not make what is needed ({exc.diag.message_primary}); grant it, and try again"
@@ -120,18 +104,14 @@ def prepared(connection: Target, *, layout: int, source_id: str, schema: str) ->
         raise TargetError(message) from exc
 
 
-def _make(connection: Target, layout: int, source_id: str, schema: str) -> None:
+def _make(connection: Target, source_id: str, schema: str) -> None:
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     for script in SCRIPTS:
         connection.execute(load(script))
-    connection.execute(
-        "INSERT INTO dualdb.control (id, layout, source_id, epoch, phase, target_schema)"
-        " VALUES (1, %s, %s, 1, 'sqlite', %s)",
-        (layout, source_id, schema),
-    )
+    connection.execute(query("target/authority.sql", "claim").encode(), (LAYOUT, source_id, schema))
 
 
-def _asked(connection: Target, question: str, *values: str) -> tuple[object, ...]:
+def _asked(connection: Target, name: str, values: dict[str, str] | None = None) -> tuple[object, ...]:
     with losses():
-        found = connection.execute(question.encode(), values).fetchone()
+        found = connection.execute(query(_ASK, name).encode(), values).fetchone()
     return found or ()

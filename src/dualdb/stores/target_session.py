@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 
 from dualdb.errors import TargetError, TargetLostError
+from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
@@ -24,20 +25,7 @@ if TYPE_CHECKING:
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
-LOCK = "LOCK TABLE dualdb.writer IN EXCLUSIVE MODE"
-MARKED = "SELECT pg_current_xact_id()::text, set_config('dualdb.token', %s, true)"
-"""Number the transaction, and let what it journals carry a token of its own: PostgreSQL gives the number of a
-transaction that a crash has swallowed to another one, whose commit would be taken for ours."""
-SNAPSHOT = "SELECT pg_current_snapshot()::text"
-_COMMITTED_SINCE = (
-    "SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid >= pg_snapshot_xmin(%s::text::pg_snapshot)"
-    " AND NOT pg_visible_in_snapshot(xid, %s::text::pg_snapshot))"
-)
-_OUTCOME = (
-    "SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid = %s::text::xid8 AND token = %s::text::bigint),"
-    " pg_xact_status(%s::text::xid8)"
-)
-_END_BACKEND = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_xid::text = %s::text"
+_ASK = "target/session.sql"
 _ASK_FOR_S = 30.0
 """How long the outcome of a lost COMMIT is asked for before the application is told that it is unknown."""
 _PATIENCE_S = 1.0
@@ -82,6 +70,8 @@ class Session:
         self._borrowed = pool.connect() if fresh else pool.borrow()
         self.xid: str | None = None
         """The transaction's number, once it holds the writers' lock."""
+        # Besides its number: PostgreSQL gives the number of a transaction that a crash has swallowed to another one,
+        # whose commit would be taken for ours.
         self._token = str(randbits(53))
         self.snapshot: str | None = None
         self._set_lock_timeout(max(1, round(lock_timeout_s * 1000)))
@@ -111,13 +101,13 @@ class Session:
 
     def begin_locked(self, messages: Sequence[Message]) -> list[Answer]:
         """Begin a transaction under the writers' lock and run these in it, in one round trip."""
-        answers = self.exchange([(BEGIN, None), (LOCK, None), (MARKED, [self._token]), *messages])
+        answers = self.exchange([(BEGIN, None), *self._locking(), *messages])
         self.xid = answers[2].rows[0][0]
         return answers[3:]
 
     def begin_snapshot(self, messages: Sequence[Message]) -> list[Answer]:
         """Begin a transaction with a stable snapshot and run these in it, in one round trip."""
-        answers = self.exchange([(BEGIN_SNAPSHOT, None), (SNAPSHOT, None), *messages])
+        answers = self.exchange([(BEGIN_SNAPSHOT, None), (query(_ASK, "snapshot"), None), *messages])
         self.snapshot = answers[1].rows[0][0]
         return answers[2:]
 
@@ -126,13 +116,14 @@ class Session:
 
         The lock is taken under a savepoint of that name, which stays when the lock is not to be had.
         """
-        answers = self.exchange([(f"SAVEPOINT {savepoint}", None), (LOCK, None), (MARKED, [self._token])])
+        answers = self.exchange([(f"SAVEPOINT {savepoint}", None), *self._locking()])
         self.xid = answers[2].rows[0][0]
         # Our own snapshot cannot see who has committed since; another connection can, and nobody writes any more.
         other = self._pool.borrow()
         try:
             with losses():
-                found = other.connection.execute(_COMMITTED_SINCE, (self.snapshot, self.snapshot)).fetchone()
+                since = query(_ASK, "committed_since").encode()
+                found = other.connection.execute(since, {"after": self.snapshot}).fetchone()
         except TargetLostError:
             other.discard()
             raise
@@ -178,10 +169,13 @@ class Session:
         """Close the connection: it is lost, or nobody knows what state it is in."""
         self._borrowed.discard()
 
+    def _locking(self) -> list[Message]:
+        return [(query(_ASK, "lock_writers"), None), (query(_ASK, "mark"), [self._token])]
+
     def _set_lock_timeout(self, timeout_ms: int) -> None:
         if self._borrowed.lock_timeout_ms == timeout_ms:
             return
-        messages: list[Message] = [(f"SET lock_timeout = {timeout_ms}", None)]
+        messages: list[Message] = [(query(_ASK, "wait_for_locks"), [str(timeout_ms)])]
         try:
             self.exchange(messages)
         except TargetLostError:
@@ -215,9 +209,11 @@ class Session:
     def _ask(self, xid: str, *, end: bool) -> tuple[bool, str | None]:
         asking = self._pool.connect()
         try:
-            ((found, status),) = asking.connection.execute(_OUTCOME, (xid, self._token, xid)).fetchall()
+            values = {"xid": xid, "token": self._token}
+            ((found, status),) = asking.connection.execute(query(_ASK, "outcome").encode(), values).fetchall()
             if status == "in progress" and end:
-                asking.connection.execute(_END_BACKEND, (self._borrowed.backend, str(int(xid) % (1 << 32))))
+                backend = self._borrowed.backend, str(int(xid) % (1 << 32))
+                asking.connection.execute(query(_ASK, "end_backend").encode(), backend)
         finally:
             self._pool.give_back(asking)
         return found, status

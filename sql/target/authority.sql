@@ -1,0 +1,64 @@
+-- What is asked of and written into PostgreSQL's control row, and what a change of authority leaves with it.
+
+-- name: prepared
+-- Whether there is a control row at all.
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'dualdb' AND tablename = 'control')
+
+-- name: claim
+-- The first control row: a lineage, in phase sqlite.
+INSERT INTO dualdb.control (id, layout, source_id, epoch, phase, target_schema) VALUES (1, %s, %s, 1, 'sqlite', %s)
+
+-- name: layout
+-- The version of our own tables here, asked before anything else of them is.
+SELECT layout FROM dualdb.control
+
+-- name: served
+-- Which file this target serves, and how much it has heard of: a connection proves by it that it leads where it should.
+SELECT source_id, epoch FROM dualdb.control
+
+-- name: control
+-- Who is the authority, and how a move stands.
+SELECT source_id, epoch, phase, move, move_state, move_to, deadline, fenced_head FROM dualdb.control
+
+-- name: lock_control
+-- The same, and nobody else changes it.
+SELECT source_id, epoch, phase, move, move_state, move_to, deadline, fenced_head FROM dualdb.control FOR UPDATE
+
+-- name: share_control
+-- Whether PostgreSQL is the authority and no move is under way; while this is held none begins.
+SELECT phase, move_state FROM dualdb.control FOR SHARE
+
+-- name: step
+-- One step of a move.
+UPDATE dualdb.control
+SET epoch = %s, phase = %s, move = %s, move_state = %s, move_to = %s, deadline = %s, fenced_head = %s
+
+-- name: hear
+-- The phase of a later epoch, where it was not heard of before.
+UPDATE dualdb.control SET phase = %(phase)s, epoch = %(epoch)s WHERE epoch < %(epoch)s RETURNING epoch
+
+-- name: held
+-- How far PostgreSQL has come as a follower; nobody else changes it.
+SELECT position, aligned FROM dualdb.watermark FOR UPDATE
+
+-- name: follow
+-- It follows from here on.
+INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, %s, %s)
+ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = excluded.aligned,
+    schema_version = excluded.schema_version, applied_at = clock_timestamp()
+
+-- name: follow_nobody
+-- A relay of the other direction finds nothing to go on from.
+DELETE FROM dualdb.watermark
+
+-- name: forget_copies
+-- Nothing counts as copied.
+DELETE FROM dualdb.copy
+
+-- name: finish_copies
+-- Everything counts as copied.
+UPDATE dualdb.copy SET done = true, cursor = NULL
+
+-- name: forget_quarantine
+-- No row is in quarantine.
+DELETE FROM dualdb.quarantine

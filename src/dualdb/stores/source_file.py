@@ -1,0 +1,88 @@
+"""Opening the application's SQLite file, and telling in one line why it cannot be used; never makes a file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from dualdb.errors import BusyError, NotPreparedError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FAULTS = (
+    ("not a database", "is not a SQLite database, or an encrypted one ({}); give the path of the application's file"),
+    ("malformed", "is damaged ({}); restore a backup, or recover it with the .recover command of sqlite3"),
+    ("unable to open", "cannot be opened ({}); check that it is a file that this user may read and write"),
+    ("readonly", "cannot be written ({}); check the permissions of the file and of its folder"),
+    ("disk I/O error", "meets a {}; check the disk, and that its file system can share memory (WAL)"),
+    ("disk is full", "has no room left ({}); make room, nothing was lost"),
+    ("locking protocol", "is on a file system without working locks ({}); WAL needs them: move it to a local disk"),
+)
+
+
+def open_source(path: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """A connection of our own to an existing file, in autocommit. Raises what `faults` does, at once."""
+    if not os.path.exists(path):
+        raise SourceError(f"there is no file {path}; give the path of the application's SQLite file")
+    if os.path.isdir(path):
+        raise SourceError(f"{path} is a folder; give the path of the application's SQLite file")
+    with faults(path):
+        connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # SQLite opens a file when it reads it
+        except sqlite3.Error:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def connect_source(path: str, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
+    """The same for the length of a block, in which whatever SQLite says becomes an error of ours."""
+    with closing(open_source(path, timeout_s=timeout_s)) as connection:
+        try:
+            with faults(path):
+                yield connection
+        except sqlite3.DatabaseError as exc:
+            message = f"{path} cannot be used ({exc}); check the file, its permissions and who has it open"
+            raise SourceError(message) from exc
+
+
+def check_sound(path: str, connection: sqlite3.Connection) -> None:
+    """Raise SourceError when the file is damaged."""
+    with faults(path):
+        # One page chain at a time: enough to find a torn file, and bounded to its first complaint.
+        problems = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problems != "ok":
+        message = (
+            f"{path} is damaged ({problems}); restore a backup, or recover it with the .recover command of sqlite3"
+        )
+        raise SourceError(message)
+
+
+@contextmanager
+def faults(path: str) -> Iterator[None]:
+    """Turn what SQLite says about a file into BusyError, NotPreparedError or SourceError; leave what it says about a
+    statement.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        text = str(exc)
+        if is_busy(exc):
+            raise BusyError(f"{path} is locked by another process ({text}); try again, or stop that writer") from exc
+        if "no such table: _dualdb_" in text:
+            raise NotPreparedError(f"{path} is not prepared; run: dualdb init {quote(path)} --target …") from exc
+        for symptom, meaning in _FAULTS:
+            if symptom in text:
+                raise SourceError(f"{path} {meaning.format(text)}") from exc
+        raise
+
+
+def is_busy(exc: sqlite3.DatabaseError) -> bool:
+    """Whether somebody else has the file, or what is wanted of it, locked."""
+    return isinstance(exc, sqlite3.OperationalError) and ("locked" in str(exc) or "busy" in str(exc))

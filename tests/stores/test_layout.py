@@ -1,0 +1,71 @@
+"""Tables of ours that another version of dualdb made are left alone, on either side."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dualdb.errors import LayoutError
+from dualdb.operations.initialise import initialise
+from dualdb.stores.control import read_source, read_target
+from dualdb.stores.layout import LAYOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    import psycopg
+
+ANOTHER = LAYOUT + 6
+REMEDY = "install the version that prepared it, or a newer one"
+
+
+@pytest.fixture
+def prepared(database: Path, target_dsn: str) -> Path:
+    """A file that was prepared."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    initialise(str(database), target_dsn)
+    return database
+
+
+def test_both_sides_are_prepared_in_the_layout_that_is_known(prepared: Path, target: psycopg.Connection[Any]) -> None:
+    """What is written is what is read."""
+    with closing(sqlite3.connect(prepared)) as connection:
+        assert connection.execute("SELECT layout FROM _dualdb_control").fetchone() == (LAYOUT,)
+        assert read_source(connection) is not None
+    assert target.execute("SELECT layout FROM dualdb.control").fetchone() == (LAYOUT,)
+    assert read_target(target) is not None
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE _dualdb_control SET phase = 'other'", "ALTER TABLE _dualdb_control DROP move"]
+)
+def test_a_file_of_another_layout_is_refused(prepared: Path, change: str) -> None:
+    """Before anything else of its control row is looked at, which may have other columns."""
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.execute("UPDATE _dualdb_control SET layout = ?", (ANOTHER,))
+        connection.execute(change)
+        with pytest.raises(LayoutError) as caught:
+            read_source(connection)
+    assert str(caught.value) == (
+        f"the file was prepared by another version of dualdb (layout {ANOTHER}, this one knows {LAYOUT}); {REMEDY}"
+    )
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE dualdb.control SET phase = 'other'", "ALTER TABLE dualdb.control DROP move"]
+)
+def test_a_target_of_another_layout_is_refused(prepared: Path, target: psycopg.Connection[Any], change: str) -> None:
+    """In the same way."""
+    assert prepared.exists()
+    target.execute("UPDATE dualdb.control SET layout = %s", (ANOTHER,))
+    target.execute(change)
+    with pytest.raises(LayoutError) as caught:
+        read_target(target)
+    assert str(caught.value) == (
+        f"the target was prepared by another version of dualdb (layout {ANOTHER}, this one knows {LAYOUT}); {REMEDY}"
+    )
