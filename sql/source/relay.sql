@@ -4,6 +4,10 @@
 -- Who is the authority, as this snapshot knows it, and what the sentinel compares.
 SELECT epoch, phase, proven_catalog, move, move_state, pruned_through, verified FROM _dualdb_control
 
+-- name: open
+-- Read something: SQLite opens a file when it is first read.
+SELECT 1 FROM sqlite_master LIMIT 1
+
 -- name: head
 -- The newest journal row: its token proves the lineage of the position.
 SELECT seq, token FROM _dualdb_journal ORDER BY seq DESC LIMIT 1

@@ -24,6 +24,10 @@ SELECT coalesce(t.name, 'table ' || q.tbl), q.key, q.reason
 FROM _dualdb_quarantine AS q LEFT JOIN _dualdb_table AS t ON t.id = q.tbl
 ORDER BY q.tbl, q.key LIMIT ?
 
+-- name: aside
+-- The tables whose names begin so, in the order in which they were made.
+SELECT name FROM main.sqlite_master WHERE type = 'table' AND instr(lower(name), ?) = 1 ORDER BY rowid
+
 -- name: head
 -- The number of the newest journal row.
 SELECT coalesce(max(seq), 0) FROM _dualdb_journal

@@ -24,6 +24,10 @@ SELECT coalesce(r.name, 'table ' || q.tbl), q.key, q.reason
 FROM dualdb.quarantine AS q LEFT JOIN dualdb.relation AS r ON r.id = q.tbl
 ORDER BY q.tbl, q.key LIMIT %s
 
+-- name: aside
+-- The schemas whose names begin so, in the order in which they were made.
+SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname::text, %s) ORDER BY oid
+
 -- name: head
 -- The number of the newest journal row.
 SELECT coalesce(max(seq), 0) FROM dualdb.journal

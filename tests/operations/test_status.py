@@ -16,15 +16,19 @@ from dualdb.entrypoints.console import Console
 from dualdb.errors import NotPreparedError, SourceError
 from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
-from dualdb.operations.status import read_status
+from dualdb.operations.recopy import begin_anew
+from dualdb.operations.status import AsideStatus, read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order
 from dualdb.stores.pair import Pair
-from dualdb.stores.relay import relay_pair_until_aligned
+from dualdb.stores.relay import relay_pair_until_aligned, relay_until_aligned
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
+
+    import psycopg
 
 SCHEMA = """
 CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT);
@@ -117,6 +121,33 @@ def test_a_quarantined_row_is_named_and_blocks(prepared: str) -> None:
     assert (found.quarantine.first[0].table, "7" in found.quarantine.first[0].key) == ("runs", True)
     assert found.quarantine.first[0].reason
     assert [blocker.remedy for blocker in found.blockers] == ["change or delete them"]
+
+
+def test_what_was_set_aside_is_shown_and_blocks_nothing(
+    mirrored: str, target: psycopg.Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables in the file and schemas on PostgreSQL, with what they are and how to be rid of them."""
+    assert read_status(mirrored).aside == AsideStatus(tables=(), schemas=())
+    begin_anew(mirrored)
+    advance(mirrored, Phase.POSTGRES, observer=ignore)
+    write(mirrored, "CREATE TABLE behind (n)")
+    write(mirrored, "INSERT INTO behind VALUES (1)")
+    relay_until_aligned(mirrored, ignore, 30)
+    found = read_status(mirrored)
+    assert found.aside == AsideStatus(tables=("_dualdb_aside_1_behind",), schemas=("dualdb_aside_1",))
+    assert found.blockers == ()
+    Console().show_status(found)
+    shown = capsys.readouterr().out
+    assert "aside      table _dualdb_aside_1_behind of the file: rows that a plain program wrote behind" in shown
+    assert "look at them, then DROP TABLE _dualdb_aside_1_behind with sqlite3" in shown
+    assert "schema dualdb_aside_1 of the target: rows that PostgreSQL held before" in shown
+    assert "look at them, then DROP SCHEMA dualdb_aside_1 CASCADE with psql" in shown
+
+    write(mirrored, 'DROP TABLE "_dualdb_aside_1_behind"')
+    target.execute("DROP SCHEMA dualdb_aside_1 CASCADE")
+    relay_until_aligned(mirrored, ignore, 30)
+    later = read_status(mirrored)
+    assert (later.aside, later.blockers) == (AsideStatus(tables=(), schemas=()), ())
 
 
 def test_what_the_schema_holds_against_the_next_phase(prepared: str) -> None:
@@ -223,6 +254,6 @@ def test_the_help_documents_every_key(mirrored: str) -> None:
     promised = set(re.findall(r"[a-z_]+", cli.STATUS_KEYS.replace("null", "")))
     printed = read_status(mirrored).as_json()
     assert set(printed) <= promised
-    for key in ("target", "follower", "quarantine"):
+    for key in ("target", "follower", "quarantine", "aside"):
         assert set(printed[key]) <= promised
     assert set(printed["copies"][0]) <= promised

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from dualdb.core import events
+from dualdb.core.sqltext import quote_name
 from dualdb.operations.status import SIDES
 from dualdb.operations.verify_report import Progress as Verifying
 
@@ -230,6 +231,7 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
         overdue = "; it is overdue" if status.move.overdue else ""
         yield "move", f"number {status.move.number} to {status.move.to} is under way, {status.move.stands}{overdue}"
     yield from _follower_rows(status)
+    yield from _aside_rows(status)
     yield "verified", _verified(status.verified)
     if status.next is None:
         back = f"dualdb rollback {quote(status.database)} goes back"
@@ -262,6 +264,22 @@ def _follower_rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "quarantine", f"{quarantine.count:,} rows that the follower cannot hold"
         for row in quarantine.first:
             yield "", f"{row.table} {row.key}: {row.reason}"
+
+
+def _aside_rows(status: Status) -> Iterator[tuple[str, str]]:
+    title = "aside"
+    for name in status.aside.tables:
+        yield title, f"table {name} of the file: rows that a plain program wrote behind a fence or into a restored file"
+        yield "", f"look at them, then DROP TABLE {_sql_name(name)} with sqlite3"
+        title = ""
+    for name in status.aside.schemas:
+        yield title, f"schema {name} of the target: rows that PostgreSQL held before it was copied anew"
+        yield "", f"look at them, then DROP SCHEMA {name} CASCADE with psql"
+        title = ""
+
+
+def _sql_name(name: str) -> str:
+    return name if name.isidentifier() and name.isascii() else quote_name(name)
 
 
 def _verified(verified: Mapping[str, Any] | None) -> str:

@@ -77,6 +77,9 @@ class Standing(Protocol):
     def following(self, shown: int) -> Following | None:
         """What it holds as a follower."""
 
+    def aside(self) -> tuple[str, ...]:
+        """What holds rows there that were set aside."""
+
     def head(self) -> int:
         """The number of its newest journal row."""
 
@@ -137,6 +140,16 @@ class QuarantineStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AsideStatus:
+    """Rows that belong to neither database any more, kept for whoever may miss them; in nobody's way."""
+
+    tables: tuple[str, ...]
+    """Of the file: what a plain program wrote behind a fence, or into a restored file."""
+    schemas: tuple[str, ...]
+    """Of the target: what PostgreSQL held before it was copied anew. () while it does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Blocker:
     """Something that keeps the file from its next phase; in the last one, from the way back."""
 
@@ -158,6 +171,7 @@ class Status:
     follower: FollowerStatus | None
     copies: tuple[TableCopy, ...]
     quarantine: QuarantineStatus | None
+    aside: AsideStatus
     verified: dict[str, Any] | None
     next: str | None
     blockers: tuple[Blocker, ...]
@@ -215,6 +229,10 @@ def _compose(
         quarantine=QuarantineStatus(count=following.quarantined, first=following.first_quarantined)
         if following
         else None,
+        aside=AsideStatus(
+            tables=sides[Side.SOURCE].aside(),
+            schemas=sides[Side.TARGET].aside() if Side.TARGET in sides else (),
+        ),
         verified=_verified(sides, authority),
         next=FORWARD[row.phase].value if row.phase in FORWARD else None,
         blockers=(),

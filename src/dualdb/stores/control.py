@@ -195,7 +195,7 @@ class Control:
                 raise NotPreparedError(message)
             source.execute("PRAGMA synchronous = FULL")  # what is decided here must outlast a crash of the machine
             with closing(connect_paired(facts.pairing, database, purpose="dualdb control")) as target:
-                target.execute("SET synchronous_commit TO on")
+                target.execute(query("target/relay.sql", "setting").encode(), ("synchronous_commit", "on"))
                 yield cls(database, source, target, facts)
 
     def judge(self) -> Judgement:

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.errors import BusyError, NotPreparedError, SourceError
+from dualdb.stores.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def open_source(path: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
     with faults(path):
         connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # SQLite opens a file when it reads it
+            connection.execute(query("source/relay.sql", "open")).fetchone()
         except sqlite3.Error:
             connection.close()
             raise

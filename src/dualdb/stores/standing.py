@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dualdb.core.sqltext import quote_name
-from dualdb.stores.catalog import read_schema
+from dualdb.stores.catalog import ASIDE, read_schema
 from dualdb.stores.queries import query
 from dualdb.stores.source_read import sequence_of
 
@@ -79,6 +79,10 @@ class SourceStanding:
             quarantined=ask(query(_ASK, "quarantined")).fetchone()[0],
             first_quarantined=tuple(QuarantinedRow(table=name, key=key, reason=why) for name, key, why in first),
         )
+
+    def aside(self) -> tuple[str, ...]:
+        """The tables of the file that hold rows which were set aside."""
+        return tuple(name for (name,) in self._connection.execute(query(_ASK, "aside"), (ASIDE,)))
 
     def head(self) -> int:
         """The number of the newest journal row."""

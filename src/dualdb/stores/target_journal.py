@@ -32,7 +32,8 @@ _CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dua
 _AUTHORITY = "target/authority.sql"
 _SESSION = "target/session.sql"
 _WRITER = "dualdb.writer"
-_ASIDE = "dualdb_aside_"
+ASIDE = "dualdb_aside_"
+"""What the names of schemas begin with that hold tables which were set aside."""
 _TAKING_TURNS = 3
 """How often the holders of a table are ended before the fence gives up."""
 
@@ -49,7 +50,7 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
 def set_aside_target_tables(connection: Target) -> str:
     """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name."""
     taken = {name for (name,) in _asked(connection, "schemas")}
-    aside = next(name for number in count(1) if (name := f"{_ASIDE}{number}") not in taken)
+    aside = next(name for number in count(1) if (name := f"{ASIDE}{number}") not in taken)
     _run(connection, f"CREATE SCHEMA {quoted(aside)}")
     for table in _tables(connection):
         _run(connection, f"DROP TRIGGER IF EXISTS {quoted(_FENCE)} ON {table}")

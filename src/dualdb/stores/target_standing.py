@@ -8,6 +8,7 @@ from dualdb.core.names import qualified
 from dualdb.stores.queries import query
 from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_journal import ASIDE
 from dualdb.stores.target_read import Position
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class TargetStanding:
                 for name, key, reason in self._rows("first_quarantined", (shown,))
             ),
         )
+
+    def aside(self) -> tuple[str, ...]:
+        """The schemas that hold tables which were set aside."""
+        return tuple(name for (name,) in self._rows("aside", (ASIDE,)))
 
     def head(self) -> int:
         """The number of the newest journal row."""
