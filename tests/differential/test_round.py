@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dualdb.stores.queries import load
+from tests.generators.scratch import scratch
 
 if TYPE_CHECKING:
     import psycopg
 
-SOURCE = sqlite3.connect(":memory:", check_same_thread=False)
+SOURCE = scratch()
 
 FLOATS = st.one_of(
     st.floats(-1000, 1000),

@@ -22,6 +22,7 @@ from dualdb.core.translate.ddl import target_ddl
 from dualdb.core.types import apply_affinity, from_target, misfits, representable, to_target
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import load
+from tests.generators.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -195,14 +196,14 @@ def exact(rows: Sequence[Sequence[Any]], *, ordered: bool) -> list[tuple[Any, ..
 
 def twins_of(script: str, target: psycopg.Connection[Any], target_schema: str = "public") -> Twins:
     """Twins made from a script of SQLite's SQL."""
-    source = sqlite3.connect(":memory:")
+    source = sqlite3.connect(":memory:", factory=Scratch)
     source.executescript(script)
     return Twins(source, target, target_schema)
 
 
 def copied(path: str) -> sqlite3.Connection:
     """A private copy in memory of a SQLite file."""
-    copy = sqlite3.connect(":memory:")
+    copy = sqlite3.connect(":memory:", factory=Scratch)
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as original:
         original.backup(copy)
     return copy

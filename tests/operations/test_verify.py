@@ -411,7 +411,8 @@ def test_while_writers_write_on_postgresql(moved: str, target_dsn: str, monkeypa
         for writer in writers:
             writer.join()
         relay.stop()
-    assert Phase.POSTGRES is Pair.open(moved).phase
+    with Pair.open(moved) as pair:
+        assert pair.phase is Phase.POSTGRES
 
 
 def _write_for_a_while(path: str, over: threading.Event) -> None:
