@@ -21,9 +21,12 @@ SELECT EXISTS (
 )
 
 -- name: outcome
--- Whether a transaction has left its rows in the journal, and what PostgreSQL says became of its number.
-SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid = %(xid)s::text::xid8 AND token = %(token)s::text::bigint),
-       pg_xact_status(%(xid)s::text::xid8)
+-- What PostgreSQL says became of a transaction's number; an error when it was not given yet.
+SELECT pg_xact_status(%s::text::xid8)
+
+-- name: proof
+-- Whether a transaction has left its rows in the journal. Asked after its outcome, never in one snapshot with that.
+SELECT EXISTS (SELECT 1 FROM dualdb.journal WHERE xid = %s::text::xid8 AND token = %s::text::bigint)
 
 -- name: end_backend
 -- End the backend that is still at work on a transaction.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -109,3 +111,40 @@ def test_a_change_under_a_number_that_a_crash_has_swallowed_is_carried(crashing:
         relay_pair_until_aligned(pair, lambda _event: None)
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("first",), ("second",)]
+
+
+def test_a_commit_that_happens_while_it_is_asked_for_is_found(database: Path, target_dsn: str) -> None:
+    """Its backend may still be at work on it: what is seen a moment too early is not the answer."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT)")
+    initialise(str(database), target_dsn)
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+    with closing(dualdb.connect(str(database))) as connection, ThreadPoolExecutor(1) as elsewhere:
+        for number in range(300):
+            connection.execute("INSERT INTO runs(name) VALUES (?)", (str(number),))
+            session = connection._remote._session  # type: ignore[attr-defined]
+            asked = elsewhere.submit(_outcome, session)
+            connection.commit()
+            assert asked.result(20), f"commit {number} was called lost"
+
+
+def _outcome(session: Any) -> bool:
+    """What is told of a transaction that may be committing."""
+    while True:
+        found, status = session._ask(session.xid, end=False)
+        if status != "in progress":
+            return bool(found)
+
+
+def test_a_commit_that_a_crash_has_swallowed_is_told_at_once(crashing: tuple[str, EmbeddedServer]) -> None:
+    """Nobody has its number yet: PostgreSQL does not know it, and that is an answer."""
+    path, server = crashing
+    with closing(dualdb.connect(path, timeout=5)) as connection:
+        connection.execute("INSERT INTO runs(name) VALUES ('lost')")
+        crash(server)
+        began = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError):
+            connection.commit()
+        assert time.monotonic() - began < 15
+        connection.rollback()
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)

@@ -209,14 +209,19 @@ class Session:
     def _ask(self, xid: str, *, end: bool) -> tuple[bool, str | None]:
         asking = self._pool.connect()
         try:
-            values = {"xid": xid, "token": self._token}
-            ((found, status),) = asking.connection.execute(query(_ASK, "outcome").encode(), values).fetchall()
-            if status == "in progress" and end:
+            try:
+                ((status,),) = asking.connection.execute(query(_ASK, "outcome").encode(), (xid,)).fetchall()
+            except psycopg.errors.InvalidParameterValue:  # a number of the future again: a crash has swallowed it
+                return False, None
+            if status != "in progress":
+                ((found,),) = asking.connection.execute(query(_ASK, "proof").encode(), (xid, self._token)).fetchall()
+                return found, status
+            if end:
                 backend = self._borrowed.backend, str(int(xid) % (1 << 32))
                 asking.connection.execute(query(_ASK, "end_backend").encode(), backend)
+            return False, status
         finally:
             self._pool.give_back(asking)
-        return found, status
 
 
 def _send(connection: Target, message: Message) -> psycopg.Cursor[tuple[Any, ...]]:
