@@ -5,3 +5,7 @@ SELECT layout FROM _dualdb_control
 -- name: authority
 -- The phase in force, the state of a move, and where PostgreSQL is.
 SELECT phase, move_state, target, target_schema, source_id, target_identity, epoch FROM _dualdb_control
+
+-- name: away
+-- Whether PostgreSQL is the authority, or on the way to be; a number, which no text factory changes.
+SELECT EXISTS (SELECT 1 FROM _dualdb_control WHERE phase = 'postgres' OR move_state = 'moving')

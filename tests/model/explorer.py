@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dualdb.core import phase as protocol
-from dualdb.core.phase import BYSTANDER, ControlRow, Move, Phase, Side, Step
+from dualdb.core.phase import BYSTANDER, ControlRow, Move, MoveState, Phase, Side, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,7 @@ class World:
     coordinators: tuple[Coordinator | None, ...] = (Coordinator(), Coordinator())
     batch: Batch | None = None
     moves: int = 0
+    losses: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Limits:
     commits: int = 2
     moves: int = 2
     coordinators: int = 2
+    losses: int = 0
+    """How often a fail-over may forget that a move was opened."""
     faults: frozenset[str] = field(default_factory=frozenset)
     """Deliberate mistakes, to show that the explorer finds them."""
 
@@ -78,6 +81,7 @@ def successors(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
     for number in range(limits.coordinators):
         yield from _coordinate(world, number, limits)
     yield from _bystand(world, limits)
+    yield from _lose(world, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,18 @@ def _coordinate(world: World, number: int, limits: Limits) -> Iterator[tuple[str
         yield f"{name} gives up", _perform(world, Step.ABORT, number, limits)
         return
     yield f"{name} {step.value}s", _perform(world, step, number, limits)
+
+
+def _lose(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
+    """The incoming side falls back to a state from before its move was opened, as an asynchronous standby may."""
+    if world.losses == limits.losses:
+        return
+    for side, at in INDEX.items():
+        row = world.rows[at]
+        if row.move_state is MoveState.OPEN:
+            before = replace(row, move=row.move - 1, move_state=MoveState.REST, move_to=None, deadline=None)
+            lost = replace(world, rows=_with(world.rows, at, before), losses=world.losses + 1)
+            yield f"{side.value} forgets move {row.move}", lost
 
 
 def _bystand(world: World, limits: Limits) -> Iterator[tuple[str, World]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     [
         pytest.param(Limits(coordinators=1, moves=3, commits=3), id="one coordinator, there and back and there"),
         pytest.param(Limits(coordinators=2, moves=2, commits=2), id="two coordinators, there and back"),
+        pytest.param(Limits(coordinators=1, moves=3, commits=2, losses=1), id="one coordinator and a fail-over"),
         pytest.param(
             Limits(coordinators=2, moves=3, commits=3), id="two coordinators, three moves", marks=pytest.mark.soak
         ),

@@ -16,7 +16,8 @@ from dualdb.core.phase import ControlRow, MoveState, Phase, Side, restored
 from dualdb.errors import LineageError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
-from dualdb.stores.control import settle
+from dualdb.stores import mirror
+from dualdb.stores.control import Control, Order, settle
 from dualdb.stores.relay import relay_until_aligned
 from dualdb.stores.server_binaries import find_binaries
 
@@ -126,6 +127,54 @@ def test_a_file_of_before_the_mirror_is_told_and_nothing_is_dropped(
         advance(prepared, observer=ignore)
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
+        connection.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")  # the user has chosen the file's rows
+    initialise(prepared, target_dsn)
+    assert [step.after for step in advance(prepared, observer=ignore)] == [Phase.DUAL_WRITE]
+
+
+def test_a_file_that_went_back_alone_is_still_known_as_old(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """While PostgreSQL is away the restored file may leave the mirror, and its epoch ties with PostgreSQL's."""
+    advance(prepared, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=ignore)
+    log(prepared, "in postgres")
+    copy(str(tmp_path / "saved.db"), prepared)
+    with closing(sqlite3.connect(prepared, isolation_level=None)) as connection:
+        mirror.stop_capturing(prepared, connection)  # what a rollback does while PostgreSQL does not answer
+    with pytest.raises(LineageError, match="restored from a backup, and PostgreSQL holds later rows"):
+        advance(prepared, observer=ignore)
+    with psycopg.connect(target_dsn) as connection:
+        assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
+
+
+def test_a_fail_over_that_forgot_the_move_lifts_the_fence(prepared: str, target_dsn: str) -> None:
+    """The incoming side was opened and its standby never heard of it: nobody can decide, so the move is given up."""
+    advance(prepared, observer=ignore)
+    with Control.open(prepared) as control:
+        for _ in range(2):
+            control.perform(control.judge().step, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60.0))
+    with psycopg.connect(target_dsn) as connection:
+        connection.execute("UPDATE dualdb.control SET move = 0, move_state = 'rest', move_to = NULL, deadline = NULL")
+    with closing(dualdb.connect(prepared, timeout=20)) as connection:
+        connection.execute("INSERT INTO runs(name) VALUES ('goes on')")
+        connection.commit()
+    assert names(prepared)[-1] == "goes on"
+    assert [step.after for step in advance(prepared, observer=ignore)] == [Phase.POSTGRES]
+
+
+def test_a_way_back_that_the_restored_file_has_forgotten_is_given_up(prepared: str, tmp_path: Path) -> None:
+    """PostgreSQL was fenced for the way back when the file was replaced by an older one: PostgreSQL goes on."""
+    advance(prepared, observer=ignore)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=ignore)
+    with Control.open(prepared) as control:
+        for _ in range(2):
+            control.perform(control.judge().step, control.judge(), Order(to=Phase.DUAL_WRITE, allowed_s=60.0))
+    copy(str(tmp_path / "saved.db"), prepared)
+    assert settle(prepared) in (None, Phase.POSTGRES)
+    log(prepared, "goes on")
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert names(prepared) == ["a", "b", "goes on"]
 
 
 def test_a_file_of_an_earlier_mirror_begins_anew_and_postgresqls_rows_are_kept(

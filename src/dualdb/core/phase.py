@@ -101,6 +101,8 @@ class Standing(Enum):
     """The outgoing side's move, or the one it is about to be fenced for, is open."""
     TAKEN = "taken"
     """The outgoing side's move was decided."""
+    UNHEARD = "unheard"
+    """It knows nothing of the move that the outgoing side is fenced for: a fail-over or a backup has forgotten it."""
     DEAD = "dead"
     """The outgoing side's move was aborted; a later move that is open proves the same, for it needs that first."""
 
@@ -110,6 +112,7 @@ NEXT_STEP: dict[tuple[bool, Standing], Step] = {
     (False, Standing.NONE): Step.OPEN,
     (False, Standing.OPEN): Step.FENCE,
     (True, Standing.OPEN): Step.DECIDE,
+    (True, Standing.UNHEARD): Step.ABORT,
     (True, Standing.DEAD): Step.UNFENCE,
     (True, Standing.TAKEN): Step.SETTLE,
 }
@@ -122,6 +125,8 @@ WRITES: dict[tuple[Step, MoveState], MoveState] = {
     (Step.FENCE, MoveState.TAKEN): MoveState.MOVING,
     (Step.DECIDE, MoveState.OPEN): MoveState.TAKEN,
     (Step.ABORT, MoveState.OPEN): MoveState.ABORTED,
+    (Step.ABORT, MoveState.REST): MoveState.ABORTED,
+    (Step.ABORT, MoveState.ABORTED): MoveState.ABORTED,
     (Step.UNFENCE, MoveState.MOVING): MoveState.REST,
     (Step.SETTLE, MoveState.MOVING): MoveState.REST,
 }
@@ -141,6 +146,7 @@ BYSTANDER: dict[Step, Step | None] = {
     Step.OPEN: None,
     Step.FENCE: None,
     Step.DECIDE: Step.ABORT,
+    Step.ABORT: Step.ABORT,
     Step.UNFENCE: Step.UNFENCE,
     Step.SETTLE: Step.SETTLE,
 }
@@ -186,7 +192,14 @@ def restored(source: ControlRow, target: ControlRow) -> Side | None:
     Of two rows that were not read at once it proves that of the one read last: the other one may only have moved on.
     """
     settling = source.move == target.move and MoveState.MOVING in (source.move_state, target.move_state)
-    if settling or source.epoch == target.epoch:
+    if settling:
+        return None
+    # Who was taken by a move had the other one fenced for it. Epochs may tie: the file goes back to sqlite alone.
+    if target.move_state is MoveState.TAKEN and source.move < target.move:
+        return Side.SOURCE
+    if source.move_state is MoveState.TAKEN and target.move < source.move:
+        return Side.TARGET
+    if source.epoch == target.epoch:
         return None
     if target.epoch > source.epoch:
         return Side.SOURCE
@@ -211,7 +224,8 @@ def written(step: Step, row: ControlRow, other: ControlRow, move: Move) -> Contr
     """
     state = WRITES[step, row.move_state]
     begins = step in (Step.OPEN, Step.FENCE)
-    if move.number <= row.move if begins else move.number != row.move:
+    unheard = step is Step.ABORT and row.move_state is not MoveState.OPEN
+    if not (move.number > row.move if begins or unheard else move.number == row.move):
         raise KeyError(move.number)
     after = replace(row, move=move.number, move_state=state, move_to=None, deadline=None, fenced_head=None)
     if begins:
@@ -237,4 +251,6 @@ def _standing(leaving: ControlRow, coming: ControlRow, *, fenced: bool) -> Stand
         return Standing.OPEN if coming.move_state is MoveState.OPEN else Standing.NONE
     if coming.move > leaving.move or coming.move_state is MoveState.ABORTED:
         return Standing.DEAD
+    if coming.move < leaving.move:
+        return Standing.UNHEARD
     return Standing.TAKEN if coming.move_state is MoveState.TAKEN else Standing.OPEN

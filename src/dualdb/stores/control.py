@@ -163,7 +163,7 @@ def settle(database: str) -> Phase | None:
         wish = BYSTANDER[judgement.step]
         if wish is None:
             return control.row(judgement.outgoing).phase
-        if wish is Step.ABORT and not control.overdue(judgement):
+        if judgement.step is Step.DECIDE and not control.overdue(judgement):
             return None
         try:
             control.perform(wish, judgement)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from dualdb.core.phase import AUTHORITY, Side
+from dualdb.core.phase import AUTHORITY, MoveState, Side
 from dualdb.core.store import NO_SCHEMA
 from dualdb.stores import journal
 from dualdb.stores.catalog import read_schema
@@ -27,7 +27,7 @@ def older_source(database: str, target: ControlRow) -> str:
     if AUTHORITY[target.phase] is Side.TARGET:
         return (
             f"{found}; to go on with those run dualdb recopy {name}, which keeps the file's rows beside them, or to go"
-            " on without them drop the target's database and make and name a new one with dualdb init"
+            " on without them save and empty that database and run dualdb init again with it"
         )
     return (
         f"{found}; run dualdb rollback {name} and dualdb advance {name}: the file's are copied anew, and PostgreSQL's"
@@ -48,4 +48,7 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
     connection.execute(query(_ASK, "forget_copies"))
     connection.execute(query(_ASK, "forget_quarantine"))
     connection.execute(query(_RELAY, "set_watermark"), (target_row.epoch, position, False, NO_SCHEMA))
-    connection.execute(query(_ASK, "demote"), (target_row.epoch, target_row.phase.value, target_row.move))
+    # A way back that was begun and not decided can be decided by nobody: this side has forgotten it.
+    state = MoveState.ABORTED if target_row.move_state is MoveState.MOVING else MoveState.REST
+    values = (target_row.epoch, target_row.phase.value, target_row.move, state.value)
+    connection.execute(query(_ASK, "demote"), values)

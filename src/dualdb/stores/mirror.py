@@ -62,11 +62,12 @@ def stop_capturing(database: str, source: sqlite3.Connection) -> None:
 
 def _make_tables(control: Control, schema: Schema) -> None:
     target = read_target(control.target)
-    newer = target is not None and target.epoch > control.facts.row.epoch
-    if newer and target is not None and AUTHORITY[target.phase] is Side.TARGET:
+    if target is None:
+        raise OvertakenError(_moved_on(control.database))
+    if AUTHORITY[target.phase] is Side.TARGET:
         raise LineageError(older_source(control.database, target))
     with losses(), control.target.transaction():
-        if newer:  # the file was restored from a backup: perhaps nobody else has what is there
+        if target.epoch > control.facts.row.epoch:  # the file was restored from a backup: perhaps nobody else has what is there
             target_journal.set_aside_target_tables(control.target)
         target_journal.drop_target_tables(control.target)
         target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
