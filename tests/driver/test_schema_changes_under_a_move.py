@@ -12,7 +12,6 @@ import pytest
 
 import dualdb
 from dualdb.core.phase import Phase, Step
-from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance
 from dualdb.stores.control import Control, Order
@@ -56,7 +55,7 @@ def lead(database: str, until: Step) -> None:
             order = Order(to=Phase.POSTGRES, allowed_s=60.0)
             if judgement.step is Step.DECIDE:
                 relay_pair_until_aligned(pair, ignore)
-                order = Order(aligned_at=covering_mark(pair) or "")
+                order = Order(aligned_at=pair.covering_mark() or "")
             control.perform(judgement.step, judgement, order)
             if judgement.step is until:
                 return

@@ -8,7 +8,7 @@ import pytest
 from tests.stores.mirrored import PATIENCE_S, Mirrored
 
 from dualdb.core.phase import Phase
-from dualdb.operations.alignment import covering_mark, was_aligned
+from dualdb.operations.alignment import was_aligned
 from dualdb.operations.transition import advance
 from dualdb.settings import Settings
 from dualdb.stores import mirror
@@ -46,7 +46,7 @@ def reversed_pair(mirrored: Mirrored) -> Mirrored:
 def mark(mirrored: Mirrored) -> str | None:
     """Where the two sides were found equal, looked at by somebody who has just come."""
     with mirrored.pair() as pair:
-        return covering_mark(pair)
+        return pair.covering_mark()
 
 
 def gap(mirrored: Mirrored, taken_away: Callable[[str], object], statement: str) -> None:
@@ -72,6 +72,7 @@ def uncovered_in_dual_write() -> dict[str, Callable[[Mirrored], object]]:
         "the mark is of another epoch": lambda pair: pair.as_relay("UPDATE dualdb.watermark SET epoch = epoch - 1"),
         "the mark is of another schema": lambda pair: pair.as_relay("UPDATE dualdb.watermark SET schema_version = '?'"),
         "capture is not proven": lambda pair: pair.source("DROP TRIGGER _dualdb_insert_1"),
+        "the mark is of another past": lambda pair: pair.source("UPDATE _dualdb_journal SET token = token + 1"),
         "a table is to be copied anew": lambda pair: gap(pair, pair.source, "DROP TRIGGER _dualdb_insert_1"),
     }
 

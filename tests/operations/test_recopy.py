@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,19 +15,18 @@ from tests.operations.test_restored_from_a_backup import copy, ignore, log, name
 import dualdb
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
-from dualdb.errors import LineageError, PhaseError
+from dualdb.errors import LineageError, PhaseError, SourceError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.recopy import begin_anew
 from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify import verify
+from dualdb.stores import recopy as stores_recopy
 from dualdb.stores.control import Control, Order
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
 
 SCHEMA = """
@@ -199,3 +199,65 @@ def test_where_there_is_no_follower(prepared: str) -> None:
         control.perform(Step.OPEN, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60))
     with pytest.raises(PhaseError, match="under way"):
         begin_anew(prepared)
+
+
+def test_tables_that_are_not_in_the_saved_copy_are_set_aside(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that knows nothing of us makes one, and remakes another, in the instant after the copy was made."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    save = stores_recopy.save_source
+
+    def save_and_be_overtaken(database: str) -> str:
+        saved = save(database)
+        with closing(sqlite3.connect(database)) as plain:
+            plain.executescript(
+                "CREATE TABLE late (name TEXT); INSERT INTO late VALUES ('too late for the copy');"
+                "DROP TABLE points; CREATE TABLE points (run INTEGER REFERENCES runs(id), value REAL);"
+                "INSERT INTO points VALUES (1, 99.5)"
+            )
+        return saved
+
+    monkeypatch.setattr(stores_recopy, "save_source", save_and_be_overtaken)
+    recopied(prepared)
+    assert agree(prepared)
+    with closing(sqlite3.connect(prepared)) as plain:
+        assert plain.execute("SELECT * FROM _dualdb_aside_1_late").fetchall() == [("too late for the copy",)]
+        assert plain.execute("SELECT * FROM _dualdb_aside_1_points").fetchall() == [(1, 99.5)]
+        assert plain.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE '%aside%runs'").fetchone() == (0,)
+    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+
+
+def test_a_trigger_that_no_longer_compiles_stands_in_nobodys_way(prepared: str) -> None:
+    """It was kept for the way back; the saved copy keeps it as it was kept, as text, beside those that compile."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    texts = {
+        "lost": "CREATE TRIGGER lost AFTER INSERT ON gone BEGIN SELECT 1; END",
+        "good": "CREATE TRIGGER good AFTER INSERT ON runs BEGIN SELECT 1; END",
+    }
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        plain.executemany("INSERT INTO _dualdb_trigger VALUES (?, ?, ?)", zip((1, 2), *zip(*texts.items(), strict=True)))
+    kept = begin_anew(prepared).kept
+    assert kept is not None
+    with closing(sqlite3.connect(kept)) as copy:
+        assert copy.execute("SELECT name, sql FROM _dualdb_trigger").fetchall() == [("lost", texts["lost"])]
+        found = copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    assert found == [("good",)]
+
+
+def test_only_a_full_disk_is_told_to_need_room(prepared: str) -> None:
+    """What else keeps the file from being copied is SQLite's to name, and leaves no half copy behind."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with closing(sqlite3.connect(prepared)) as plain:
+        plain.execute("PRAGMA writable_schema = ON")
+        plain.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE broken' WHERE name = 'points'")
+        plain.commit()
+    with pytest.raises(SourceError, match="malformed database schema") as found:
+        stores_recopy.save_source(prepared)
+    assert "make room" not in str(found.value)
+    assert f"run dualdb recopy '{prepared}' again" in str(found.value)
+    assert list(Path(prepared).parent.glob("*before-recopy*")) == []
+    with closing(sqlite3.connect(":memory:")) as small, pytest.raises(sqlite3.OperationalError) as full:
+        small.execute("PRAGMA max_page_count = 1")
+        small.execute("CREATE TABLE t (x)")
+    assert stores_recopy.remedy(prepared, full.value) == (
+        f"make room in {Path(prepared).parent}, then run dualdb recopy '{prepared}' again"
+    )

@@ -15,6 +15,7 @@ import dualdb
 from dualdb.core.phase import ControlRow, MoveState, Phase, Side, restored
 from dualdb.errors import LineageError
 from dualdb.operations.initialise import initialise
+from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order, settle
@@ -145,6 +146,23 @@ def test_a_file_that_went_back_alone_is_still_known_as_old(prepared: str, tmp_pa
         advance(prepared, observer=ignore)
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
+    found = read_status(prepared)
+    assert found.authority == "target"
+    assert "restored from a backup" in found.blockers[0].reason
+
+
+def test_a_target_that_was_dropped_is_left_alone_and_then_left(prepared: str, target_dsn: str) -> None:
+    """Where the database stood is another one, empty: status says so, and the way back needs no PostgreSQL."""
+    advance(prepared, observer=ignore)
+    with psycopg.connect(target_dsn) as connection:
+        connection.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    found = read_status(prepared)
+    assert not found.target.reachable
+    assert "half prepared" in found.blockers[0].reason
+    assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    initialise(prepared, target_dsn)
+    assert [step.after for step in advance(prepared, observer=ignore)] == [Phase.DUAL_WRITE]
 
 
 def test_a_fail_over_that_forgot_the_move_lifts_the_fence(prepared: str, target_dsn: str) -> None:

@@ -13,7 +13,6 @@ from tests.stores.mirrored import leave_at
 
 from dualdb.core.phase import Phase, Step
 from dualdb.core.sqltext import split_statements
-from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import target_journal
@@ -75,7 +74,7 @@ def up_to(step: Step, database: str, script: str) -> None:
             order = Order(to=Phase.POSTGRES, allowed_s=60.0)
             if judgement.step is Step.DECIDE:
                 relay_pair_until_aligned(pair, ignore)
-                order = Order(aligned_at=covering_mark(pair) or "")
+                order = Order(aligned_at=pair.covering_mark() or "")
             if judgement.step is step:
                 plain(database, script)
                 control.perform(step, judgement, order)

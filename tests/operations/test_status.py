@@ -14,7 +14,6 @@ from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints import cli
 from dualdb.entrypoints.console import Console
 from dualdb.errors import NotPreparedError, SourceError
-from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.recopy import begin_anew
 from dualdb.operations.status import AsideStatus, read_status
@@ -182,7 +181,7 @@ def take_steps(control: Control, to: Phase, *steps: Step) -> None:
         if step is Step.DECIDE:
             with Pair.open(control.database) as pair:
                 relay_pair_until_aligned(pair, ignore)
-                order = Order(aligned_at=covering_mark(pair) or "")
+                order = Order(aligned_at=pair.covering_mark() or "")
         control.perform(step, control.judge(), order)
 
 

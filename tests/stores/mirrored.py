@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from dualdb.core.phase import Phase, Step
-from dualdb.operations.alignment import covering_mark
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import mirror
@@ -107,7 +106,7 @@ def leave_at(database: str, step: Step, to: Phase) -> None:
             if judgement.step is Step.DECIDE:
                 relay_until_aligned(database, within_s=PATIENCE_S)
                 with Pair.open(database) as pair:
-                    mark = covering_mark(pair)
+                    mark = pair.covering_mark()
                 assert mark is not None
                 order = Order(aligned_at=mark)
             control.perform(judgement.step, judgement, order)

@@ -1,21 +1,9 @@
-"""Whether, and at which watermark, the follower equals the authority."""
+"""Whether a mirror that was begun was also finished."""
 
 from __future__ import annotations
 
 from dualdb.errors import OvertakenError
 from dualdb.stores.pair import Pair
-
-
-def covering_mark(pair: Pair) -> str | None:
-    """The watermark's position, if the follower is aligned there and the authority has nothing newer; else None."""
-    held = pair.follower.watermark()
-    if not held.aligned:
-        return None
-    with pair.authority.snapshot() as snapshot:
-        changes = snapshot.changes(held.position, 1)
-        same = snapshot.epoch == held.epoch and snapshot.schema.version == held.schema_version and snapshot.proven
-    nothing = changes.complete and not any(changes.keys.values()) and not changes.restarts
-    return held.position if same and nothing else None
 
 
 def was_aligned(database: str) -> bool:

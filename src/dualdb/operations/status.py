@@ -13,16 +13,17 @@ from dataclasses import asdict, dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step, judge
-from dualdb.errors import NotPreparedError, TargetError
+from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step, judge, restored
+from dualdb.errors import LineageError, NotPreparedError, TargetError
 from dualdb.operations import readiness
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target
+from dualdb.stores.lineage import older_source
 from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.standing import SourceStanding
 from dualdb.stores.target_address import EMBEDDED, address_of
-from dualdb.stores.target_connection import connect_target
+from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_standing import TargetStanding
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def _compose(
     )
     broken = following is not None and authority in sides and not sides[authority].retains(following.position)
     found = [
+        *_restored(database, *rows),
         *_blockers(status, row.phase, follows=following is not None, broken=broken),
         *map(_blocker, readiness.find_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
@@ -262,8 +264,8 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
         if chosen == EMBEDDED and _server(database, chosen) != ServerState.RUNNING.value:
             error = "the embedded server does not run; the next command or program that needs it starts it"
         else:
-            target = stack.enter_context(closing(connect_target(facts.target, database, purpose="dualdb status")))
-    except TargetError as exc:
+            target = stack.enter_context(closing(connect_paired(facts.pairing, database, purpose="dualdb status")))
+    except (TargetError, LineageError, NotPreparedError) as exc:  # it does not answer, or is not this file's
         address, error = facts.target, str(exc)
     return target, TargetStatus(address=address, schema=facts.target_schema, reachable=target is not None, error=error)
 
@@ -279,7 +281,9 @@ def _target_row(target: Target | None) -> ControlRow | None:
 
 def _in_force(source: ControlRow, target: ControlRow | None) -> ControlRow:
     """The row of the side that heard of the later epoch: between a decision and its settling the other one is old."""
-    return target if target is not None and target.epoch > source.epoch else source
+    if target is None:
+        return source
+    return target if target.epoch > source.epoch or restored(source, target) is Side.SOURCE else source
 
 
 def _server(database: str, target: str) -> str | None:
@@ -386,6 +390,12 @@ def _blockers(status: Status, phase: Phase, *, follows: bool, broken: bool) -> I
     if status.verified and status.verified.get("agrees") is False:
         again = f"run dualdb verify {name}"
         yield Blocker(reason="the last verification found differences", remedy=again)
+
+
+def _restored(database: str, source: ControlRow, target: ControlRow | None) -> Iterator[Blocker]:
+    """Only the file's side: of an old PostgreSQL the way to it tells."""
+    if target is not None and restored(source, target) is Side.SOURCE:
+        yield _blocker(older_source(database, target))
 
 
 def _follows_nobody(phase: Phase, name: str) -> Blocker:

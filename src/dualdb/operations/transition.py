@@ -134,7 +134,7 @@ def _unfinished_move(task: _Task) -> StepReport | None:
             if judgement.step is Step.OPEN:
                 return None
             after = _conclude(control)
-    except (TargetError, LineageError):
+    except (TargetError, LineageError, NotPreparedError):
         # The file's own row says that it is the authority: what is wrong with the target is not in the way here.
         if at_home:
             return None
@@ -187,7 +187,7 @@ def _end_mirror(task: _Task) -> StepReport:
     try:
         with Control.open(task.database) as control:
             mirror.end(control)
-    except TargetError:
+    except (TargetError, LineageError, NotPreparedError):
         if _phase(task) is Phase.DUAL_WRITE:  # else only the target has not heard of it, and learns at the next advance
             with connect_source(task.database) as source:
                 mirror.stop_capturing(task.database, source)
@@ -311,7 +311,7 @@ class _Switch:
     def _decide(self, judgement: Judgement) -> None:
         self._moved += relay_pair_until_aligned(self._pair, self._task.observer, self._task.settings.move_allowed_s)
         self._residue = _verified_residue(self._task, self._pair)
-        mark = alignment.covering_mark(self._pair)
+        mark = self._pair.covering_mark()
         if self._pair.source.uncaptured != self._uncaptured:
             raise PhaseError(_past_the_triggers(self._task.database))
         if mark is not None:

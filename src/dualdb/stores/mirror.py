@@ -67,7 +67,8 @@ def _make_tables(control: Control, schema: Schema) -> None:
     if AUTHORITY[target.phase] is Side.TARGET:
         raise LineageError(older_source(control.database, target))
     with losses(), control.target.transaction():
-        if target.epoch > control.facts.row.epoch:  # the file was restored from a backup: perhaps nobody else has what is there
+        if target.epoch > control.facts.row.epoch:
+            # The file was restored from a backup: perhaps nobody else has what is there.
             target_journal.set_aside_target_tables(control.target)
         target_journal.drop_target_tables(control.target)
         target_journal.install_target_tables(control.target, schema, control.facts.target_schema)

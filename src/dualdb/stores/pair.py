@@ -54,6 +54,19 @@ class Pair:
         """The other one."""
         return self._store(AUTHORITY[self.phase].other)
 
+    def covering_mark(self) -> str | None:
+        """The watermark's position, if the follower is aligned there and the authority has nothing newer; else None."""
+        held = self.follower.watermark()
+        if not held.aligned:
+            return None
+        with self.authority.snapshot() as snapshot:
+            same = snapshot.epoch == held.epoch and snapshot.schema.version == held.schema_version and snapshot.proven
+            if not same or not snapshot.retains(held.position):
+                return None
+            changes = snapshot.changes(held.position, 1)
+        nothing = changes.complete and not any(changes.keys.values()) and not changes.restarts
+        return held.position if nothing else None
+
     def close(self) -> None:
         """Close whatever was opened."""
         self.source.close()

@@ -241,18 +241,10 @@ class _Shift:
         if holder is not None:
             self._report(events.RelayTookOver(holder=holder))
             return
-        if self._foreground and self._equal():
+        if self._foreground and self._pair.covering_mark() is not None:  # what the other one carried is all there is
             self.aligned = True
             return
         self._stop.wait(_IMPATIENT_S if self._foreground else _BYSTANDER_S)
-
-    def _equal(self) -> bool:
-        """Whether what another relay has carried is everything that there is."""
-        held = self._pair.follower.watermark()
-        with self._pair.authority.snapshot() as snapshot:
-            changes = snapshot.changes(held.position, 1)
-            same = (snapshot.epoch, snapshot.schema.version) == (held.epoch, held.schema_version)
-            return held.aligned and same and changes.complete and not (changes.keys or changes.restarts)
 
     def _idle(self) -> None:
         if self._foreground:
