@@ -234,7 +234,8 @@ def test_a_trigger_that_no_longer_compiles_stands_in_nobodys_way(prepared: str) 
         "good": "CREATE TRIGGER good AFTER INSERT ON runs BEGIN SELECT 1; END",
     }
     with closing(sqlite3.connect(prepared)) as plain, plain:
-        plain.executemany("INSERT INTO _dualdb_trigger VALUES (?, ?, ?)", zip((1, 2), *zip(*texts.items(), strict=True)))
+        for ordinal, (name, text) in enumerate(texts.items()):
+            plain.execute("INSERT INTO _dualdb_trigger(ordinal, name, sql) VALUES (?, ?, ?)", (ordinal, name, text))
     kept = begin_anew(prepared).kept
     assert kept is not None
     with closing(sqlite3.connect(kept)) as copy:
@@ -255,9 +256,10 @@ def test_only_a_full_disk_is_told_to_need_room(prepared: str) -> None:
     assert "make room" not in str(found.value)
     assert f"run dualdb recopy '{prepared}' again" in str(found.value)
     assert list(Path(prepared).parent.glob("*before-recopy*")) == []
-    with closing(sqlite3.connect(":memory:")) as small, pytest.raises(sqlite3.OperationalError) as full:
+    with closing(sqlite3.connect(":memory:")) as small:
         small.execute("PRAGMA max_page_count = 1")
-        small.execute("CREATE TABLE t (x)")
+        with pytest.raises(sqlite3.OperationalError, match="disk is full") as full:
+            small.execute("CREATE TABLE t (x)")
     assert stores_recopy.remedy(prepared, full.value) == (
         f"make room in {Path(prepared).parent}, then run dualdb recopy '{prepared}' again"
     )

@@ -46,7 +46,7 @@ def begin_anew(database: str) -> Begun:
     with coordinating(database), Control.open(database) as control:
         facts, target = read_source(control.source), read_target(control.target)
         if facts is None or target is None:
-            message = f"{database} is only half prepared; run dualdb init again with the same target"
+            message = f"{database} is only half prepared; run dualdb init {quote(database)} again with the same target"
             raise NotPreparedError(message)
         if restored(facts.row, target) is Side.SOURCE and AUTHORITY[target.phase] is Side.TARGET:
             held = SourceStanding(control.source).rows()
@@ -84,7 +84,7 @@ def _begin_source(control: Control, row: ControlRow) -> Begun:
     held = standing.rows()
     kept = recopy.save_source(control.database)
     try:
-        recopy.begin_source(control, row)
+        recopy.begin_source(control, row, kept)
     except OvertakenError:
         os.unlink(kept)
         raise

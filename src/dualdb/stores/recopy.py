@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, suppress
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.sqltext import quote_name
@@ -47,16 +48,27 @@ def save_source(database: str) -> str:
     except sqlite3.Error as exc:
         with suppress(FileNotFoundError):
             os.unlink(path)
-        message = f"{database} cannot be copied to {path} ({exc}), and nothing was changed; make room there"
+        message = f"{database} cannot be copied to {path} ({exc}), and nothing was changed; {remedy(database, exc)}"
         raise SourceError(message) from exc
     return path
 
 
-def begin_source(control: Control, row: ControlRow) -> None:
+def remedy(database: str, error: sqlite3.Error) -> str:
+    """What to do about an error that kept the file from being copied."""
+    again = f"run dualdb recopy {quote(database)} again"
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return f"make room in {os.path.dirname(database) or '.'}, then {again}"
+    return f"put right what SQLite names, then {again}"
+
+
+def begin_source(control: Control, row: ControlRow, saved: str) -> None:
     """Make the SQLite file begin anew as the follower that it is: at the authority's present position, nothing copied.
 
-    Raises OvertakenError when its control row is no longer that one.
+    Its tables may go, for their rows are in the `saved` copy; one that was made or remade since, as plain sqlite3 can,
+    does not count as carried and will be set aside. Raises OvertakenError when the control row is no longer that one.
     """
+    with closing(sqlite3.connect(saved)) as copy:
+        before = _definitions(copy)
     connection = control.source
     # A server that was restored has forgotten ids of rows that it lost; the file has not.
     marks = journal.sequence_marks(connection, read_schema(connection))
@@ -68,12 +80,19 @@ def begin_source(control: Control, row: ControlRow) -> None:
         if facts is None or facts.row != row:
             raise OvertakenError(_moved_on(control.database))
         schema = read_schema(connection)
-        journal.mend_fence(connection, schema)
+        unfenced, _ = journal.mend_fence(connection, schema)
+        now = _definitions(connection)
+        same = {name for name, sql in now.items() if before.get(name) == sql}
         connection.execute(query("source/authority.sql", "forget_copies"))
         connection.executemany(
-            query(_ASK, "set_copy"), [(table.id, None, False, 0, False) for table in schema.tables.values()]
+            query(_ASK, "set_copy"),
+            [
+                (table.id, None, False, 0, False)
+                for name, table in schema.tables.items()
+                if name in same and table.id not in unfenced  # without its fence it was remade, or written to
+            ],
         )
-        # Whatever schema the file has, it is led to the authority's; its tables may go, for their rows were saved.
+        # Whatever schema the file has, it is led to the authority's.
         connection.execute(query(_ASK, "set_watermark"), (row.epoch, position, False, NO_SCHEMA))
 
 
@@ -94,17 +113,39 @@ def begin_target(control: Control, row: ControlRow) -> str:
     return aside
 
 
+def _definitions(connection: sqlite3.Connection) -> dict[str, str]:
+    """The text of each table."""
+    return {name.lower(): sql for name, sql in connection.execute(query(_ASK, "definitions"))}
+
+
 def _make_ordinary(copy: sqlite3.Connection) -> None:
     """Take out what is ours, but for rows in quarantine, and put back the application's triggers."""
     for name, _, _ in copy.execute(query(_ASK, "triggers")).fetchall():
         if name.lower().startswith("_dualdb_"):
             copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
-    journal.restore_triggers(copy)
-    held = copy.execute(query(_ASK, "any_quarantined")).fetchone()[0]
+    held = {
+        "_dualdb_quarantine": copy.execute(query(_ASK, "any_quarantined")).fetchone()[0],
+        "_dualdb_trigger": not _restore_triggers(copy),
+    }
     for name in OUR_TABLES:
-        if not (held and name == "_dualdb_quarantine"):
+        if not held.get(name):
             copy.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
 
 
+def _restore_triggers(copy: sqlite3.Connection) -> bool:
+    """Put the application's triggers back; one that no longer compiles stays where it was kept. Whether none does."""
+    broken = []
+    for trigger in copy.execute(query(_ASK, "kept_triggers")).fetchall():
+        try:
+            copy.execute(trigger[1])
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            broken.append(trigger)
+    copy.execute(query(_ASK, "forget_triggers"))
+    copy.executemany(query(_ASK, "keep_trigger"), [(ordinal, *trigger) for ordinal, trigger in enumerate(broken)])
+    return not broken
+
+
 def _moved_on(database: str) -> str:
-    return f"the control row of {database} changed meanwhile; look again with dualdb status"
+    return f"the control row of {database} changed meanwhile; look again with dualdb status {quote(database)}"
