@@ -226,8 +226,9 @@ def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
 
 def _past_the_triggers(database: str) -> str:
     return (
-        f"some program writes into {database} past its triggers (incremental blob I/O, or triggers that it disabled);"
-        " nothing was switched: find and stop it, then try again"
+        f"something was committed to {database} past its triggers: by a program that uses incremental blob I/O or"
+        " disables triggers, or harmlessly by a TRUNCATE or RESTART checkpoint (a replicator's), by PRAGMA user_version"
+        " or by DROP of a _dualdb_aside_ table; nothing was switched: find and stop it, then try again"
     )
 
 
