@@ -110,6 +110,32 @@ def test_no_test_is_skipped() -> None:
     assert found in ([], ["tests/test_house.py"])  # this file's own pattern
 
 
+def test_a_message_that_names_a_command_names_the_file() -> None:
+    """What is to be done can be copied from the message as it is; only the demo's and a program's own have no file."""
+    command = re.compile(r"dualdb (status|advance|rollback|verify|relay|recopy|init)(?! --help)(?!( --[a-z-]+)* \{\})")
+    found = [
+        f"{_name(path)}: {text}"
+        for path in MODULES
+        if re.fullmatch(r"(stores|operations)/\w+\.py|entrypoints/console\.py", _name(path))
+        for text in _messages(ast.parse(path.read_text()))
+        if command.search(text) and not command.fullmatch(text)
+    ]
+    assert found == []
+
+
+def _messages(tree: ast.AST) -> Iterator[str]:
+    """The texts of a module but for its docstrings, `{}` for what is filled in."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        else:
+            yield from _messages(node)
+
+
 def _build(tree: Path, target: str, folder: Path) -> Path:
     program = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
     subprocess.run(program, cwd=tree, check=True, capture_output=True)

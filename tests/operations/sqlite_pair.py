@@ -32,7 +32,7 @@ INSERT INTO _dualdb_watermark VALUES (0, 1, 1, '');
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path | str) -> sqlite3.Connection:
     """A connection that opens its own transactions."""
     return sqlite3.connect(path, isolation_level=None, timeout=20)
 
@@ -127,7 +127,7 @@ class SqliteStore:
     """One of the two files, in the role that it was given."""
 
     def __init__(self, path: Path, *, follows: bool) -> None:
-        self.path = path
+        self.path = str(path)
         self.follows = follows
         self.schema: Schema | None = None
         self.uncaptured = 0

@@ -239,7 +239,7 @@ def test_write_lock(pair: SqlitePair) -> None:
 def test_unaligned(pair: SqlitePair) -> None:
     """A follower that is catching up is waited for and not compared."""
     pair.on_follower("UPDATE _dualdb_watermark SET aligned = 0")
-    with pytest.raises(BusyError, match="still catching up; run dualdb relay"):
+    with pytest.raises(BusyError, match="still catching up; run dualdb relay --until-aligned /"):
         walked(pair)
 
 

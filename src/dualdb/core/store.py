@@ -160,6 +160,8 @@ class Snapshot(Protocol):
 class Store(Protocol):
     """One database, in whichever role the phase gives it. Whatever else is asked of it, a snapshot may be open."""
 
+    path: str
+    """The SQLite file of the pair, by which commands name both."""
     uncaptured: int
     """As authority: how often something was committed that the journal does not show."""
 

@@ -177,12 +177,12 @@ def verify(database: str, *, full: bool, repair: bool, as_json: bool) -> None:
         relay.start()  # somebody must carry, and perhaps no other process does
         with console.progress() as observer:
             report = compare(pair, full=full, observer=observer, wishes=Wishes(repair=repair))
-        console.show_verification(report)
+        console.show_verification(report, database)
         console.show_repair(report, database)
         if report.repaired:
             with console.progress() as observer:
                 after = compare(pair, observer=observer)  # waits until the repaired rows were carried
-            console.show_verification(after)
+            console.show_verification(after, database)
         relay.stop()
     if as_json:
         click.echo(json.dumps(report.as_json() | {"after": after and after.as_json()}, indent=2))
@@ -209,7 +209,7 @@ def advance(database: str, to: str | None) -> None:
     if not steps:
         console.say(f"{database} is in phase {to} already")
     for step in steps:
-        console.show_step(step)
+        console.show_step(step, database)
 
 
 @main.command(short_help="Take one step back: postgres -> dual_write -> sqlite.")
@@ -225,7 +225,7 @@ def rollback(database: str) -> None:
     console = Console()
     with console.progress() as observer:
         step = take_step_back(database, observer=observer)
-    console.show_step(step)
+    console.show_step(step, database)
 
 
 @main.command(short_help="Carry changes to the follower, for ever or until it is up to date.")

@@ -67,18 +67,18 @@ class Console:
         with bars:
             yield _Bars(bars, self.say).hear
 
-    def show_step(self, step: StepReport) -> None:
+    def show_step(self, step: StepReport, database: str) -> None:
         """One step that was taken."""
         self.say(step_line(step), style="green")
         if step.verified is not None:
-            self.show_verification(step.verified)
+            self.show_verification(step.verified, database)
         if step.residue is not None:
             self.say(f"behind the fence: {step.residue.compared:,} rows were carried last, and verified")
 
-    def show_verification(self, report: Report) -> None:
+    def show_verification(self, report: Report, database: str) -> None:
         """What was compared, and each thing that is not as it should be."""
         self.say(verification_line(report), style="green" if report.agrees else "bold red")
-        for line in _findings(report):
+        for line in _findings(report, database):
             self.say(f"  {line}")
 
     def show_repair(self, report: Report, database: str) -> None:
@@ -159,7 +159,7 @@ _WORDS: Mapping[type, Callable[[Any], str]] = {
         f"triggers were missing and were put back; {len(event.recopied)} tables are copied anew"
     ),
     events.UncapturedCommit: lambda event: (
-        f"something was committed past the journal ({event.count} times); dualdb verify tells what it was"
+        f"something was committed past the journal ({event.count} times); verification tells what it was"
     ),
     events.RelayTookOver: lambda event: f"took over the relay lock from {event.holder}, which had gone silent",
     events.TargetLost: lambda event: f"PostgreSQL is away ({event.reason}); trying again in {event.retry_s:g} s",
@@ -291,7 +291,7 @@ def _verified(verified: Mapping[str, Any] | None) -> str:
     return f"{at}, {scope} ({verified['compared']:,}): {result}"
 
 
-def _findings(report: Report) -> Iterator[str]:
+def _findings(report: Report, database: str) -> Iterator[str]:
     for mismatch in report.mismatches[:_SHOWN]:
         columns = f", in {', '.join(mismatch.columns)}" if mismatch.columns else ""
         yield f"{mismatch.table} {mismatch.key!r} is {mismatch.kind.value}{columns}"
@@ -309,6 +309,6 @@ def _findings(report: Report) -> Iterator[str]:
     if report.missing_objects:
         yield f"missing in PostgreSQL: {', '.join(report.missing_objects)}"
     if report.quarantined:
-        yield f"{report.quarantined:,} rows are in quarantine; see dualdb status"
+        yield f"{report.quarantined:,} rows are in quarantine; see dualdb status {quote(database)}"
     if report.unsettled:
         yield f"{report.unsettled:,} keys changed too often to be compared; verify again when it is quieter"

@@ -146,7 +146,7 @@ class _Demo:
         with Pair.open(str(self._database)) as pair, self._console.progress() as observer:
             report = verify(pair, full=True, observer=observer)
         if not report.agrees:
-            self._console.show_verification(report)
+            self._console.show_verification(report, str(self._database))
             message = "verification found a difference; run dualdb demo --keep DIR and look at it with dualdb verify"
             raise DualdbError(message)
         return f"{report.compared:,} rows, no difference"

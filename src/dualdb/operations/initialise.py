@@ -82,7 +82,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
             with target_schema.prepared(connection, source_id=claim.source_id, schema=claim.schema):
                 _use_wal(source, database)
                 if facts is None:
-                    _prepare_source(source, found, claim)
+                    _prepare_source(database, source, found, claim)
                     make_hint(database)
                     held.enter_context(coordinating(database))
                     _check_still(database, source, claim)
@@ -167,11 +167,12 @@ def _use_wal(source: sqlite3.Connection, database: str) -> None:
         raise SourceError(message)
 
 
-def _prepare_source(source: sqlite3.Connection, schema: Schema, claim: _Claim) -> None:
+def _prepare_source(database: str, source: sqlite3.Connection, schema: Schema, claim: _Claim) -> None:
     try:
         source.execute("BEGIN IMMEDIATE")
         if read_source(source) is not None:
-            raise BusyError("another dualdb init has prepared the file meanwhile; see dualdb status")
+            message = f"another init has prepared {database} meanwhile; see dualdb status {quote(database)}"
+            raise BusyError(message)
         for statement in split_statements(load("source/control.sql") + load("source/journal.sql")):
             source.execute(statement)
         first = (LAYOUT, claim.source_id, Phase.SQLITE.value, claim.target, claim.schema, claim.identity)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.errors import BusyError, OvertakenError
@@ -139,7 +140,8 @@ class Pairs:
                             return
             if time.monotonic() > deadline:
                 message = (
-                    f"no aligned pair within {self.patience_s:g} s: {problem}; run dualdb relay, then verify again"
+                    f"no aligned pair within {self.patience_s:g} s: {problem};"
+                    f" run dualdb relay --until-aligned {quote(self.follower.path)}, then verify again"
                 )
                 raise BusyError(message)
             self.rest(next(pauses))
@@ -165,7 +167,7 @@ class Pairs:
         if authority.epoch != follower.epoch or authority.epoch != self._epoch:
             message = (
                 f"the phase changed while rows were compared (epoch {self._epoch}, now {authority.epoch} and"
-                f" {follower.epoch}); look with dualdb status, then verify again"
+                f" {follower.epoch}); look with dualdb status {quote(self.follower.path)}, then verify again"
             )
             raise OvertakenError(message)
         if not authority.proven:

@@ -86,6 +86,7 @@ class Order:
 class Circumstances:
     """What a step's own transaction needs to know of the world outside it."""
 
+    database: str
     other: ControlRow
     aligned_at: str = ""
     marks: Mapping[str, int] = field(default_factory=dict)
@@ -237,7 +238,8 @@ class Control:
         facts = read_source(self.source)
         target = read_target(self.target)
         if facts is None or target is None:
-            message = f"{self.database} is only half prepared; run dualdb init again with the same target"
+            name = quote(self.database)
+            message = f"{self.database} is only half prepared; run dualdb init {name} again with the same target"
             raise NotPreparedError(message)
         return facts.row, target
 
@@ -258,10 +260,11 @@ class Control:
         to = order.to or row.move_to or other.move_to or other.phase
         move = Move(number=judgement.move, to=to, deadline=time.time() + order.allowed_s)
         write = self._write_source if side is Side.SOURCE else self._write_target
+        at = Circumstances(database=self.database, other=other, aligned_at=order.aligned_at)
         try:
-            write(step, row, written(step, row, other, move), Circumstances(other=other, aligned_at=order.aligned_at))
+            write(step, row, written(step, row, other, move), at)
         except KeyError as exc:
-            raise OvertakenError(_overtaken(step, side)) from exc
+            raise OvertakenError(_overtaken(self.database, step, side)) from exc
 
     def _write_source(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step is Step.DECIDE:
@@ -273,7 +276,7 @@ class Control:
         with source_change(self.database, connection):
             facts = read_source(connection)
             if facts is None or facts.row != before:
-                raise OvertakenError(_overtaken(step, Side.SOURCE))
+                raise OvertakenError(_overtaken(self.database, step, Side.SOURCE))
             effect = _SOURCE_EFFECTS.get(step)
             head = effect(connection, at) if effect else None
             connection.execute(query(_SOURCE, "step"), _values(after, head))
@@ -286,7 +289,7 @@ class Control:
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
                 target_journal.enable_fence(self.target, lock_timeout_s=FENCE_LOCK_S)
             if lock_target(self.target) != before:
-                raise OvertakenError(_overtaken(step, Side.TARGET))
+                raise OvertakenError(_overtaken(self.database, step, Side.TARGET))
             effect = _TARGET_EFFECTS.get(step)
             head = effect(self.target, at) if effect else None
             self.target.execute(query(_TARGET, "step").encode(), _values(after, head))
@@ -308,7 +311,7 @@ def _unfence_source(connection: sqlite3.Connection, _at: Circumstances) -> str |
 def _take_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
     held = connection.execute(query(_SOURCE, "held")).fetchone()
     if held != (at.aligned_at, 1):
-        raise OvertakenError(_overtaken(Step.DECIDE, Side.SOURCE))
+        raise OvertakenError(_overtaken(at.database, Step.DECIDE, Side.SOURCE))
     journal.remove_fence(connection)
     journal.restore_triggers(connection)
     journal.install_capture(connection, read_schema(connection))
@@ -340,7 +343,7 @@ def _unfence_target(connection: Target, _at: Circumstances) -> str | None:
 def _take_target(connection: Target, at: Circumstances) -> str | None:
     held = connection.execute(query(_TARGET, "held").encode()).fetchone()
     if held != (at.aligned_at, True):
-        raise OvertakenError(_overtaken(Step.DECIDE, Side.TARGET))
+        raise OvertakenError(_overtaken(at.database, Step.DECIDE, Side.TARGET))
     target_journal.raise_sequences(connection, at.marks)
     target_journal.enable_capture(connection)
     target_journal.disable_fence(connection)
@@ -416,5 +419,6 @@ def _values(row: ControlRow, head: str | None) -> tuple[Any, ...]:
     return row.epoch, row.phase.value, row.move, row.move_state.value, to, row.deadline, head
 
 
-def _overtaken(step: Step, side: Side) -> str:
-    return f"the control row of the {side.value} changed before the step '{step.value}'; look again with dualdb status"
+def _overtaken(database: str, step: Step, side: Side) -> str:
+    changed = f"the control row of the {side.value} changed before the step '{step.value}'"
+    return f"{changed}; look again with dualdb status {quote(database)}"

@@ -27,7 +27,7 @@ def older_source(database: str, target: ControlRow) -> str:
     if AUTHORITY[target.phase] is Side.TARGET:
         return (
             f"{found}; to go on with those run dualdb recopy {name}, which keeps the file's rows beside them, or to go"
-            " on without them save and empty that database and run dualdb init again with it"
+            f" on without them save and empty that database and run dualdb init {name} again with it"
         )
     return (
         f"{found}; run dualdb rollback {name} and dualdb advance {name}: the file's are copied anew, and PostgreSQL's"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core import events
@@ -170,9 +171,10 @@ class Carrier:
                 f"the authority is in epoch {snapshot.epoch} and the follower in {held.epoch}; the phase changed"
             )
         if not snapshot.retains(held.position):
+            name = quote(self.authority.path)
             raise LineageError(
                 f"the authority does not know the position {held.position} that the follower holds: one of the two was"
-                " restored or replaced; see dualdb status, and copy the follower anew with dualdb recopy"
+                f" restored or replaced; see dualdb status {name}, and copy the follower anew with dualdb recopy {name}"
             )
         if self.authority.uncaptured != self._uncaptured:
             self._uncaptured = self.authority.uncaptured

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import Phase
@@ -238,7 +239,7 @@ class SourceStore:
     def _held(self, connection: sqlite3.Connection) -> Watermark:
         found = connection.execute(query(ASK, "watermark")).fetchone()
         if found is None:
-            raise OvertakenError(f"{self.path} follows nobody; look again with dualdb status")
+            raise OvertakenError(f"{self.path} follows nobody; look again with dualdb status {quote(self.path)}")
         epoch, position, aligned, version, _, _ = found
         copies = {
             number: Copy(

@@ -7,6 +7,7 @@ opened anew when it is needed again; what was under way then is for the caller t
 from __future__ import annotations
 
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -43,9 +44,9 @@ class TargetStore:
 
     def __init__(self, pairing: Pairing, database: str, *, purpose: str = "dualdb relay") -> None:
         """Opens nothing yet; `database` is the SQLite file's path."""
+        self.path = database
         self.uncaptured = 0
         self._pairing = pairing
-        self._database = database
         self._purpose = purpose
         self._reading: Target | None = None
         self._writing: Target | None = None
@@ -60,7 +61,7 @@ class TargetStore:
         with losses():
             connection = self._reading = self._alive(self._reading)
             try:
-                facts = _read_facts(connection)
+                facts = _read_facts(connection, self.path)
                 self._last = facts
                 yield TargetSnapshot(connection, facts, lambda: self._read_schema(connection, facts))
             finally:
@@ -168,7 +169,7 @@ class TargetStore:
     def _alive(self, connection: Target | None) -> Target:
         if connection is not None and not connection.closed and not connection.broken:
             return connection
-        connection = connect_paired(self._pairing, self._database, purpose=self._purpose)
+        connection = connect_paired(self._pairing, self.path, purpose=self._purpose)
         with losses():
             # What is pruned on the other side must be on the server's disk.
             connection.execute(query(ASK, "make_commits_durable").encode())
@@ -185,7 +186,7 @@ class TargetStore:
     def _watermark_row(self) -> tuple[Any, ...]:
         found = self.connection().execute(query(ASK, "watermark").encode()).fetchone()
         if found is None:
-            raise OvertakenError("PostgreSQL follows nobody; look again with dualdb status")
+            raise OvertakenError(f"PostgreSQL follows nobody; look again with dualdb status {quote(self.path)}")
         return found
 
     def _copies(self) -> dict[int, Copy]:
@@ -230,13 +231,14 @@ class TargetStore:
         return self._schema[1]
 
 
-def _read_facts(connection: Target) -> Facts:
+def _read_facts(connection: Target, database: str) -> Facts:
+    again = f"run dualdb init {quote(database)} again with the same target"
     try:
         found = _last_row(connection, "snapshot")
     except psycopg.errors.UndefinedTable as exc:
-        raise NotPreparedError("the target is not prepared; run dualdb init again with the same target") from exc
+        raise NotPreparedError(f"the target is not prepared; {again}") from exc
     if found is None:
-        raise NotPreparedError("the target has no control row; run dualdb init again with the same target")
+        raise NotPreparedError(f"the target has no control row; {again}")
     snapshot, epoch, phase, target_schema, head, held, catalog, captured = found
     return Facts(
         snapshot=snapshot,

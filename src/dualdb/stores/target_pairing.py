@@ -59,7 +59,8 @@ def _prove(connection: Target, pairing: Pairing, database: str) -> None:
             " copy of it; correct DUALDB_TARGET, or the host and the database name in the address"
         )
     if found is None:
-        raise NotPreparedError(f"{database} is only half prepared; run dualdb init again with the same target")
+        again = f"run dualdb init {quote(database)} again with the same target"
+        raise NotPreparedError(f"{database} is only half prepared; {again}")
     source_id, epoch = found
     if source_id != pairing.source_id:
         raise LineageError(
