@@ -34,6 +34,7 @@ def chosen_seed() -> int:
 def sample(how: signal.Signals, total: int, count: int, salt: str, since: str = "") -> list[Fault]:
     """Some faults of a process that sends so many changes (see `counting`), one from each stretch of them."""
     rng = random.Random(f"{chosen_seed()} {salt}")
+    assert total, f"nothing was counted since {since!r}: no statement holds that text any more"
     count = min(count, total)
     bounds = [1 + total * part // count for part in range(count + 1)]
     numbers = [rng.randrange(low, high) for low, high in pairwise(bounds)]
