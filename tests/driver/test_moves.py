@@ -15,19 +15,24 @@ from tests.driver.twins import move
 import dualdb
 from dualdb.core.phase import Phase
 from dualdb.operations.transition import advance, rollback
+from dualdb.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+PATIENT = Settings(move_allowed_s=20.0)
+"""The writers here are threads of the coordinator's own process, and take turns with it."""
+
+
 def forward(database: Path) -> None:
     """To phase postgres."""
-    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None, settings=PATIENT)
 
 
 def back(database: Path) -> None:
     """To dual_write, SQLite the authority."""
-    rollback(str(database), observer=lambda _event: None)
+    rollback(str(database), observer=lambda _event: None, settings=PATIENT)
 
 
 @pytest.fixture
