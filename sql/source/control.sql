@@ -54,5 +54,6 @@ CREATE TABLE _dualdb_quarantine (
 CREATE TABLE _dualdb_trigger (
     ordinal INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
-    sql TEXT NOT NULL
+    sql TEXT NOT NULL,
+    problem TEXT                           -- why SQLite did not take it back; NULL: it waits for the way back
 );

@@ -120,15 +120,21 @@ SELECT name, tbl_name, sql FROM main.sqlite_master WHERE type = 'trigger' ORDER 
 
 -- name: kept_triggers
 -- The application's triggers that were set aside, in their order.
-SELECT name, sql FROM _dualdb_trigger ORDER BY ordinal
+SELECT ordinal, name, sql FROM _dualdb_trigger WHERE problem IS NULL ORDER BY ordinal
 
 -- name: keep_trigger
--- Set one aside.
-INSERT INTO _dualdb_trigger(ordinal, name, sql) VALUES (?, ?, ?)
+-- Set one aside behind all others, unless it is there.
+INSERT INTO _dualdb_trigger(name, sql)
+SELECT a.name, a.sql FROM (SELECT ? AS name, ? AS sql) AS a
+WHERE NOT EXISTS (SELECT 1 FROM _dualdb_trigger AS t WHERE t.sql = a.sql AND t.problem IS NULL)
 
 -- name: forget_triggers
--- None is set aside.
-DELETE FROM _dualdb_trigger
+-- None waits for the way back.
+DELETE FROM _dualdb_trigger WHERE problem IS NULL
+
+-- name: keep_broken_trigger
+-- SQLite did not take it back; its text stays.
+UPDATE _dualdb_trigger SET problem = ? WHERE ordinal = ?
 
 -- name: definitions
 -- The definition of each table.

@@ -28,6 +28,12 @@ ORDER BY q.tbl, q.key LIMIT ?
 -- The tables whose names begin so, in the order in which they were made.
 SELECT name FROM main.sqlite_master WHERE type = 'table' AND instr(lower(name), ?) = 1 ORDER BY rowid
 
+-- name: triggers
+-- The application's triggers that SQLite did not take back, and why.
+SELECT name, problem FROM _dualdb_trigger
+WHERE problem IS NOT NULL AND sql NOT IN (SELECT sql FROM main.sqlite_master WHERE type = 'trigger')
+ORDER BY ordinal
+
 -- name: head
 -- The number of the newest journal row.
 SELECT coalesce(max(seq), 0) FROM _dualdb_journal

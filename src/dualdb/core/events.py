@@ -71,6 +71,14 @@ class UncapturedCommit(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerNotRestored(Event):
+    """SQLite became the authority without this trigger of the application's, whose text is kept in the file."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelayTookOver(Event):
     """A holder of the relay lock had gone silent and was ended."""
 

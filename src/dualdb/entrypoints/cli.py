@@ -35,7 +35,8 @@ Keys of --json:
   follower   {aligned, lag_rows, lag_rows_capped, lag_s}, null when unknown
   copies     [{table, rows, done}]
   quarantine {count, first: [{table, key, reason}]}, null when unknown
-  aside      {tables, schemas} with rows that were set aside, in the file and on PostgreSQL
+  aside      {tables, schemas} with rows that were set aside, in the file and on PostgreSQL,
+             triggers: [{name, reason}] that SQLite did not take back
   verified   the last verification, null when there was none
   next       the next phase, null when there is none
   blockers   [{reason, remedy}]: what keeps the file from it; from the way back where it is null"""

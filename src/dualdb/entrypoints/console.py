@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from dualdb.core import events
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import quote_literal, quote_name
 from dualdb.operations.status import SIDES
 from dualdb.operations.verify_report import Progress as Verifying
 
@@ -161,6 +161,9 @@ _WORDS: Mapping[type, Callable[[Any], str]] = {
     events.UncapturedCommit: lambda event: (
         f"something was committed past the journal ({event.count} times); verification tells what it was"
     ),
+    events.TriggerNotRestored: lambda event: (
+        f"the trigger {event.name} could not be put back ({event.reason}); its text is in the table _dualdb_trigger"
+    ),
     events.RelayTookOver: lambda event: f"took over the relay lock from {event.holder}, which had gone silent",
     events.TargetLost: lambda event: f"PostgreSQL is away ({event.reason}); trying again in {event.retry_s:g} s",
     events.LineageBroken: lambda event: f"the two databases no longer belong together: {event.reason}",
@@ -275,6 +278,12 @@ def _aside_rows(status: Status) -> Iterator[tuple[str, str]]:
     for name in status.aside.schemas:
         yield title, f"schema {name} of the target: rows that PostgreSQL held before it was copied anew"
         yield "", f"look at them, then DROP SCHEMA {name} CASCADE with psql"
+        title = ""
+    for trigger in status.aside.triggers:
+        name = quote_literal(trigger.name)
+        yield title, f"trigger {trigger.name}: SQLite did not take it back ({trigger.reason})"
+        yield "", f"its text: SELECT sql FROM _dualdb_trigger WHERE name = {name}; mend it and create it with sqlite3,"
+        yield "", f"then DELETE FROM _dualdb_trigger WHERE name = {name}"
         title = ""
 
 

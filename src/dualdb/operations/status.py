@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
     from dualdb.stores.control import SourceControl
-    from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
+    from dualdb.stores.standing import Following, KeptTrigger, QuarantinedRow, TableCopy
     from dualdb.stores.target_connection import Target
 
 _QUARANTINE_SHOWN = 5
@@ -80,6 +80,9 @@ class Standing(Protocol):
 
     def aside(self) -> tuple[str, ...]:
         """What holds rows there that were set aside."""
+
+    def triggers(self) -> tuple[KeptTrigger, ...]:
+        """The application's triggers that it did not take back."""
 
     def head(self) -> int:
         """The number of its newest journal row."""
@@ -148,6 +151,8 @@ class AsideStatus:
     """Of the file: what a plain program wrote behind a fence, or into a restored file."""
     schemas: tuple[str, ...]
     """Of the target: what PostgreSQL held before it was copied anew. () while it does not answer."""
+    triggers: tuple[KeptTrigger, ...] = ()
+    """Of the file: the application's own that SQLite did not take back when it became the authority again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +238,7 @@ def _compose(
         aside=AsideStatus(
             tables=sides[Side.SOURCE].aside(),
             schemas=sides[Side.TARGET].aside() if Side.TARGET in sides else (),
+            triggers=sides[Side.SOURCE].triggers(),
         ),
         verified=_verified(sides, authority),
         next=FORWARD[row.phase].value if row.phase in FORWARD else None,

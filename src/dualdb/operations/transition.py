@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from dualdb.core.events import TriggerNotRestored
 from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step
 from dualdb.errors import (
     BusyError,
@@ -36,6 +37,7 @@ from dualdb.stores.control import Control, Order, read_source
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
 from dualdb.stores.source_file import connect_source
+from dualdb.stores.standing import SourceStanding
 
 if TYPE_CHECKING:
     from dualdb.core.events import Report as Observer
@@ -202,6 +204,9 @@ def _change_authority(task: _Task, before: Phase, after: Phase) -> StepReport:
         fenced = time.monotonic()
         carried, residue = _switch(task, pair, control, after)
         fenced_s = time.monotonic() - fenced
+        if AUTHORITY[after] is Side.SOURCE:
+            for trigger in SourceStanding(control.source).triggers():
+                task.observer(TriggerNotRestored(name=trigger.name, reason=trigger.reason))
     report = _report(before, after, began=began, rows_moved=moved + carried)
     return replace(report, fenced_s=fenced_s, verified=verified, residue=residue)
 

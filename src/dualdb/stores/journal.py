@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from dualdb.stores.queries import query
 from dualdb.stores.source_read import ASK, journal_position
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema, Table
@@ -128,20 +128,27 @@ def set_aside_triggers(connection: sqlite3.Connection, schema: Schema) -> None:
 
 
 def keep_triggers(connection: sqlite3.Connection, schema: Schema) -> None:
-    """Remember the application's triggers without touching those in the file."""
-    connection.execute(query(ASK, "forget_triggers"))
-    connection.executemany(
-        query(ASK, "keep_trigger"),
-        [(ordinal, trigger.name, trigger.sql) for ordinal, trigger in enumerate(schema.triggers)],
-    )
+    """Remember the application's triggers, besides those that are remembered; touches none in the file."""
+    connection.executemany(query(ASK, "keep_trigger"), [(trigger.name, trigger.sql) for trigger in schema.triggers])
 
 
 def restore_triggers(connection: sqlite3.Connection) -> None:
-    """Put the application's triggers back, in their order."""
+    """Put the application's triggers back, in their order.
+
+    One that SQLite does not take any more (what it is on is gone, or its name was given away) stays where it was kept,
+    with the reason: it must not keep the file from becoming the authority.
+    """
     with _proving(connection):
-        present = {name.lower() for name, _, _ in _triggers(connection)}
-        kept = connection.execute(query(ASK, "kept_triggers")).fetchall()
-        _create(connection, [sql for name, sql in kept if name.lower() not in present])
+        present = {sql for _, _, sql in _triggers(connection)}
+        for ordinal, _, sql in connection.execute(query(ASK, "kept_triggers")).fetchall():
+            if sql in present:
+                continue
+            try:
+                connection.execute(sql)
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # the disk, say: no fault of the trigger's
+                    raise
+                connection.execute(query(ASK, "keep_broken_trigger"), (str(exc), ordinal))
         connection.execute(query(ASK, "forget_triggers"))
 
 

@@ -125,26 +125,17 @@ def _make_ordinary(copy: sqlite3.Connection) -> None:
             copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
     held = {
         "_dualdb_quarantine": copy.execute(query(_ASK, "any_quarantined")).fetchone()[0],
-        "_dualdb_trigger": not _restore_triggers(copy),
+        "_dualdb_trigger": _keeps_triggers(copy),
     }
     for name in OUR_TABLES:
         if not held.get(name):
             copy.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
 
 
-def _restore_triggers(copy: sqlite3.Connection) -> bool:
-    """Put the application's triggers back; one that no longer compiles stays where it was kept. Whether none does."""
-    broken = []
-    for trigger in copy.execute(query(_ASK, "kept_triggers")).fetchall():
-        try:
-            copy.execute(trigger[1])
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-                raise
-            broken.append(trigger)
-    copy.execute(query(_ASK, "forget_triggers"))
-    copy.executemany(query(_ASK, "keep_trigger"), [(ordinal, *trigger) for ordinal, trigger in enumerate(broken)])
-    return not broken
+def _keeps_triggers(copy: sqlite3.Connection) -> bool:
+    """Put the application's triggers back; whether SQLite did not take all of them, and the text of some stays."""
+    journal.restore_triggers(copy)
+    return bool(copy.execute(query("source/standing.sql", "triggers")).fetchall())
 
 
 def _moved_on(database: str) -> str:

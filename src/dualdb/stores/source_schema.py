@@ -42,7 +42,8 @@ def follow(connection: sqlite3.Connection, now: Schema, wanted: Schema, carried:
     for view in wanted.views.values():
         if now.views.get(view.name.lower()) != view:
             connection.execute(view.sql)
-    journal.keep_triggers(connection, wanted)
+    for schema in (wanted, now):  # what a plain program made here is not known to the authority
+        journal.keep_triggers(connection, schema)
     journal.write_numbering(connection, wanted)
     journal.prove(connection)
     return frozenset(table.id for name, table in wanted.tables.items() if name not in keep)

@@ -49,6 +49,14 @@ class Following:
     first_quarantined: tuple[QuarantinedRow, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTrigger:
+    """A trigger of the application's that SQLite did not take back; its text lies in `_dualdb_trigger`."""
+
+    name: str
+    reason: str
+
+
 class SourceStanding:
     """The SQLite file's side; each question is answered as of now."""
 
@@ -83,6 +91,11 @@ class SourceStanding:
     def aside(self) -> tuple[str, ...]:
         """The tables of the file that hold rows which were set aside."""
         return tuple(name for (name,) in self._connection.execute(query(_ASK, "aside"), (ASIDE,)))
+
+    def triggers(self) -> tuple[KeptTrigger, ...]:
+        """The application's triggers that SQLite did not take back on the way back from PostgreSQL."""
+        found = self._connection.execute(query(_ASK, "triggers"))
+        return tuple(KeptTrigger(name=name, reason=why) for name, why in found)
 
     def head(self) -> int:
         """The number of the newest journal row."""

@@ -14,6 +14,7 @@ from dualdb.stores.target_read import Position
 if TYPE_CHECKING:
     from typing import Any
 
+    from dualdb.stores.standing import KeptTrigger
     from dualdb.stores.target_connection import Target
 
 _ASK = "target/standing.sql"
@@ -54,6 +55,10 @@ class TargetStanding:
     def aside(self) -> tuple[str, ...]:
         """The schemas that hold tables which were set aside."""
         return tuple(name for (name,) in self._rows("aside", (ASIDE,)))
+
+    def triggers(self) -> tuple[KeptTrigger, ...]:
+        """None: PostgreSQL fires none of the application's."""
+        return ()
 
     def head(self) -> int:
         """The number of the newest journal row."""
