@@ -38,8 +38,7 @@ CREATE TABLE _dualdb_copy (
     tbl INTEGER PRIMARY KEY,
     cursor TEXT,
     done INTEGER NOT NULL,
-    rows INTEGER NOT NULL,
-    touched INTEGER NOT NULL DEFAULT 0     -- changed keys were applied while the copy ran
+    rows INTEGER NOT NULL
 );
 -- Rows that this file could not hold while it followed, with their exact bytes.
 CREATE TABLE _dualdb_quarantine (

@@ -56,7 +56,7 @@ FROM _dualdb_watermark AS w
 
 -- name: copies
 -- How far the copy of each table has come.
-SELECT tbl, cursor, done, rows, touched FROM _dualdb_copy ORDER BY tbl
+SELECT tbl, cursor, done, rows FROM _dualdb_copy ORDER BY tbl
 
 -- name: set_watermark
 -- Store what this file holds now.
@@ -67,9 +67,8 @@ ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.posit
 
 -- name: set_copy
 -- Store how far one copy has come.
-INSERT INTO _dualdb_copy(tbl, cursor, done, rows, touched) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, rows = excluded.rows,
-    touched = excluded.touched
+INSERT INTO _dualdb_copy(tbl, cursor, done, rows) VALUES (?, ?, ?, ?)
+ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, rows = excluded.rows
 
 -- name: drop_copy
 -- Forget the copy of a table that is gone.

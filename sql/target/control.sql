@@ -54,8 +54,7 @@ CREATE TABLE dualdb.copy (
     tbl integer PRIMARY KEY,
     cursor text,
     done boolean NOT NULL,
-    rows bigint NOT NULL,
-    touched boolean NOT NULL DEFAULT false
+    rows bigint NOT NULL
 );
 -- Rows that PostgreSQL could not hold, with their exact bytes.
 CREATE TABLE dualdb.quarantine (

@@ -67,12 +67,14 @@ SELECT epoch, position, aligned, schema_version FROM dualdb.watermark
 
 -- name: copies
 -- How far the copy of each table has come.
-SELECT tbl, cursor, done, rows, touched FROM dualdb.copy ORDER BY tbl
+SELECT tbl, cursor, done, rows FROM dualdb.copy ORDER BY tbl
 
 -- name: begin_apply
--- Begin a batch: pass the fence, lock the watermark, read what it is compared with.
+-- Begin a batch: pass the fence, lock the watermark, read what it is compared with. Nobody's lock is waited for without
+-- end: the authority's snapshot may be open meanwhile.
 BEGIN;
 SET LOCAL dualdb.applying = 'on';
+SET LOCAL lock_timeout = '2s';
 SELECT w.epoch, w.position, w.aligned::integer, w.schema_version,
        (SELECT coalesce(sum(rows), 0) FROM dualdb.copy)::bigint, (SELECT count(*) FROM dualdb.copy WHERE done),
        EXISTS (SELECT 1 FROM dualdb.quarantine), (SELECT target_schema FROM dualdb.control)
@@ -85,9 +87,8 @@ SET epoch = %s, position = %s, aligned = %s, schema_version = %s, applied_at = c
 
 -- name: set_copy
 -- Store how far one copy has come.
-INSERT INTO dualdb.copy (tbl, cursor, done, rows, touched) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, rows = excluded.rows,
-    touched = excluded.touched
+INSERT INTO dualdb.copy (tbl, cursor, done, rows) VALUES (%s, %s, %s, %s)
+ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, rows = excluded.rows
 
 -- name: drop_copy
 -- Forget the copy of a table that is gone.

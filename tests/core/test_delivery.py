@@ -72,11 +72,11 @@ def test_aligned_needs_all_changes_and_all_copies() -> None:
         assert (after.position, after.aligned) == ("b", expected)
 
 
-def test_a_copy_that_is_done_forgets_that_it_was_touched() -> None:
-    """The mark matters only while ranges are to come."""
-    copy = Copy(cursor=(1,), rows=1, touched=True)
-    assert copy_after(copy, [(2,)], (2,), done=False) == Copy(cursor=(2,), rows=2, touched=True)
-    assert copy_after(copy, [], None, done=True) == Copy(cursor=(1,), rows=1, done=True)
+def test_a_copy_counts_its_rows_and_keeps_its_cursor() -> None:
+    """Also when the last range turns out to be empty."""
+    copy = Copy(cursor=(1,), rows=1)
+    assert copy_after(copy, 1, (2,), done=False) == Copy(cursor=(2,), rows=2)
+    assert copy_after(copy, 0, None, done=True) == Copy(cursor=(1,), rows=1, done=True)
 
 
 def test_the_pace_stays_within_bounds_and_finds_its_aim() -> None:

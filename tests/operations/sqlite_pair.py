@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dualdb.core.schema import ROWID_COLUMN
@@ -16,7 +17,7 @@ from dualdb.core.store import Applied, Changes, Quarantined, TableBatch, Waterma
 from dualdb.stores.catalog import read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dualdb.core.schema import Schema, Table
@@ -100,8 +101,9 @@ class SqliteSnapshot:
             keys={number: list(keys) for number, keys in found.items()}, position=position, complete=complete
         )
 
-    def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
+    def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
         """See `Snapshot`."""
+        assert through is None
         sql = f"SELECT {carried(table)} FROM {quote_name(table.name)} WHERE " + " AND ".join(
             f"{column} IS ?" for column in key_columns(table)
         )
@@ -154,7 +156,7 @@ class SqliteStore:
             position, aligned, epoch, version = connection.execute(sql).fetchone()
         return Watermark(epoch=epoch, position=str(position), aligned=bool(aligned), schema_version=version)
 
-    def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
+    def apply(self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark]) -> Applied:
         """See `Store`."""
         deleted = inserted = 0
         with closing(connect(self.path)) as connection:
@@ -164,10 +166,11 @@ class SqliteStore:
                 gone = " AND ".join(f"{column} IS ?" for column in key_columns(batch.table))
                 deleted += connection.executemany(f"DELETE FROM {name} WHERE {gone}", batch.deletes).rowcount
                 insert = f"INSERT INTO {name} ({carried(batch.table)}) VALUES ({', '.join('?' * width)})"
-                inserted += connection.executemany(insert, [*batch.rows, *batch.fresh]).rowcount
+                inserted += connection.executemany(insert, [*batch.rows, *chain(*batch.fresh)]).rowcount
+            after = result()
             connection.execute(
                 "UPDATE _dualdb_watermark SET position = ?, aligned = ?, version = ? WHERE position = ?",
-                (int(result.position), result.aligned, result.schema_version, int(expected.position)),
+                (int(after.position), after.aligned, after.schema_version, int(expected.position)),
             )
             connection.execute("COMMIT")
         return Applied(deleted=deleted, inserted=inserted)
@@ -228,7 +231,7 @@ class SqlitePair:
                 if table.id in changes.keys
             ]
             result = Watermark(epoch=1, position=changes.position, aligned=True, schema_version=snapshot.schema.version)
-        self.follower.apply(expected, result, batches)
+        self.follower.apply(expected, batches, lambda: result)
 
     def dirty(self, keys: Mapping[int, Sequence[Key]]) -> None:
         """Journal these keys on the authority."""

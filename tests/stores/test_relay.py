@@ -182,7 +182,7 @@ def test_a_row_that_only_another_kept_out_is_tried_again(mirrored: Mirrored) -> 
             rows = snapshot.rows(table, [(1,)])
         # The half of the backlog that brings row 1 its new name, while row 2 still has it on the follower.
         between = replace(held, aligned=False)
-        applied = pair.follower.apply(held, between, [TableBatch(table=table, deletes=[(1,)], rows=rows)])
+        applied = pair.follower.apply(held, [TableBatch(table=table, deletes=[(1,)], rows=rows)], lambda: between)
         assert [row.reason.startswith(CONFLICT) for row in applied.quarantined] == [True]
         while carrier.step() is not Action.WAIT:
             assert carrier.error is None
@@ -371,7 +371,7 @@ def test_a_relay_that_was_overtaken_writes_nothing(mirrored: Mirrored) -> None:
             epoch=held.epoch, position="1:1", aligned=True, schema_version=held.schema_version, copies=held.copies
         )
         with pytest.raises(OvertakenError):
-            pair.follower.apply(stale, held, [])
+            pair.follower.apply(stale, [], lambda: held)
         assert pair.follower.watermark() == held
 
 

@@ -218,9 +218,9 @@ def test_a_key_is_deleted_by_its_very_bytes(mirrored: Mirrored) -> None:
         held = pair.follower.watermark()
         with pair.target.snapshot() as snapshot:
             table = snapshot.schema.table("folded")
-        applied = pair.follower.apply(held, held, [TableBatch(table=table, deletes=[("a",), ("b",)], rows=[])])
+        applied = pair.follower.apply(held, [TableBatch(table=table, deletes=[("a",), ("b",)], rows=[])], lambda: held)
         assert applied.deleted == 0
-        applied = pair.follower.apply(held, held, [TableBatch(table=table, deletes=[("A",)], rows=[])])
+        applied = pair.follower.apply(held, [TableBatch(table=table, deletes=[("A",)], rows=[])], lambda: held)
         assert applied.deleted == 1
 
 

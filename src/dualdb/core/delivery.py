@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from dualdb.core.store import Copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from dualdb.core.schema import Schema, Table
-    from dualdb.core.store import Changes, Key, Row, Watermark
+    from dualdb.core.store import Changes, Key, Watermark
 
 
 class State(Enum):
@@ -146,19 +146,21 @@ def watermark_after(held: Watermark, changes: Changes, copies: Mapping[int, Copy
     return replace(held, position=changes.position, aligned=aligned, copies=copies)
 
 
-def copy_after(copy: Copy, fresh: Sequence[Row], last: Key | None, *, done: bool) -> Copy:
-    """How far a copy has come with these rows; `last` is the key of the last of them."""
-    return Copy(cursor=last or copy.cursor, done=done, rows=copy.rows + len(fresh), touched=copy.touched and not done)
+def copy_after(copy: Copy, rows: int, last: Key | None, *, done: bool) -> Copy:
+    """How far a copy has come with so many rows; `last` is the key of the last of them."""
+    return Copy(cursor=last or copy.cursor, done=done, rows=copy.rows + rows)
 
 
 # How large a batch is ---------------------------------------------------------------------------------------------
 
-AIM_S = 0.1
+AIM_S = 0.2
 """How long reading and applying one batch should take: a snapshot stays short, and so does a lock on the follower."""
 SMALLEST = 64
 LARGEST = 50_000
-MOST_BYTES = 8 << 20
-"""Of text and blobs in the copied rows of one batch."""
+PAGE = 2_048
+"""Rows that are read of a range at once: while they are sent, PostgreSQL writes those before."""
+MOST_BYTES = 2 << 20
+"""Of text and blobs in one page; a page that is cut short by that ends the range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

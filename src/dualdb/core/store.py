@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from dualdb.core.schema import Schema, Table
@@ -51,14 +51,14 @@ class Changes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """How far the copy of one table has come. A copy that has not begun clears the follower's table first."""
+    """How far the copy of one table has come. A copy that has not begun clears the follower's table first; one that has
+    leaves nothing behind its cursor there.
+    """
 
     cursor: Key | None = None
     """The last key copied, None before the first."""
     done: bool = False
     rows: int = 0
-    touched: bool = False
-    """Whether changed keys were applied while the copy was under way: some may lie beyond the cursor."""
 
     @property
     def begun(self) -> bool:
@@ -86,11 +86,11 @@ class TableBatch:
 
     table: Table
     deletes: Sequence[Key]
-    """Includes the keys of `rows`, and those of `fresh` where one of them may have been applied before its range."""
+    """Includes the keys of `rows`."""
     rows: Sequence[Row]
-    """The current rows of changed keys."""
-    fresh: Sequence[Row] = ()
-    """Rows of the copied range."""
+    """The current rows of changed keys, none of them behind the copy's cursor."""
+    fresh: Iterable[Sequence[Row]] = ()
+    """Rows of the copied range, in parts, read from the authority while they are written; asked again, it is the same."""
     clear: bool = False
     """Delete every row first: the table's copy begins."""
 
@@ -145,8 +145,10 @@ class Snapshot(Protocol):
     def changes(self, after: str, limit: int) -> Changes:
         """The distinct keys journaled after that position, from about `limit` journal rows at most."""
 
-    def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
-        """The current rows of these keys, each row once, in no particular order; a key without a row is left out."""
+    def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
+        """The current rows of these keys, each row once, in no particular order; a key without a row is left out, and
+        so is a row behind the key `through` in the key's own order.
+        """
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """The next `limit` rows in the key's own order, beginning behind `after`; fewer where texts and blobs add up to
@@ -187,10 +189,11 @@ class Store(Protocol):
     def watermark(self) -> Watermark:
         """As follower: what it holds."""
 
-    def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
+    def apply(self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark]) -> Applied:
         """As follower: one transaction that compares the stored watermark and the epoch with `expected`, deletes,
-        inserts, stores `result`. Rows that cannot be held are quarantined. Raises OvertakenError when the compare
-        fails; nothing is written then.
+        inserts, stores `result`, which is asked for when all ranges were gone through. Rows that cannot be held are
+        quarantined. Raises OvertakenError when the compare fails, BusyError when somebody's lock is in the way; nothing
+        is written then.
         """
 
     def follow_schema(self, expected: Watermark, result: Watermark, schema: Schema) -> Watermark:

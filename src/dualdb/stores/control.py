@@ -329,7 +329,7 @@ def _settle_source(connection: sqlite3.Connection, at: Circumstances) -> str | N
     journal.remove_capture(connection)
     journal.set_aside_triggers(connection, schema)
     connection.execute(query(_SOURCE, "forget_copies"))
-    connection.executemany(query(_RELAY, "set_copy"), [(number, None, True, 0, False) for number in held])
+    connection.executemany(query(_RELAY, "set_copy"), [(number, None, True, 0) for number in held])
     version = schema.version if equal else NO_SCHEMA
     connection.execute(query(_RELAY, "set_watermark"), (at.other.epoch, at.other.fenced_head, equal, version))
     return None

@@ -87,7 +87,7 @@ def begin_source(control: Control, row: ControlRow, saved: str) -> None:
         connection.executemany(
             query(_ASK, "set_copy"),
             [
-                (table.id, None, False, 0, False)
+                (table.id, None, False, 0)
                 for name, table in schema.tables.items()
                 if name in same and table.id not in unfenced  # without its fence it was remade, or written to
             ],

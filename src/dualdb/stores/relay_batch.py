@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core import events
-from dualdb.core.compare import key_of
 from dualdb.core.delivery import (
     FIRST,
-    MOST_BYTES,
     RELAY,
     Action,
     Outcome,
     Pace,
     State,
     copies_after,
-    copy_after,
     paced,
     tables_to_copy,
     watermark_after,
 )
-from dualdb.core.store import CONFLICT, KEPT_ROWS, TableBatch
+from dualdb.core.store import CONFLICT, KEPT_ROWS
 from dualdb.errors import BusyError, LineageError, OvertakenError, TargetError, TargetLostError
+from dualdb.stores.relay_reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dualdb.core.events import Report
-    from dualdb.core.schema import Schema, Table
-    from dualdb.core.store import Applied, Changes, Copy, Key, Row, Snapshot, Store, Watermark
+    from dualdb.core.schema import Schema
+    from dualdb.core.store import Applied, Changes, Copy, Key, Snapshot, Store, Watermark
 
 _PRUNE_EVERY_S = 1.0
 
@@ -138,10 +136,11 @@ class Carrier:
         return Outcome.FOLLOWED
 
     def _batch(self) -> Outcome:
-        """One snapshot of the authority, then one transaction on the follower; the snapshot is over by then."""
+        """One snapshot of the authority, and one transaction on the follower; the snapshot is over when it is read."""
         began = time.monotonic()
         held = self.held
-        with self.authority.snapshot() as snapshot:
+        with ExitStack() as reading:
+            snapshot = reading.enter_context(self.authority.snapshot())
             self._check(snapshot, held)
             if not snapshot.proven:
                 return Outcome.UNPROVEN
@@ -152,17 +151,17 @@ class Carrier:
             changes = snapshot.changes(held.position, self._pace.journal_rows)
             if self._nothing(held, schema, changes):
                 return Outcome.NOTHING
-            tables, copies = _Reading(snapshot, schema, held, self._pace).read(changes, self._conflicts)
+            self.authority.make_durable()
+            copies = copies_after(schema, held.copies, changes.restarts)
             self._count_copied(snapshot, schema, copies)
-        result = watermark_after(held, changes, copies)
-        self.authority.make_durable()
-        applied = self.follower.apply(held, result, tables)
-        self._held = result
+            batch = Reading(snapshot, schema, copies)
+            batch.read(changes, self._conflicts, self._pace.copy_rows, read_out=reading.close)
+            applied = self.follower.apply(held, batch.tables, lambda: watermark_after(held, changes, batch.copies))
+        self._held = result = watermark_after(held, changes, batch.copies)
         took_s = time.monotonic() - began
         self._tell(applied, result, schema, held, took_s)
-        copied = sum(len(batch.fresh) for batch in tables)
         changed = sum(len(keys) for keys in changes.keys.values())
-        self._pace = paced(self._pace, took_s=took_s, changed=changed, copied=copied)
+        self._pace = paced(self._pace, took_s=took_s, changed=changed, copied=batch.copied)
         return Outcome.COMPLETE if result.aligned else Outcome.PARTIAL
 
     def _check(self, snapshot: Snapshot, held: Watermark) -> None:
@@ -215,68 +214,3 @@ class Carrier:
             self._report(events.RowQuarantined(table=row.table, key=row.key, reason=row.reason))
         if self._conflicts or any(row.reason.startswith(CONFLICT) for row in applied.quarantined):
             self._conflicts = self.follower.conflicting()
-
-
-class _Reading:
-    """What one batch reads from one snapshot."""
-
-    def __init__(self, snapshot: Snapshot, schema: Schema, held: Watermark, pace: Pace) -> None:
-        self._snapshot = snapshot
-        self._schema = schema
-        self._held = held
-        self._pace = pace
-
-    def read(self, changes: Changes, again: Mapping[int, Sequence[Key]]) -> tuple[list[TableBatch], dict[int, Copy]]:
-        """The batch's tables, and how far the copies have come with it. `again` are keys to try once more."""
-        copies = copies_after(self._schema, self._held.copies, changes.restarts)
-        batches: dict[int, TableBatch] = {}
-        for table in self._schema.tables.values():
-            keys = {*changes.keys.get(table.id, ()), *again.get(table.id, ())}
-            # What a table whose copy has not begun holds is cleared before; its changed rows are copied anyway.
-            if keys and copies[table.id].begun:
-                batches[table.id] = self._changed(table, list(keys))
-                if not copies[table.id].done:
-                    copies[table.id] = replace(copies[table.id], touched=True)
-        self._copy(batches, copies)
-        return list(batches.values()), copies
-
-    def _changed(self, table: Table, keys: Sequence[Key]) -> TableBatch:
-        rows = self._snapshot.rows(table, keys)
-        key = key_of(table.key_positions)
-        # A row may come back under another key that is equal in the key's collation.
-        deletes = dict.fromkeys(keys) | dict.fromkeys(map(key, rows))
-        return TableBatch(table=table, deletes=list(deletes), rows=rows)
-
-    def _copy(self, batches: dict[int, TableBatch], copies: dict[int, Copy]) -> None:
-        """The next ranges of the tables that are being copied, as many as the pace allows."""
-        left = self._pace.copy_rows
-        for table in tables_to_copy(self._schema, copies):
-            if left <= 0:
-                return
-            copy = copies[table.id]
-            rows = self._snapshot.range(table, copy.cursor, left, MOST_BYTES)
-            key = key_of(table.key_positions)
-            last = key(rows[-1]) if rows else copy.cursor
-            # Fewer than asked for: the end, or large rows.
-            done = not rows or (len(rows) < left and not self._snapshot.range(table, last, 1))
-            left = left - len(rows) if done else 0
-            batches[table.id] = _with_range(table, batches.get(table.id), copy, rows)
-            copies[table.id] = copy_after(copy, rows, last, done=done)
-
-
-def _with_range(table: Table, changed: TableBatch | None, copy: Copy, fresh: Sequence[Row]) -> TableBatch:
-    """A table's changed rows with a range: a row that is in both is inserted once."""
-    key = key_of(table.key_positions)
-    if not copy.begun:
-        return TableBatch(table=table, deletes=(), rows=(), fresh=fresh, clear=True)
-    if changed is None and not copy.touched:
-        return TableBatch(table=table, deletes=(), rows=(), fresh=fresh)
-    deletes: Iterable[Key] = changed.deletes if changed else ()
-    rows: Sequence[Row] = changed.rows if changed else ()
-    copied = set(map(key, fresh))
-    return TableBatch(
-        table=table,
-        deletes=list(dict.fromkeys(deletes) | dict.fromkeys(copied)),
-        rows=[row for row in rows if key(row) not in copied],
-        fresh=fresh,
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from dualdb.stores.source_read import ASK, SourceSnapshot, journal_position, rea
 from dualdb.stores.source_schema import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema
     from dualdb.core.store import Key, TableBatch
@@ -134,8 +135,10 @@ class SourceStore:
                 held = self._held(connection)
         return held
 
-    def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
+    def apply(self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark]) -> Applied:
         """One write transaction that holds nothing but the writing of what is in memory already."""
+        tables = [replace(batch, fresh=list(batch.fresh)) for batch in tables]
+        after = result()
         with self._transaction() as connection:
             self._compare(connection, expected)
             if any(batch.table.key.kind is KeyKind.ROWID for batch in tables):
@@ -146,7 +149,7 @@ class SourceStore:
             applier = SourceApplier(connection)
             for batch in tables:
                 applier.apply(batch)
-            self._store(connection, expected, result)
+            self._store(connection, expected, after)
             connection.execute(query(ASK, "applying"), (0,))
         tally = applier.tally
         return Applied(deleted=tally.deleted, inserted=tally.inserted, quarantined=tuple(tally.quarantined))
@@ -246,9 +249,8 @@ class SourceStore:
                 cursor=None if cursor is None else decode_row(cursor.encode("ascii"))[1],
                 done=bool(done),
                 rows=rows,
-                touched=bool(touched),
             )
-            for number, cursor, done, rows, touched in connection.execute(query(ASK, "copies"))
+            for number, cursor, done, rows in connection.execute(query(ASK, "copies"))
         }
         return Watermark(epoch=epoch, position=position, aligned=bool(aligned), schema_version=version, copies=copies)
 
@@ -268,7 +270,7 @@ class SourceStore:
                 )
                 connection.execute(
                     query(ASK, "set_copy"),
-                    (number, cursor and cursor.decode("ascii"), copy.done, copy.rows, copy.touched),
+                    (number, cursor and cursor.decode("ascii"), copy.done, copy.rows),
                 )
         for number in before.copies.keys() - after.copies.keys():
             connection.execute(query(ASK, "drop_copy"), (number,))

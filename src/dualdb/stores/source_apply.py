@@ -76,7 +76,7 @@ class SourceApplier:
             self._connection.execute(query(ASK, "clear_quarantined"), (table.id,))
         elif batch.deletes:
             self._delete(table, batch.deletes)
-        for rows in (batch.rows, batch.fresh):
+        for rows in (batch.rows, *batch.fresh):
             if rows:
                 self._insert(table, rows)
 

@@ -9,6 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.compare import key_of
@@ -29,7 +30,8 @@ ASK = "source/relay.sql"
 _SIZES = (1, 8, 64, 512)
 """Keys per statement: few texts, so that sqlite3 finds them prepared. SQLite allows 32,766 parameters and a key has at
 most eight columns."""
-_SLICE = 256
+_SLICE, _LARGEST_SLICE = 8, 256
+"""Rows whose weight is taken together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,16 +123,18 @@ class SourceSnapshot:
             restarts=frozenset(restarts),
         )
 
-    def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
-        """The current rows of these keys, each once."""
+    def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
+        """The current rows of these keys, each once, none behind `through`."""
         found: list[Row] = []
+        last = None if through is None else ", ".join(marks(through))
+        end = bound(through or ())
         for part in _parts(keys):
             if any(isinstance(value, Undecodable) for key in part for value in key):
                 for key in part:
-                    found += fetch(self._connection, _by_key(table, tuple(marks(key))), bound(key))
+                    found += fetch(self._connection, _by_key(table, tuple(marks(key)), 1, last), [*bound(key), *end])
             else:
-                text = _by_key(table, ("?",) * len(table.key.columns), len(part))
-                found += fetch(self._connection, text, [value for key in part for value in key])
+                text = _by_key(table, ("?",) * len(table.key.columns), len(part), last)
+                found += fetch(self._connection, text, [*(value for key in part for value in key), *end])
         return found if len(table.key.columns) == 1 else _distinct(table, found)
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
@@ -155,20 +159,22 @@ def bounded_by(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]]
 
     def take(cursor: Iterator[Row]) -> list[Row]:
         rows: list[Row] = []
-        weight = 0
-        while weight < most_bytes and (part := list(islice(cursor, _SLICE if weight * 8 < most_bytes else 8))):
+        weight, size = 0, _SLICE
+        while weight < most_bytes and (part := list(islice(cursor, size))):
             rows += part
-            weight += sum(_weight([row[place] for row in part]) for place in large)
+            weight += sum(_weight(part, place) for place in large)
+            size = min(_LARGEST_SLICE, 2 * size) if weight * 8 < most_bytes else _SLICE
         return rows
 
     return take
 
 
-def _weight(column: Sequence[Any]) -> int:
+def _weight(rows: Sequence[Row], place: int) -> int:
+    column = itemgetter(place)
     try:
-        return sum(map(len, filter(None, column)))
+        return sum(map(len, filter(None, map(column, rows))))
     except TypeError:  # a value of another class than the column's
-        return sum(len(value) for value in column if isinstance(value, str | bytes))
+        return sum(len(value) for value in map(column, rows) if isinstance(value, str | bytes))
 
 
 def fetch(
@@ -233,8 +239,8 @@ def _key_column(table: Table, name: str, collation: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _by_key(table: Table, marks: tuple[str, ...], number: int = 1) -> str:
-    """The rows of so many keys, by look-ups in the key's own index.
+def _by_key(table: Table, marks: tuple[str, ...], number: int, last: str | None) -> str:
+    """The rows of so many keys up to the `last`, by look-ups in the key's own index.
 
     `k IN (VALUES …)` gives each row once. With row values it would scan the table (SQLite 3.40), so a key of several
     columns is joined; a row that two keys name, which are equal in its collation, then comes twice.
@@ -244,9 +250,13 @@ def _by_key(table: Table, marks: tuple[str, ...], number: int = 1) -> str:
     values = ", ".join([f"({', '.join(marks)})"] * number)
     columns = key_sql(table)
     if len(columns) == 1:
-        return f"SELECT {carried} FROM {name} WHERE {columns[0]} IN (VALUES {values})"
+        # The sign keeps SQLite from walking the index up to there instead.
+        end = "" if last is None else f" AND +{columns[0]} <= {last}"
+        return f"SELECT {carried} FROM {name} WHERE {columns[0]} IN (VALUES {values}){end}"
     carried = ", ".join(f"_dualdb_row.{column_sql(table, column)}" for column in table.carried)
     condition = " AND ".join(f"_dualdb_row.{column} = _dualdb_key.column{n}" for n, column in enumerate(columns, 1))
+    if last is not None:
+        condition += f" AND ({', '.join(f'+_dualdb_row.{column}' for column in columns)}) <= ({last})"
     keys = f"(VALUES {values}) AS _dualdb_key"
     return f"SELECT {carried} FROM {keys} CROSS JOIN {name} AS _dualdb_row ON {condition}"
 

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from dualdb.core.phase import Phase
 from dualdb.core.store import Applied, Copy, Quarantined, Watermark
 from dualdb.core.types import decode_row, encode_row
-from dualdb.errors import NotPreparedError, OvertakenError
+from dualdb.errors import BusyError, NotPreparedError, OvertakenError
 from dualdb.stores import target_journal
 from dualdb.stores.journal import conflicting
 from dualdb.stores.queries import query
@@ -29,7 +29,7 @@ from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
 from dualdb.stores.target_tables import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema
     from dualdb.core.store import Key, TableBatch
@@ -124,12 +124,12 @@ class TargetStore:
         epoch, position, aligned, version = before
         return Watermark(epoch=epoch, position=position, aligned=aligned, schema_version=version, copies=copies)
 
-    def apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch]) -> Applied:
+    def apply(self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark]) -> Applied:
         """One transaction with the watermark; done again, carefully, when PostgreSQL refuses a row."""
         try:
-            return self._apply(expected, result, tables, careful=False)
+            return self._apply(expected, tables, result, careful=False)
         except POISON:
-            return self._apply(expected, result, tables, careful=True)
+            return self._apply(expected, tables, result, careful=True)
 
     def follow_schema(self, expected: Watermark, result: Watermark, schema: Schema) -> Watermark:
         """Bring the tables to the schema, in one transaction with the watermark."""
@@ -195,17 +195,18 @@ class TargetStore:
                 cursor=None if cursor is None else decode_row(cursor.encode("ascii"))[1],
                 done=done,
                 rows=rows,
-                touched=touched,
             )
-            for number, cursor, done, rows, touched in self.connection().execute(query(ASK, "copies").encode())
+            for number, cursor, done, rows in self.connection().execute(query(ASK, "copies").encode())
         }
 
-    def _apply(self, expected: Watermark, result: Watermark, tables: Sequence[TableBatch], *, careful: bool) -> Applied:
+    def _apply(
+        self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark], *, careful: bool
+    ) -> Applied:
         with self._compared(expected) as (connection, any_quarantined, target_schema):
             applier = TargetApplier(connection, target_schema, careful=careful, any_quarantined=any_quarantined)
             for batch in tables:
                 applier.apply(batch)
-            _store(connection, expected, result)
+            _store(connection, expected, result())
         tally = applier.tally
         return Applied(deleted=tally.deleted, inserted=tally.inserted, quarantined=tuple(tally.quarantined))
 
@@ -222,6 +223,8 @@ class TargetStore:
                     raise OvertakenError("another relay or a change of authority moved the watermark; look again")
                 yield connection, found[6], found[7]
                 connection.execute("COMMIT")
+            except psycopg.errors.LockNotAvailable as exc:
+                raise BusyError(f"a lock on the target is in the relay's way: {exc.diag.message_primary}") from exc
             finally:
                 _rollback(connection)
 
@@ -267,7 +270,7 @@ def _store(connection: Target, before: Watermark, after: Watermark) -> None:
         if before.copies.get(number) != copy:
             cursor = None if copy.cursor is None else encode_row(tuple(map(str, range(len(copy.cursor)))), copy.cursor)
             text = None if cursor is None else cursor.decode("ascii")
-            connection.execute(query(ASK, "set_copy").encode(), (number, text, copy.done, copy.rows, copy.touched))
+            connection.execute(query(ASK, "set_copy").encode(), (number, text, copy.done, copy.rows))
     for number in before.copies.keys() - after.copies.keys():
         connection.execute(query(ASK, "drop_copy").encode(), (number,))
         connection.execute(query(ASK, "clear_quarantined").encode(), (number,))

@@ -8,6 +8,7 @@ and go to the quarantine with their exact bytes; all others flow.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from dualdb.stores.source_apply import Tally, key_text
 from dualdb.stores.target_read import ASK, is_folded, key_columns, matching, unnested
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from dualdb.core.schema import Table
     from dualdb.core.store import Key, Row, TableBatch
@@ -68,9 +69,8 @@ class TargetApplier:
             self._connection.execute(query(ASK, "clear_quarantined").encode(), (table.id,))
         elif batch.deletes:
             self._delete(table, batch.deletes)
-        for rows in (batch.rows, batch.fresh):
-            if rows:
-                self._insert(table, rows)
+        for parts in ((batch.rows,), batch.fresh):
+            self._insert(table, parts)
 
     def _delete(self, table: Table, keys: Sequence[Key]) -> None:
         columns = key_columns(table, keys)
@@ -82,12 +82,11 @@ class TargetApplier:
                 query(ASK, "forget_quarantined").encode(), (table.id, [key_text(key) for key in keys])
             )
 
-    def _insert(self, table: Table, rows: Sequence[Row]) -> None:
+    def _insert(self, table: Table, parts: Iterable[Sequence[Row]]) -> None:
         if not self._careful:
-            if _would_change(table, rows):
-                raise UnfitRowsError
-            self._copy(table, rows)
+            self._copy(table, parts)
             return
+        rows = [row for part in parts for row in part]
         wrong = set(misfits(rows, table.carried_types))
         for place in sorted(wrong):
             self._quarantine(table, rows[place], _misfit(table, rows[place]))
@@ -98,7 +97,7 @@ class TargetApplier:
             return
         try:
             with self._connection.transaction():  # a savepoint
-                self._copy(table, rows)
+                self._copy(table, (rows,))
         except POISON as exc:
             if len(rows) == 1:
                 self._quarantine(table, rows[0], _reason(exc))
@@ -107,13 +106,23 @@ class TargetApplier:
             self._insert_halving(table, rows[:middle])
             self._insert_halving(table, rows[middle:])
 
-    def _copy(self, table: Table, rows: Sequence[Row]) -> None:
+    def _copy(self, table: Table, parts: Iterable[Sequence[Row]]) -> None:
+        """One COPY of all parts. What is written is on its way: PostgreSQL works while the next part is read."""
+        parts = filter(None, parts)
+        first = next(parts, None)
+        if first is None:
+            return
         with self._connection.cursor() as cursor, cursor.copy(_copy_text(table, self._schema).encode()) as copy:
             copy.set_types([PG_COPY_TYPE[stored] for stored in table.carried_types])
             write = copy.write_row
-            for row in _as_in_target(table, rows):
-                write(row)
-        self.tally.inserted += len(rows)
+            inserted = 0
+            for rows in chain((first,), parts):
+                if not self._careful and _would_change(table, rows):
+                    raise UnfitRowsError
+                for row in _as_in_target(table, rows):
+                    write(row)
+                inserted += len(rows)
+        self.tally.inserted += inserted
 
     def _quarantine(self, table: Table, row: Row, reason: str) -> None:
         key = key_text(key_of(table.key_positions)(row))

@@ -156,14 +156,17 @@ class TargetSnapshot:
             restarts=frozenset(restarts),
         )
 
-    def rows(self, table: Table, keys: Sequence[Key]) -> list[Row]:
-        """The current rows of these keys, each once; keys equal in their collation name the same row."""
-        text = _by_key(table, self.facts.target_schema)
+    def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
+        """The current rows of these keys, each once, none behind `through`; keys equal in their collation name the same
+        row.
+        """
+        text = _by_key(table, self.facts.target_schema, ended=through is not None)
         found: list[Row] = []
         for begin in range(0, len(keys), _KEYS_AT_ONCE):
             columns = key_columns(table, keys[begin : begin + _KEYS_AT_ONCE])
             if columns[0]:
-                found += self._connection.execute(text.encode(), columns, binary=True).fetchall()
+                values: list[Any] = [*columns, *(through or ())]
+                found += self._connection.execute(text.encode(), values, binary=True).fetchall()
         return _as_in_sqlite(table, found)
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
@@ -242,11 +245,12 @@ def _folded(table: Table, name: str, text: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _by_key(table: Table, schema: str) -> str:
+def _by_key(table: Table, schema: str, *, ended: bool) -> str:
     carried = ", ".join(f"t.{quoted(name)}" for name in table.carried)
     distinct = "DISTINCT " if is_folded(table) else ""
     joined = f"{_keys(table)} JOIN {qualified(schema, table.name)} AS t ON {matching(table)}"
-    return _escaped(f"SELECT {distinct}{carried} FROM {joined}")
+    end = f" WHERE ({', '.join(key_terms(table, 't.'))}) <= ({_marks(table)})" if ended else ""
+    return _escaped(f"SELECT {distinct}{carried} FROM {joined}{end}")
 
 
 def _keys(table: Table) -> str:
@@ -262,9 +266,13 @@ def _escaped(text: str) -> str:
 def _by_range(table: Table, schema: str, *, behind: bool) -> str:
     carried = ", ".join(quoted(name) for name in table.carried)
     key = ", ".join(key_terms(table, ""))
-    marks = ", ".join(_folded(table, name, "\0") for name in table.key.columns)
-    where = f" WHERE ({key}) > ({marks})" if behind else ""
+    where = f" WHERE ({key}) > ({_marks(table)})" if behind else ""
     return _escaped(f"SELECT {carried} FROM {qualified(schema, table.name)}{where} ORDER BY {key} LIMIT \0")
+
+
+def _marks(table: Table) -> str:
+    """Placeholders for one key's values."""
+    return ", ".join(_folded(table, name, "\0") for name in table.key.columns)
 
 
 def _as_in_sqlite(table: Table, rows: list[Row]) -> list[Row]:
