@@ -10,12 +10,14 @@ SELECT pg_current_snapshot()::text, c.epoch, c.phase, c.target_schema,
         FROM dualdb.object AS o)::text
        || (SELECT coalesce(sum(hashtextextended(r.name || r.stored, r.id)), 0) FROM dualdb.relation AS r)::text,
        (SELECT count(*) FROM dualdb.object WHERE type = 'table') * 4
-       = (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '!dualdb\_capture\_%' AND tgenabled = 'A')
+       = (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '!dualdb\_capture\_%' AND tgenabled = 'A'),
+       dualdb.timeline()
 FROM dualdb.control AS c
 
 -- name: head
 -- The position of everything journaled so far.
-SELECT pg_current_snapshot()::text, (SELECT seq || ':' || token FROM dualdb.journal ORDER BY seq DESC LIMIT 1)
+SELECT pg_current_snapshot()::text, (SELECT seq || ':' || token FROM dualdb.journal ORDER BY seq DESC LIMIT 1),
+       dualdb.timeline()
 
 -- name: make_durable
 -- A transaction that changes nothing, but has something in the log: its COMMIT waits until all of the log is on the disk.

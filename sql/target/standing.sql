@@ -32,6 +32,10 @@ SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname::text, %s) ORDE
 -- The number of the newest journal row.
 SELECT coalesce(max(seq), 0) FROM dualdb.journal
 
+-- name: timeline
+-- The server's timeline.
+SELECT dualdb.timeline()
+
 -- name: behind
 -- How many journal rows a position does not hold, up to a number and counted as far as a limit.
 SELECT count(*) FROM (

@@ -86,6 +86,10 @@ class SqliteSnapshot:
         oldest = self._connection.execute("SELECT min(seq) FROM _dualdb_journal").fetchone()[0]
         return oldest is None or int(position) >= oldest - 1
 
+    def find_branch(self, _position: str) -> str | None:
+        """See `Snapshot`."""
+        return None
+
     def changes(self, after: str, limit: int) -> Changes:
         """See `Snapshot`."""
         found: dict[int, dict[Key, None]] = {}

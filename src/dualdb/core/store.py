@@ -142,6 +142,11 @@ class Snapshot(Protocol):
     def retains(self, position: str) -> bool:
         """Whether the journal still holds everything after that position, and the position is of its own past."""
 
+    def find_branch(self, position: str) -> str | None:
+        """What to tell when the database went back behind that position and on from there another way, although it may
+        know the row that proves it: from there on its journal says nothing to a follower at that position.
+        """
+
     def changes(self, after: str, limit: int) -> Changes:
         """The distinct keys journaled after that position, from about `limit` journal rows at most."""
 

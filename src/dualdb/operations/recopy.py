@@ -105,4 +105,6 @@ def _goes_on(follower: Standing, authority: Standing, row: ControlRow) -> bool:
     found = follower.following(0)
     if found is None or found.epoch != row.epoch or not authority.retains(found.position):
         return False
+    if authority.find_branch(found.position):
+        return False
     return not found.aligned and not (found.copies and all(copy.done for copy in found.copies))

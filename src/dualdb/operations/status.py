@@ -93,6 +93,9 @@ class Standing(Protocol):
     def retains(self, position: str) -> bool:
         """Whether that position of a follower is of its own past, and its journal still reaches back to it."""
 
+    def find_branch(self, position: str) -> str | None:
+        """What to tell when it went back behind that position and on another way."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetStatus:
@@ -246,6 +249,7 @@ def _compose(
     )
     broken = following is not None and authority in sides and not sides[authority].retains(following.position)
     found = [
+        *_branched(database, sides.get(authority), following),
         *_restored(database, *rows),
         *_blockers(status, row.phase, follows=following is not None, broken=broken),
         *map(_blocker, readiness.find_blockers(schema, _goal(row.phase), facts.target_schema)),
@@ -396,6 +400,15 @@ def _blockers(status: Status, phase: Phase, *, follows: bool, broken: bool) -> I
     if status.verified and status.verified.get("agrees") is False:
         again = f"run dualdb verify {name}"
         yield Blocker(reason="the last verification found differences", remedy=again)
+
+
+def _branched(database: str, authority: Standing | None, following: Following | None) -> Iterator[Blocker]:
+    """A server that failed over may know the follower's position, and still lack what came before it."""
+    if authority is None or following is None or not authority.retains(following.position):
+        return
+    branch = authority.find_branch(following.position)
+    if branch is not None:
+        yield Blocker(reason=branch, remedy=f"copy the follower anew with dualdb recopy {quote(database)}")
 
 
 def _restored(database: str, source: ControlRow, target: ControlRow | None) -> Iterator[Blocker]:

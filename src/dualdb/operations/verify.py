@@ -176,8 +176,8 @@ def _beginning(pairs: Pairs, evidence: Evidence) -> tuple[str | None, str | None
     with pairs.open() as aligned:
         if note["schema_version"] != aligned.schema.version:
             return None, "the schema has changed since the last verification"
-        if not aligned.authority.retains(note["position"]):
-            return None, "the journal no longer reaches back to the last verification"
+        if not aligned.authority.retains(note["position"]) or aligned.authority.find_branch(note["position"]):
+            return None, "the journal no longer leads back to the last verification"
     return note["position"], None
 
 

@@ -61,7 +61,7 @@ class Pair:
             return None
         with self.authority.snapshot() as snapshot:
             same = snapshot.epoch == held.epoch and snapshot.schema.version == held.schema_version and snapshot.proven
-            if not same or not snapshot.retains(held.position):
+            if not same or not snapshot.retains(held.position) or snapshot.find_branch(held.position):
                 return None
             changes = snapshot.changes(held.position, 1)
         nothing = changes.complete and not any(changes.keys.values()) and not changes.restarts

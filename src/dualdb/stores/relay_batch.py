@@ -169,8 +169,14 @@ class Carrier:
             raise OvertakenError(
                 f"the authority is in epoch {snapshot.epoch} and the follower in {held.epoch}; the phase changed"
             )
+        name = quote(self.authority.path)
+        branch = snapshot.find_branch(held.position)
+        if branch is not None:
+            raise LineageError(
+                f"{branch}; see what differs with dualdb verify {name}, then copy the follower anew with"
+                f" dualdb recopy {name}, which keeps what it held"
+            )
         if not snapshot.retains(held.position):
-            name = quote(self.authority.path)
             raise LineageError(
                 f"the authority does not know the position {held.position} that the follower holds: one of the two was"
                 f" restored or replaced; see dualdb status {name}, and copy the follower anew with dualdb recopy {name}"

@@ -104,6 +104,10 @@ class SourceSnapshot:
         found = self._connection.execute(query(ASK, "token"), (int(seq),)).fetchone()
         return found is not None and str(found[0]) == token
 
+    def find_branch(self, _position: str) -> str | None:
+        """Nothing: a file has one past, and a copy of it that was put in its place has other tokens."""
+        return None
+
     def changes(self, after: str, limit: int) -> Changes:
         """The distinct keys in the next `limit` journal rows."""
         by_id = {table.id: table for table in self.schema.tables.values()}

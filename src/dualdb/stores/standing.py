@@ -112,6 +112,10 @@ class SourceStanding:
         found = self._connection.execute(query(_RELAY, "token"), (int(seq),)).fetchone()
         return found is not None and str(found[0]) == token
 
+    def find_branch(self, _position: str) -> str | None:
+        """Nothing: a file has one past, and a copy of it that was put in its place has other tokens."""
+        return None
+
     def rows(self) -> tuple[tuple[str, int], ...]:
         """The application's tables and how many rows each of them has."""
         count = "SELECT count(*) FROM main.{}"

@@ -242,7 +242,7 @@ def _read_facts(connection: Target, database: str) -> Facts:
         raise NotPreparedError(f"the target is not prepared; {again}") from exc
     if found is None:
         raise NotPreparedError(f"the target has no control row; {again}")
-    snapshot, epoch, phase, target_schema, head, held, catalog, captured = found
+    snapshot, epoch, phase, target_schema, head, held, catalog, captured, timeline = found
     return Facts(
         snapshot=snapshot,
         epoch=epoch,
@@ -252,6 +252,7 @@ def _read_facts(connection: Target, database: str) -> Facts:
         held=held,
         catalog=catalog,
         captured=captured,
+        timeline=timeline,
     )
 
 

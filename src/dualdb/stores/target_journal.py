@@ -17,7 +17,7 @@ from dualdb.errors import BusyError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
-from dualdb.stores.target_read import ASK, key_types
+from dualdb.stores.target_read import ASK, key_types, position_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -141,8 +141,8 @@ def numbers(connection: Target) -> frozenset[int]:
 
 def journal_head(connection: Target) -> str:
     """The position of everything committed so far."""
-    ((snapshot, head),) = _asked(connection, "head")
-    return f"{snapshot}@{head or '0:0'}"
+    ((snapshot, head, timeline),) = _asked(connection, "head")
+    return position_text(timeline, snapshot, head)
 
 
 def durable_head(connection: Target) -> str:

@@ -1,8 +1,10 @@
 """Reading PostgreSQL inside one snapshot: its journal, and rows by key and by range.
 
-A position is `snapshot@seq:token`: everything that `pg_current_snapshot()` saw, and a journal row that proves it is of
-this server's past. In the midst of a backlog it is `snapshot@seq:token|snapshot@seq:token|seq`: besides, of what the
-second snapshot saw, everything up to a journal row. Sequence order is not commit order, so the snapshots decide.
+A position is `timeline/snapshot@seq:token`: everything that `pg_current_snapshot()` saw on that timeline of the server,
+and a journal row that proves it is of this server's past. In the midst of a backlog it is `position|position|seq`:
+besides, of what the second snapshot saw, everything up to a journal row. Sequence order is not commit order, so the
+snapshots decide. A standby that was promoted may have the journal row and not all that the snapshot saw, and it gives
+the numbers of what it lacks to other transactions: hence the timeline.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dualdb.core.store import Changes
 from dualdb.core.types import from_target, representable
 from dualdb.stores.queries import query
 from dualdb.stores.source_read import bounded_by
+from dualdb.stores.target_address import place_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,12 +55,14 @@ _WRITTEN_OTHERWISE = (TargetType.NUMBER, TargetType.ANY)
 class Position:
     """A position taken apart."""
 
+    timeline: str
+    """'' where the server did not tell."""
     after: str
     """Everything that this snapshot saw."""
     proof: str
     """`seq:token` of the journal row that proves it."""
     until: str | None = None
-    """`snapshot@seq:token` of the backlog under way, None when there is none."""
+    """The position that the backlog under way leads to, None when there is none."""
     seq: int = 0
     """Of what `until` saw, everything up to this journal row."""
 
@@ -65,9 +70,34 @@ class Position:
     def parse(cls, text: str) -> Position:
         """A position from its text."""
         first, _, rest = text.partition("|")
-        after, _, proof = first.partition("@")
+        timeline, _, seen = first.rpartition("/")
+        after, _, proof = seen.partition("@")
         until, _, seq = rest.partition("|")
-        return cls(after=after, proof=proof, until=until or None, seq=int(seq or 0))
+        return cls(timeline=timeline, after=after, proof=proof, until=until or None, seq=int(seq or 0))
+
+    @property
+    def goal(self) -> str:
+        """The snapshot that the backlog under way leads to; `after` when there is none."""
+        return Position.parse(self.until).after if self.until else self.after
+
+
+def position_text(timeline: int | None, snapshot: str, head: str | None) -> str:
+    """A position from its parts: a server's timeline, a snapshot of it, and `seq:token` of its newest journal row."""
+    seen = f"{snapshot}@{head or '0:0'}"
+    return seen if timeline is None else f"{timeline}/{seen}"
+
+
+def find_branch(connection: Target, position: str, timeline: int | None) -> str | None:
+    """What to tell when that position is of another timeline of the server; None where both are not known."""
+    held = Position.parse(position).timeline
+    if not held or timeline is None or held == str(timeline):
+        return None
+    info = connection.info
+    where = place_in({"host": info.host, "port": str(info.port), "dbname": info.dbname})
+    return (
+        f"the server at {where} was promoted, or restored to an earlier time (timeline {held}, now {timeline}):"
+        " commits that it had acknowledged may be missing"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +113,8 @@ class Facts:
     catalog: str
     """Changes with the rows that describe the application's schema."""
     captured: bool
+    timeline: int | None
+    """None: the server does not tell."""
 
 
 class TargetSnapshot:
@@ -99,7 +131,7 @@ class TargetSnapshot:
     @property
     def own_position(self) -> str:
         """The journal's head."""
-        return f"{self.facts.snapshot}@{self.facts.head or '0:0'}"
+        return position_text(self.facts.timeline, self.facts.snapshot, self.facts.head)
 
     @property
     def position(self) -> str:
@@ -119,6 +151,10 @@ class TargetSnapshot:
         found = self._connection.execute(query(ASK, "token").encode(), (int(seq or 0),)).fetchone()
         return found is not None and str(found[0]) == token
 
+    def find_branch(self, position: str) -> str | None:
+        """What to tell when the server has another timeline than the position."""
+        return find_branch(self._connection, position, self.facts.timeline)
+
     def changes(self, after: str, limit: int) -> Changes:
         """The distinct keys in the next `limit` journal rows; the position stays when there are none."""
         held = Position.parse(after)
@@ -128,13 +164,13 @@ class TargetSnapshot:
             if not found:
                 return Changes(keys={}, position=after, complete=True)
             complete, until = len(found) <= limit, self.own_position
-            position = until if complete else f"{held.after}@{held.proof}|{until}|{found[limit - 1][2]}"
+            position = until if complete else f"{after}|{until}|{found[limit - 1][2]}"
         else:
-            values |= {"until": held.until.partition("@")[0], "seq": held.seq}
+            values |= {"until": held.goal, "seq": held.seq}
             found = self._connection.execute(query(ASK, "further_changes").encode(), values).fetchall()
             complete = False  # what came after `until` is still to follow
             more = len(found) > limit
-            position = f"{held.after}@{held.proof}|{held.until}|{found[limit - 1][2]}" if more else held.until
+            position = f"{after.partition('|')[0]}|{held.until}|{found[limit - 1][2]}" if more else held.until
         return self._changes(found[:limit], position, complete=complete)
 
     def _changes(self, found: Sequence[tuple[Any, ...]], position: str, *, complete: bool) -> Changes:

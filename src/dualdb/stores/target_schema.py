@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 _ASK = "target/prepare.sql"
-SCRIPTS = ("target/control.sql", "sqlite/functions.sql", "target/capture.sql")
+SCRIPTS = ("target/control.sql", "target/timeline.sql", "sqlite/functions.sql", "target/capture.sql")
 """What `prepared` runs, in this order."""
 
 

@@ -9,7 +9,7 @@ from dualdb.stores.queries import query
 from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
 from dualdb.stores.target_connection import losses
 from dualdb.stores.target_journal import ASIDE
-from dualdb.stores.target_read import Position
+from dualdb.stores.target_read import Position, find_branch
 
 if TYPE_CHECKING:
     from typing import Any
@@ -67,8 +67,7 @@ class TargetStanding:
     def behind(self, position: str, until: int, cap: int) -> int:
         """How many changes up to a journal row a follower's position does not hold, counted as far as `cap`."""
         held = Position.parse(position)
-        backlog = (held.until or held.after).partition("@")[0]
-        values = {"after": held.after, "until": backlog, "seq": held.seq, "head": until, "cap": cap}
+        values = {"after": held.after, "until": held.goal, "seq": held.seq, "head": until, "cap": cap}
         return int(self._rows("behind", values)[0][0])
 
     def retains(self, position: str) -> bool:
@@ -77,6 +76,10 @@ class TargetStanding:
         with losses():
             found = self._connection.execute(query(_RELAY, "token").encode(), (int(seq or 0),)).fetchone()
         return found is not None and str(found[0]) == token
+
+    def find_branch(self, position: str) -> str | None:
+        """What to tell when the server has another timeline than a follower's position."""
+        return find_branch(self._connection, position, self._rows("timeline")[0][0])
 
     def rows(self) -> tuple[tuple[str, int], ...]:
         """The application's tables and how many rows each of them has."""
