@@ -14,7 +14,7 @@ SELECT layout FROM dualdb.control
 
 -- name: served
 -- Which file this target serves, and how much it has heard of: a connection proves by it that it leads where it should.
-SELECT source_id, epoch FROM dualdb.control
+SELECT source_id, epoch, phase, move_state FROM dualdb.control
 
 -- name: control
 -- Who is the authority, and how a move stands.

@@ -221,6 +221,9 @@ def _coordinate(world: World, number: int, limits: Limits) -> Iterator[tuple[str
         read = replace(mind, target=world.rows[1])
         yield f"{name} reads the target's row", _think(world, number, read)
         return
+    if protocol.both_follow(mind.source, mind.target) and mind.source != world.rows[0]:
+        yield f"{name} reads both anew", _think(world, number, Coordinator())
+        return
     judgement = protocol.judge(mind.source, mind.target)
     leaving = INDEX[judgement.outgoing]
     step = judgement.step

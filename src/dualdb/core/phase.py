@@ -55,6 +55,8 @@ class MoveState(Enum):
     """Move n was decided here: this side is the authority."""
     ABORTED = "aborted"
     """Move n was given up here and can never be decided."""
+    YIELDED = "yielded"
+    """Of two sides that followed each other this one has given way, by move n: the other one is the authority."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,10 @@ class Step(Enum):
     """Lift the fence of the outgoing side: its move can never be decided."""
     SETTLE = "settle"
     """Write the outcome in the outgoing side's row, which makes it the follower."""
+    YIELD = "yield"
+    """Where each side follows the other: write in PostgreSQL's row, which alone decides that, that the file goes on."""
+    TAKE = "take"
+    """Make the side that goes on the authority: PostgreSQL by its own row, the file once PostgreSQL has yielded."""
 
 
 class Standing(Enum):
@@ -116,6 +122,15 @@ NEXT_STEP: dict[tuple[bool, Standing], Step] = {
     (True, Standing.DEAD): Step.UNFENCE,
     (True, Standing.TAKEN): Step.SETTLE,
 }
+FOLLOWS_NOBODY: dict[MoveState, Step] = {
+    # Where each side follows the other, by the state of PostgreSQL's row; by any other, somebody has to choose.
+    MoveState.YIELDED: Step.TAKE,
+}
+CHOICE: dict[Side, Step] = {
+    # The step that decides which of two sides that follow each other goes on: both write PostgreSQL's row.
+    Side.SOURCE: Step.YIELD,
+    Side.TARGET: Step.TAKE,
+}
 
 WRITES: dict[tuple[Step, MoveState], MoveState] = {
     # What a step makes of the row that it compares-and-sets. A missing pair means: somebody moved on first.
@@ -129,6 +144,18 @@ WRITES: dict[tuple[Step, MoveState], MoveState] = {
     (Step.ABORT, MoveState.ABORTED): MoveState.ABORTED,
     (Step.UNFENCE, MoveState.MOVING): MoveState.REST,
     (Step.SETTLE, MoveState.MOVING): MoveState.REST,
+    (Step.SETTLE, MoveState.YIELDED): MoveState.REST,
+    # A side that was restored may be in any state but this: one that has yielded can neither do so again nor be taken.
+    (Step.YIELD, MoveState.REST): MoveState.YIELDED,
+    (Step.YIELD, MoveState.MOVING): MoveState.YIELDED,
+    (Step.YIELD, MoveState.OPEN): MoveState.YIELDED,
+    (Step.YIELD, MoveState.TAKEN): MoveState.YIELDED,
+    (Step.YIELD, MoveState.ABORTED): MoveState.YIELDED,
+    (Step.TAKE, MoveState.REST): MoveState.TAKEN,
+    (Step.TAKE, MoveState.MOVING): MoveState.TAKEN,
+    (Step.TAKE, MoveState.OPEN): MoveState.TAKEN,
+    (Step.TAKE, MoveState.TAKEN): MoveState.TAKEN,
+    (Step.TAKE, MoveState.ABORTED): MoveState.TAKEN,
 }
 
 ROLE: dict[Step, bool] = {
@@ -139,6 +166,8 @@ ROLE: dict[Step, bool] = {
     Step.ABORT: True,
     Step.UNFENCE: False,
     Step.SETTLE: False,
+    Step.YIELD: False,
+    Step.TAKE: True,
 }
 
 BYSTANDER: dict[Step, Step | None] = {
@@ -149,6 +178,8 @@ BYSTANDER: dict[Step, Step | None] = {
     Step.ABORT: Step.ABORT,
     Step.UNFENCE: Step.UNFENCE,
     Step.SETTLE: Step.SETTLE,
+    Step.YIELD: None,
+    Step.TAKE: Step.TAKE,
 }
 
 
@@ -157,7 +188,7 @@ class Judgement:
     """Both control rows read together: which way a move goes, and what follows."""
 
     outgoing: Side
-    """The side that is, or was until the move is settled, the authority."""
+    """The side that is, or was until the move is settled, the authority; or has given way to the other one."""
     step: Step
     move: int
     """Number of the move under way; of the next one when none is."""
@@ -177,13 +208,33 @@ def judge(source: ControlRow, target: ControlRow) -> Judgement:
 
     Raises KeyError for a pair of rows that the protocol cannot produce.
     """
+    if both_follow(source, target):
+        move = max(source.move + 1, target.move)
+        return Judgement(outgoing=Side.TARGET, step=FOLLOWS_NOBODY[target.move_state], move=move)
     outgoing = _outgoing(source, target)
     leaving, coming = (source, target) if outgoing is Side.SOURCE else (target, source)
-    fenced = leaving.move_state is MoveState.MOVING
+    fenced = leaving.move_state in _LEFT
     standing = _standing(leaving, coming, fenced=fenced)
     step = NEXT_STEP[fenced, standing]
     move = max(source.move, target.move) + 1 if step is Step.OPEN else coming.move
     return Judgement(outgoing=outgoing, step=step, move=leaving.move if fenced else move)
+
+
+def both_follow(source: ControlRow, target: ControlRow) -> bool:
+    """Whether each side takes the other one for the authority: one of them was restored from a backup.
+
+    No move leads there: the file says `postgres` only after PostgreSQL does, and ceases to before PostgreSQL ceases to,
+    each time in a later epoch. It holds for rows that were read one after the other if the source's was still the same
+    after the target's was read.
+    """
+    return source.phase is Phase.POSTGRES and (target.phase is not Phase.POSTGRES or target.epoch < source.epoch)
+
+
+def chosen(source: ControlRow, target: ControlRow, goes_on: Side) -> Judgement:
+    """The step that decides which of two sides that follow each other goes on. Raises KeyError when that is decided."""
+    if not both_follow(source, target) or target.move_state in FOLLOWS_NOBODY:
+        raise KeyError(goes_on)
+    return Judgement(outgoing=goes_on.other, step=CHOICE[goes_on], move=max(source.move, target.move) + 1)
 
 
 def restored(source: ControlRow, target: ControlRow) -> Side | None:
@@ -192,7 +243,7 @@ def restored(source: ControlRow, target: ControlRow) -> Side | None:
     Of two rows that were not read at once it proves that of the one read last: the other one may only have moved on.
     """
     settling = source.move == target.move and MoveState.MOVING in (source.move_state, target.move_state)
-    if settling:
+    if settling or target.move_state is MoveState.YIELDED:
         return None
     # Who was taken by a move had the other one fenced for it. Epochs may tie: the file goes back to sqlite alone.
     if target.move_state is MoveState.TAKEN and source.move < target.move:
@@ -225,22 +276,29 @@ def written(step: Step, row: ControlRow, other: ControlRow, move: Move) -> Contr
     state = WRITES[step, row.move_state]
     begins = step in (Step.OPEN, Step.FENCE)
     unheard = step is Step.ABORT and row.move_state is not MoveState.OPEN
-    if not (move.number > row.move if begins or unheard else move.number == row.move):
+    if not (move.number > row.move if begins or unheard or step in _CHOOSING else move.number == row.move):
         raise KeyError(move.number)
     after = replace(row, move=move.number, move_state=state, move_to=None, deadline=None, fenced_head=None)
     if begins:
         return replace(after, move_to=move.to, deadline=move.deadline)
-    if step is Step.DECIDE:
+    if step is Step.YIELD:  # it may have been the authority once; by its own row it is none from here on
+        return replace(after, phase=move.to, move_to=move.to)
+    if step in (Step.DECIDE, Step.TAKE):
         return replace(after, phase=move.to, epoch=max(row.epoch, other.epoch) + 1)
     if step is Step.SETTLE:
         return replace(after, phase=other.phase, epoch=other.epoch)
     return after
 
 
+_LEFT = (MoveState.MOVING, MoveState.YIELDED)
+"""States of a side that is fenced, and has yet to hear what became of it. Only PostgreSQL yields."""
+_CHOOSING = (Step.YIELD, Step.TAKE)
+
+
 def _outgoing(source: ControlRow, target: ControlRow) -> Side:
     if source.move_state is MoveState.MOVING:
         return Side.SOURCE
-    if target.move_state is MoveState.MOVING:
+    if target.move_state in _LEFT:
         return Side.TARGET
     newer = source if source.epoch >= target.epoch else target
     return AUTHORITY[newer.phase]
@@ -249,6 +307,8 @@ def _outgoing(source: ControlRow, target: ControlRow) -> Side:
 def _standing(leaving: ControlRow, coming: ControlRow, *, fenced: bool) -> Standing:
     if not fenced:
         return Standing.OPEN if coming.move_state is MoveState.OPEN else Standing.NONE
+    if leaving.move_state is MoveState.YIELDED:  # and the file is the authority by its own row, or it would be taken
+        return Standing.TAKEN
     if coming.move > leaving.move or coming.move_state is MoveState.ABORTED:
         return Standing.DEAD
     if coming.move < leaving.move:

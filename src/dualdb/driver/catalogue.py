@@ -160,13 +160,14 @@ class Catalogues:
         self._lock = Lock()
 
     def current(self, seen: int, pool: Pool, target_schema: str) -> Catalogue:
-        """The schema as of that counter of the hint; -1: as it is now. Raises TargetError."""
+        """The schema as of that counter of the hint; -1: as it is now. Raises TargetError, LineageError."""
         with self._lock:
             current = self._current
             if current is not None and seen == self._seen != -1:
                 return current
             borrowed = pool.borrow()
             try:
+                pool.prove(borrowed)
                 rows = read_objects(borrowed.connection)
                 numbering = read_numbering(borrowed.connection)
             finally:

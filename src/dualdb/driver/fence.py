@@ -10,8 +10,8 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from dualdb.driver.failure import locked, overtaken
-from dualdb.errors import DualdbError
+from dualdb.driver.failure import failure, locked, overtaken
+from dualdb.errors import DualdbError, LineageError
 
 if TYPE_CHECKING:
     from dualdb.driver.connection import Connection
@@ -50,12 +50,17 @@ def _is_over(before: Authority | None, now: Authority | None) -> bool:
 
 
 def _resolved(path: str) -> bool:
-    """One attempt to bring the move to its end, as a bystander may; False while its end is open."""
+    """One attempt to bring the move to its end, as a bystander may; False while its end is open.
+
+    Raises sqlite3's exception where no waiting will help.
+    """
     from dualdb.stores.control import resolve
 
     own = sqlite3.connect(path, timeout=1.0, isolation_level=None)
     try:
         return resolve(path, own) is not None
+    except LineageError as exc:
+        raise failure(sqlite3.OperationalError, str(exc)) from None
     except (DualdbError, sqlite3.Error):
         return False
     finally:

@@ -28,7 +28,7 @@ PHASES = ("sqlite", "dual_write", "postgres")
 STATUS_KEYS = """\b
 Keys of --json:
   database, phase, epoch
-  authority  "source": the SQLite file; "target": PostgreSQL
+  authority  "source": the SQLite file; "target": PostgreSQL; null: each follows the other, see blockers
   target     {address, schema, reachable, error}
   server     the embedded server's state, null for another target
   move       {number, to, state, overdue, stands, ends}: a switch under way, else null
@@ -260,20 +260,29 @@ def relay(database: str, *, until_aligned: bool) -> None:
 
 @main.command(short_help="Copy the follower anew, when one side was restored or replaced.")
 @_DATABASE
-def recopy(database: str) -> None:
+@click.option(
+    "--from",
+    "goes_on",
+    type=click.Choice(("sqlite", "postgres")),
+    help="Make this one the authority, where each of the two follows the other because one was restored.",
+)
+def recopy(database: str, goes_on: str | None) -> None:
     """Give up what the follower holds and copy everything anew, while the application works.
 
     For when one of the two databases was restored from a backup or replaced, so that the relay has stopped; status
     says so. The authority is not touched. What the follower held is kept first: of the SQLite file a copy beside it,
     in PostgreSQL the tables, moved into a schema of their own. Look for rows there that the authority does not have
     before you delete it. Interrupted, it goes on where it was.
+
+    A backup may also leave two followers and no authority; every command says so then. Say with --from whose rows go
+    on; the other one's are kept in the same way.
     """
     from dualdb.entrypoints.console import Console
-    from dualdb.operations.recopy import begin_anew
+    from dualdb.operations.recopy import CHOICES, begin_anew
     from dualdb.stores.relay import relay_until_aligned
 
     console = Console()
-    console.show_recopy(begin_anew(database))
+    console.show_recopy(begin_anew(database, CHOICES[goes_on] if goes_on else None))
     with console.progress() as observer:
         carried = relay_until_aligned(database, observer)
     console.say(f"the follower is up to date; {carried:,} rows carried", style="green")

@@ -225,7 +225,7 @@ class _Bars:
 def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     yield "file", status.database
     yield "phase", f"{status.phase} (epoch {status.epoch})"
-    yield "authority", SIDES[status.authority]
+    yield "authority", SIDES[status.authority] if status.authority else "none: each of the two follows the other"
     server = f", embedded server {status.server}" if status.server else ""
     yield "target", f"{status.target.address}, schema {status.target.schema}{server}"
     if status.target.error:
@@ -236,7 +236,9 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     yield from _follower_rows(status)
     yield from _aside_rows(status)
     yield "verified", _verified(status.verified)
-    if status.next is None:
+    if status.authority is None:
+        yield "next", "you choose"
+    elif status.next is None:
         back = f"dualdb rollback {quote(status.database)} goes back"
         yield "next", f"nothing lies ahead; {'the way back is blocked' if status.blockers else back}"
     elif not status.blockers:
@@ -255,7 +257,7 @@ def _follower_rows(status: Status) -> Iterator[tuple[str, str]]:
             f"{more}{follower.lag_rows:,} changes behind, {follower.lag_s:.1f} s" if follower.lag_rows else "up to date"
         )
         yield "follower", behind if follower.aligned else f"{behind}, not aligned yet"
-    elif status.phase != "sqlite":
+    elif status.phase != "sqlite" and status.authority:
         nobody = f"{SIDES[_OTHER[status.authority]]} follows nobody"
         yield "follower", nobody if status.target.reachable else "not known while PostgreSQL does not answer"
     title = "copying"

@@ -1,27 +1,43 @@
 """`dualdb recopy`: give up what the follower holds and copy everything anew, in any phase in which somebody follows.
 
 The way out when the two databases no longer belong together: one was restored from a backup, or replaced. It is also
-how a file that was restored from before the switch becomes the follower that it is. What the follower held is kept.
+how a file that was restored from before the switch becomes the follower that it is, and how one of two sides that
+follow each other becomes the authority. What the follower held is kept.
+
+A choice between those two is decided by PostgreSQL's control row alone, in one compare-and-set:
+
+1. PostgreSQL goes on: it is taken. The file finds out as any file does that was restored to before the switch.
+2. The file goes on: PostgreSQL yields; the file is taken; PostgreSQL is settled, and begins anew.
+
+Both follow until the side that goes on is taken, and whoever comes by does the steps behind the decision.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from dualdb.core.phase import AUTHORITY, Phase, Side, Step, restored
-from dualdb.errors import NotPreparedError, OvertakenError, PhaseError
+from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side, Step, both_follow, restored
+from dualdb.errors import OvertakenError, PhaseError
+from dualdb.operations import readiness
 from dualdb.operations.coordination import coordinating
+from dualdb.operations.status import SIDES
 from dualdb.stores import recopy
-from dualdb.stores.control import Control, read_source, read_target
+from dualdb.stores.control import Control
 from dualdb.stores.standing import SourceStanding
+from dualdb.stores.target_catalog import read_target_schema
+from dualdb.stores.target_connection import losses
 from dualdb.stores.target_standing import TargetStanding
 
 if TYPE_CHECKING:
     from dualdb.core.phase import ControlRow
     from dualdb.operations.status import Standing
+
+CHOICES = {"sqlite": Side.SOURCE, "postgres": Side.TARGET}
+"""What the user calls the side that goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +52,105 @@ class Begun:
     """Where its rows are now; None where a copy goes on."""
 
 
-def begin_anew(database: str) -> Begun:
+def begin_anew(database: str, goes_on: Side | None = None) -> Begun:
     """Begin to copy the follower anew, or let the copy go on that was begun so and is not done.
 
-    Raises PhaseError in phase sqlite and while a move is under way, BusyError when another coordinator is at work,
-    SourceError when what the file holds cannot be kept.
+    `goes_on` makes that side the authority, where each follows the other. Raises PhaseError in phase sqlite, while a
+    move is under way, and where there is nothing to choose; LineageError where somebody has to; BusyError when another
+    coordinator is at work, SourceError when what the file holds cannot be kept.
     """
     database = os.path.realpath(database)
-    with coordinating(database), Control.open(database) as control:
-        facts, target = read_source(control.source), read_target(control.target)
-        if facts is None or target is None:
-            message = f"{database} is only half prepared; run dualdb init {quote(database)} again with the same target"
-            raise NotPreparedError(message)
-        if restored(facts.row, target) is Side.SOURCE and AUTHORITY[target.phase] is Side.TARGET:
+    with coordinating(database), Control.open(database, paired=False) as control:
+        source, target = control.read()
+        if both_follow(source, target) and goes_on is not None and target.move_state is not MoveState.YIELDED:
+            _check_whole(control, goes_on)
+            judgement = control.choose(goes_on)
+            control.perform(judgement.step, judgement)
+            source, target = control.read()
+        if target.move_state is MoveState.YIELDED:
+            return _end_choice(control, goes_on)
+        if restored(source, target) is Side.SOURCE and AUTHORITY[target.phase] is Side.TARGET:
+            _check_goes_on(control, goes_on, Side.TARGET)
             held = SourceStanding(control.source).rows()
-            control.demote(facts.row, target)
+            control.demote(source, target)
             kept = f"tables of {database} whose names begin with _dualdb_aside_"
             return Begun(follower=Side.SOURCE.value, held=held, kept=kept)
-        row = _following_row(control)
-        if row.phase is Phase.POSTGRES:
-            return _begin_source(control, row)
-        return _begin_target(control, row)
+        return _begin_follower(control, goes_on)
+
+
+def _begin_follower(control: Control, goes_on: Side | None) -> Begun:
+    judgement = control.judge()
+    if goes_on is not None:
+        _check_goes_on(control, goes_on, judgement.outgoing, under_way=_is_copied(control, judgement.outgoing))
+    row = _following_row(control)
+    if row.phase is Phase.POSTGRES:
+        return _begin_source(control, row)
+    return _begin_target(control, row)
+
+
+# --- two sides that follow each other -------------------------------------------------------------------------------
+
+
+def _end_choice(control: Control, goes_on: Side | None) -> Begun:
+    """PostgreSQL has yielded: do what follows from that, unless somebody else does."""
+    standing = TargetStanding(control.target)
+    held, before = standing.rows(), standing.aside()
+    while (judgement := control.judge()).step is not Step.OPEN:
+        with suppress(OvertakenError):
+            control.perform(judgement.step, judgement)
+    _check_goes_on(control, goes_on, Side.SOURCE)
+    kept = next((f"schema {name} of the target" for name in standing.aside() if name not in before), None)
+    return Begun(follower=Side.TARGET.value, held=held if kept else (), kept=kept)
+
+
+def _check_goes_on(control: Control, goes_on: Side | None, authority: Side, *, under_way: bool = True) -> None:
+    """Raise PhaseError when another side was named than the one that has the say, or when nothing is left to do."""
+    if goes_on is None or (goes_on is authority and under_way):
+        return
+    message = (
+        f"{SIDES[authority.value]} has the say over {control.database}, and nothing is to be chosen; to copy what"
+        f" follows it anew run dualdb recopy {quote(control.database)} without --from"
+    )
+    raise PhaseError(message)
+
+
+def _is_copied(control: Control, authority: Side) -> bool:
+    """Whether its follower is being copied anew: the command that chose it was interrupted, and is run again."""
+    row, sides = control.row(authority.other), _standings(control)
+    return _goes_on(sides[authority.other], sides[authority], row)
+
+
+def _check_whole(control: Control, goes_on: Side) -> None:
+    """Raise PhaseError when the side that is to go on lacks what the other one has, or cannot be worked with."""
+    other = next(word for word, side in CHOICES.items() if side is not goes_on)
+    remedy = f"dualdb recopy {quote(control.database)} --from {other} goes on with the other one"
+    lacking = {side: _lacking(standing) for side, standing in _standings(control).items()}
+    if lacking[goes_on] and not lacking[goes_on.other]:
+        raise PhaseError(f"{SIDES[goes_on.value]} never held all of {lacking[goes_on]}; {remedy}")
+    if goes_on is Side.TARGET:
+        with losses():
+            schema = read_target_schema(control.target)
+        found = readiness.find_blockers(schema, Phase.POSTGRES, control.facts.target_schema)
+        if found:
+            raise PhaseError(f"PostgreSQL cannot go on: {found[0].partition('; ')[0]}; {remedy}")
+
+
+def _lacking(standing: Standing) -> str:
+    """What that side did not hold of the authority that it last followed; '' when it held everything."""
+    found = standing.following(0)
+    if found is None:
+        return ""
+    lacking = [copy.table for copy in found.copies if not copy.done]
+    if found.quarantined:
+        lacking.append(f"{found.quarantined} rows in quarantine")
+    return ", ".join(lacking)
+
+
+def _standings(control: Control) -> dict[Side, Standing]:
+    return {Side.SOURCE: SourceStanding(control.source), Side.TARGET: TargetStanding(control.target)}
+
+
+# --- one side that follows ------------------------------------------------------------------------------------------
 
 
 def _following_row(control: Control) -> ControlRow:

@@ -13,12 +13,24 @@ from dataclasses import asdict, dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step, judge, restored
+from dualdb.core.phase import (
+    AUTHORITY,
+    BACK,
+    FOLLOWS_NOBODY,
+    FORWARD,
+    MoveState,
+    Phase,
+    Side,
+    Step,
+    both_follow,
+    judge,
+    restored,
+)
 from dualdb.errors import LineageError, NotPreparedError, TargetError
 from dualdb.operations import readiness
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target
-from dualdb.stores.lineage import older_source
+from dualdb.stores.lineage import choose_one, older_source
 from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.standing import SourceStanding
@@ -60,12 +72,17 @@ _STANDS: dict[Step, tuple[str, str]] = {
         "decided, and the side that was left has not heard of it",
         "the next writer there tells it, or {command}",
     ),
+    Step.TAKE: (
+        "decided, and the SQLite file has not heard of it",
+        "the next writer tells it, or {command}",
+    ),
 }
 _STATES = {
     Step.FENCE: MoveState.OPEN,
     Step.DECIDE: MoveState.MOVING,
     Step.UNFENCE: MoveState.ABORTED,
     Step.SETTLE: MoveState.TAKEN,
+    Step.TAKE: MoveState.YIELDED,
 }
 
 
@@ -172,7 +189,8 @@ class Status:
 
     database: str
     phase: str
-    authority: str
+    authority: str | None
+    """None: each side follows the other."""
     epoch: int
     target: TargetStatus
     server: str | None
@@ -201,6 +219,8 @@ def read_status(database: str) -> Status:
             raise NotPreparedError(message)
         target, target_status = _reach_target(stack, database, facts)
         rows = facts.row, _target_row(target)
+        if _choice_is_open(*rows) and read_source(connection) != facts:
+            return read_status(database)  # it is no news: the way back was taken while they were read
         sides: dict[Side, Standing] = {Side.SOURCE: SourceStanding(connection)}
         if target is not None:
             sides[Side.TARGET] = TargetStanding(target)
@@ -221,6 +241,8 @@ def _compose(
     file: tuple[SourceControl, Schema],
 ) -> Status:
     facts, schema = file
+    if _choice_is_open(*rows):
+        return _torn(database, rows, target, sides, facts)
     row = _in_force(*rows)
     authority = AUTHORITY[row.phase]
     follower = sides.get(authority.other)
@@ -238,16 +260,14 @@ def _compose(
         quarantine=QuarantineStatus(count=following.quarantined, first=following.first_quarantined)
         if following
         else None,
-        aside=AsideStatus(
-            tables=sides[Side.SOURCE].aside(),
-            schemas=sides[Side.TARGET].aside() if Side.TARGET in sides else (),
-            triggers=sides[Side.SOURCE].triggers(),
-        ),
+        aside=_aside(sides),
         verified=_verified(sides, authority),
         next=FORWARD[row.phase].value if row.phase in FORWARD else None,
         blockers=(),
     )
-    broken = following is not None and authority in sides and not sides[authority].retains(following.position)
+    broken = ""
+    if following is not None and authority in sides and not sides[authority].retains(following.position):
+        broken = SIDES[authority.value]
     found = [
         *_branched(database, sides.get(authority), following),
         *_restored(database, *rows),
@@ -255,6 +275,47 @@ def _compose(
         *map(_blocker, readiness.find_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))
+
+
+def _choice_is_open(source: ControlRow, target: ControlRow | None) -> bool:
+    return target is not None and both_follow(source, target) and target.move_state not in FOLLOWS_NOBODY
+
+
+def _torn(
+    database: str,
+    rows: tuple[ControlRow, ControlRow | None],
+    target: TargetStatus,
+    sides: dict[Side, Standing],
+    facts: SourceControl,
+) -> Status:
+    """Each side follows the other: nobody leads, and nothing is to be done before the user has chosen."""
+    source, other = rows
+    row = _in_force(source, other)
+    standing = [(known.phase.value, known.epoch) for known in (source, other or source)]
+    return Status(
+        database=database,
+        phase=row.phase.value,
+        authority=None,
+        epoch=row.epoch,
+        target=target,
+        server=_server(database, facts.target),
+        move=None,
+        follower=None,
+        copies=(),
+        quarantine=None,
+        aside=_aside(sides),
+        verified=_verified(sides, Side.SOURCE),
+        next=None,
+        blockers=(_blocker(choose_one(database, *standing)),),
+    )
+
+
+def _aside(sides: dict[Side, Standing]) -> AsideStatus:
+    return AsideStatus(
+        tables=sides[Side.SOURCE].aside(),
+        schemas=sides[Side.TARGET].aside() if Side.TARGET in sides else (),
+        triggers=sides[Side.SOURCE].triggers(),
+    )
 
 
 def _following(follower: Standing | None, row: ControlRow) -> Following | None:
@@ -274,7 +335,9 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
         if chosen == EMBEDDED and _server(database, chosen) != ServerState.RUNNING.value:
             error = "the embedded server does not run; the next command or program that needs it starts it"
         else:
-            target = stack.enter_context(closing(connect_paired(facts.pairing, database, purpose="dualdb status")))
+            # Where each side follows the other it is told below, with what both of them say.
+            pairing = facts.pairing._replace(epoch=0)
+            target = stack.enter_context(closing(connect_paired(pairing, database, purpose="dualdb status")))
     except (TargetError, LineageError, NotPreparedError) as exc:  # it does not answer, or is not this file's
         address, error = facts.target, str(exc)
     return target, TargetStatus(address=address, schema=facts.target_schema, reachable=target is not None, error=error)
@@ -375,7 +438,8 @@ def _verified(sides: dict[Side, Standing], authority: Side) -> dict[str, Any] | 
     return None
 
 
-def _blockers(status: Status, phase: Phase, *, follows: bool, broken: bool) -> Iterator[Blocker]:
+def _blockers(status: Status, phase: Phase, *, follows: bool, broken: str) -> Iterator[Blocker]:
+    """`broken`: the authority, where it does not know the position that its follower holds."""
     name = quote(status.database)
     if status.target.error and status.server in {None, ServerState.RUNNING.value}:
         yield _blocker(status.target.error)
@@ -385,7 +449,7 @@ def _blockers(status: Status, phase: Phase, *, follows: bool, broken: bool) -> I
     elif not follows and phase is not Phase.SQLITE and (status.target.reachable or phase is Phase.POSTGRES):
         yield _follows_nobody(phase, name)
     if broken:
-        reason = f"the two databases no longer belong together: {SIDES[status.authority]} does not know the position"
+        reason = f"the two databases no longer belong together: {broken} does not know the position"
         reason += " that the other one holds, for one of them was restored or replaced"
         yield Blocker(reason=reason, remedy=f"copy the follower anew with dualdb recopy {name}")
     unfinished = [copy.table for copy in status.copies if not copy.done]

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.phase import (
     AUTHORITY,
     BYSTANDER,
+    FOLLOWS_NOBODY,
     ControlRow,
     Move,
     MoveState,
     Phase,
     Side,
     Step,
+    both_follow,
+    chosen,
     judge,
     restored,
     written,
@@ -33,7 +36,7 @@ from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
 from dualdb.stores.layout import find_unknown
-from dualdb.stores.lineage import demote, older_source
+from dualdb.stores.lineage import choose_one, demote, older_source, target_begins_anew
 from dualdb.stores.queries import query
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.target_catalog import read_target_schema
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dualdb.core.phase import Judgement
+    from dualdb.core.schema import Schema
     from dualdb.stores.target_connection import Target
 
 FENCE_LOCK_S = 2.0
@@ -95,6 +99,11 @@ class Circumstances:
     """SETTLE: the tables that ever were carried to the side that was taken."""
     schema_version: str = ""
     """SETTLE: of the side that was taken."""
+    schema: Schema | None = None
+    """SETTLE after YIELD: the file's, from which the target's tables are made anew."""
+    target_schema: str = ""
+    position: str = ""
+    """SETTLE after YIELD: of the file, from which the target follows."""
 
 
 def read_source(connection: sqlite3.Connection) -> SourceControl | None:
@@ -187,15 +196,18 @@ class Control:
 
     @classmethod
     @contextmanager
-    def open(cls, database: str, *, timeout_s: float = 10.0) -> Iterator[Control]:
-        """Open both sides; raises NotPreparedError, TargetError."""
+    def open(cls, database: str, *, timeout_s: float = 10.0, paired: bool = True) -> Iterator[Control]:
+        """Open both sides; raises NotPreparedError, TargetError, and, if they are to be `paired`, LineageError where
+        each side follows the other.
+        """
         with connect_source(database, timeout_s=timeout_s) as source:
             facts = read_source(source)
             if facts is None:
                 message = f"{database} is not prepared; run: dualdb init {quote(database)} --target …"
                 raise NotPreparedError(message)
             source.execute("PRAGMA synchronous = FULL")  # what is decided here must outlast a crash of the machine
-            with closing(connect_paired(facts.pairing, database, purpose="dualdb control")) as target:
+            pairing = facts.pairing if paired else facts.pairing._replace(epoch=0)
+            with closing(connect_paired(pairing, database, purpose="dualdb control")) as target:
                 target.execute(query("target/relay.sql", "setting").encode(), ("synchronous_commit", "on"))
                 yield cls(database, source, target, facts)
 
@@ -205,19 +217,35 @@ class Control:
         Raises LineageError when one of them was restored from a backup, but for a file that believes itself the
         authority and is not: before anybody else writes into it, it is made the follower that it is.
         """
-        source, target = self._read()
+        source, target = self.read()
+        if both_follow(source, target) and target.move_state not in FOLLOWS_NOBODY:
+            raise LineageError(_choose_one(self.database, source, target))
         older = restored(source, target)
         if older is Side.TARGET:
             raise LineageError(older_target(self.database))
         if older is Side.SOURCE:
             self._bring_up(target)
-            source, target = self._read()
+            source, target = self.read()
         self._rows = {Side.SOURCE: source, Side.TARGET: target}
         return judge(source, target)
 
+    def choose(self, goes_on: Side) -> Judgement:
+        """The step that decides which of two sides that follow each other goes on.
+
+        Raises OvertakenError when they do not, or when that is decided already.
+        """
+        source, target = self.read()
+        if not both_follow(source, target):
+            raise OvertakenError(f"the sides of {self.database} do not follow each other; look again")
+        self._rows = {Side.SOURCE: source, Side.TARGET: target}
+        try:
+            return chosen(source, target, goes_on)
+        except KeyError as exc:
+            raise OvertakenError(_overtaken(self.database, Step.YIELD, Side.TARGET)) from exc
+
     def _bring_up(self, target: ControlRow) -> None:
         """Demote the file if it is old indeed, and nobody knows better what to do with it."""
-        source, _ = self._read()
+        source, _ = self.read()
         if restored(source, target) is not Side.SOURCE:
             return
         if AUTHORITY[target.phase] is Side.TARGET and source.phase is not Phase.SQLITE:
@@ -234,14 +262,18 @@ class Control:
                 raise OvertakenError(f"the control row of {self.database} changed meanwhile; look again")
             demote(self.source, target, position)
 
-    def _read(self) -> tuple[ControlRow, ControlRow]:
-        facts = read_source(self.source)
-        target = read_target(self.target)
-        if facts is None or target is None:
-            name = quote(self.database)
-            message = f"{self.database} is only half prepared; run dualdb init {name} again with the same target"
-            raise NotPreparedError(message)
-        return facts.row, target
+    def read(self) -> tuple[ControlRow, ControlRow]:
+        """The source's row and the target's. Raises NotPreparedError."""
+        while True:
+            facts = read_source(self.source)
+            target = read_target(self.target)
+            if facts is None or target is None:
+                name = quote(self.database)
+                message = f"{self.database} is only half prepared; run dualdb init {name} again with the same target"
+                raise NotPreparedError(message)
+            # Of rows that were read one after the other it is true only if the first is still what it was.
+            if not both_follow(facts.row, target) or read_source(self.source) == facts:
+                return facts.row, target
 
     def row(self, side: Side) -> ControlRow:
         """The row of that side as last judged."""
@@ -257,7 +289,7 @@ class Control:
         side = judgement.side_of(step)
         row, other = self.row(side), self.row(side.other)
         order = order or Order()
-        to = order.to or row.move_to or other.move_to or other.phase
+        to = order.to or _GOES_ON.get((step, side)) or row.move_to or other.move_to or other.phase
         move = Move(number=judgement.move, to=to, deadline=time.time() + order.allowed_s)
         write = self._write_source if side is Side.SOURCE else self._write_target
         at = Circumstances(database=self.database, other=other, aligned_at=order.aligned_at)
@@ -267,7 +299,7 @@ class Control:
             raise OvertakenError(_overtaken(self.database, step, side)) from exc
 
     def _write_source(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
-        if step is Step.DECIDE:
+        if step in (Step.DECIDE, Step.TAKE):
             at = replace(at, marks=target_journal.sequence_marks(self.target))
         elif step is Step.SETTLE:
             version = read_target_schema(self.target).version
@@ -282,10 +314,14 @@ class Control:
             connection.execute(query(_SOURCE, "step"), _values(after, head))
 
     def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
-        if step is Step.DECIDE:
+        if step in (Step.DECIDE, Step.TAKE):
             at = replace(at, marks=journal.sequence_marks(self.source, read_schema(self.source)))
+        elif step is Step.SETTLE and before.move_state is MoveState.YIELDED:
+            # The position first: what is made in between is then followed, not taken for copied.
+            position = journal.journal_head(self.source)
+            at = replace(at, position=position, schema=read_schema(self.source), target_schema=self.facts.target_schema)
         with losses(), self.target.transaction():
-            if step is Step.FENCE:
+            if step in (Step.FENCE, Step.YIELD):
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
                 target_journal.enable_fence(self.target, lock_timeout_s=FENCE_LOCK_S)
             if lock_target(self.target) != before:
@@ -312,6 +348,10 @@ def _take_source(connection: sqlite3.Connection, at: Circumstances) -> str | Non
     held = connection.execute(query(_SOURCE, "held")).fetchone()
     if held != (at.aligned_at, 1):
         raise OvertakenError(_overtaken(at.database, Step.DECIDE, Side.SOURCE))
+    return _go_on_source(connection, at)
+
+
+def _go_on_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
     journal.remove_fence(connection)
     journal.restore_triggers(connection)
     journal.install_capture(connection, read_schema(connection))
@@ -344,6 +384,10 @@ def _take_target(connection: Target, at: Circumstances) -> str | None:
     held = connection.execute(query(_TARGET, "held").encode()).fetchone()
     if held != (at.aligned_at, True):
         raise OvertakenError(_overtaken(at.database, Step.DECIDE, Side.TARGET))
+    return _go_on_target(connection, at)
+
+
+def _go_on_target(connection: Target, at: Circumstances) -> str | None:
     target_journal.raise_sequences(connection, at.marks)
     target_journal.enable_capture(connection)
     target_journal.disable_fence(connection)
@@ -351,11 +395,21 @@ def _take_target(connection: Target, at: Circumstances) -> str | None:
     return target_journal.journal_head(connection)
 
 
-def _settle_target(connection: Target, at: Circumstances) -> str | None:
+def _yield_target(connection: Target, _at: Circumstances) -> str | None:
     target_journal.disable_capture(connection)
-    connection.execute(query(_TARGET, "finish_copies").encode())
+    return None
+
+
+def _settle_target(connection: Target, at: Circumstances) -> str | None:
+    if at.schema is not None:
+        target_begins_anew(connection, at.schema, at.target_schema, at.other.epoch, at.position)
+    else:
+        target_journal.disable_capture(connection)
+        connection.execute(query(_TARGET, "finish_copies").encode())
     if at.other.phase is Phase.SQLITE:  # the file has left the mirror since it was taken: there is nobody to follow
         connection.execute(query(_TARGET, "follow_nobody").encode())
+        return None
+    if at.schema is not None:
         return None
     # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
     version = read_target_schema(connection).version
@@ -363,16 +417,25 @@ def _settle_target(connection: Target, at: Circumstances) -> str | None:
     return None
 
 
+_GOES_ON = {
+    # Where a choice leads to.
+    (Step.YIELD, Side.TARGET): Phase.DUAL_WRITE,
+    (Step.TAKE, Side.SOURCE): Phase.DUAL_WRITE,
+    (Step.TAKE, Side.TARGET): Phase.POSTGRES,
+}
 _SOURCE_EFFECTS: dict[Step, Callable[[sqlite3.Connection, Circumstances], str | None]] = {
     Step.FENCE: _fence_source,
     Step.UNFENCE: _unfence_source,
     Step.DECIDE: _take_source,
+    Step.TAKE: _go_on_source,
     Step.SETTLE: _settle_source,
 }
 _TARGET_EFFECTS: dict[Step, Callable[[Target, Circumstances], str | None]] = {
-    # FENCE is not here: it goes up before the control row is locked.
+    # FENCE is not here: it goes up before the control row is locked. So does YIELD's.
     Step.UNFENCE: _unfence_target,
     Step.DECIDE: _take_target,
+    Step.YIELD: _yield_target,
+    Step.TAKE: _go_on_target,
     Step.SETTLE: _settle_target,
 }
 
@@ -417,6 +480,10 @@ def _control_row(found: tuple[Any, ...]) -> ControlRow:
 def _values(row: ControlRow, head: str | None) -> tuple[Any, ...]:
     to = row.move_to.value if row.move_to else None
     return row.epoch, row.phase.value, row.move, row.move_state.value, to, row.deadline, head
+
+
+def _choose_one(database: str, source: ControlRow, target: ControlRow) -> str:
+    return choose_one(database, (source.phase.value, source.epoch), (target.phase.value, target.epoch))
 
 
 def _overtaken(database: str, step: Step, side: Side) -> str:

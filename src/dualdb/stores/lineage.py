@@ -1,4 +1,4 @@
-"""What is done with a file that was restored from a backup of before its last change of phase."""
+"""What is told and done when a side was restored from a backup of before its last change of phase."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, MoveState, Side
 from dualdb.core.store import NO_SCHEMA
-from dualdb.stores import journal
+from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import query
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from dualdb.core.phase import ControlRow
+    from dualdb.core.schema import Schema
+    from dualdb.stores.target_connection import Target
 
 _ASK = "source/authority.sql"
 _RELAY = "source/relay.sql"
@@ -35,6 +37,17 @@ def older_source(database: str, target: ControlRow) -> str:
     )
 
 
+def choose_one(database: str, source: tuple[str, int], target: tuple[str, int]) -> str:
+    """What to tell when each side follows the other, in the one's and the other's phase and epoch."""
+    name = quote(database)
+    return (
+        f"neither {database} (phase {source[0]}, epoch {source[1]}) nor PostgreSQL (phase {target[0]}, epoch"
+        f" {target[1]}) has the say, for one of them was restored from a backup, and each follows the other; choose"
+        " which one goes on, what the other holds is kept:"
+        f" run dualdb recopy {name} --from sqlite, or dualdb recopy {name} --from postgres"
+    )
+
+
 def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str) -> None:
     """Make a file that was restored from a backup the follower that its control row does not know it is.
 
@@ -52,3 +65,15 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
     state = MoveState.ABORTED if target_row.move_state is MoveState.MOVING else MoveState.REST
     values = (target_row.epoch, target_row.phase.value, target_row.move, state.value)
     connection.execute(query(_ASK, "demote"), values)
+
+
+def target_begins_anew(connection: Target, schema: Schema, target_schema: str, epoch: int, position: str) -> str:
+    """Let PostgreSQL follow from that position of the file, with empty tables; the schema that holds what it held.
+
+    Inside a transaction. Perhaps nobody else has those rows.
+    """
+    aside = target_journal.set_aside_target_tables(connection)
+    target_journal.drop_target_tables(connection)
+    target_journal.install_target_tables(connection, schema, target_schema)
+    target_journal.follow_from(connection, epoch, position, schema)
+    return aside

@@ -20,6 +20,7 @@ from dualdb.stores import journal, target_journal
 from dualdb.stores.beside import make_beside
 from dualdb.stores.catalog import OUR_TABLES, read_schema
 from dualdb.stores.control import lock_target, read_source, source_change
+from dualdb.stores.lineage import target_begins_anew
 from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
 
@@ -106,11 +107,7 @@ def begin_target(control: Control, row: ControlRow) -> str:
     with losses(), control.target.transaction():
         if lock_target(control.target) != row:
             raise OvertakenError(_moved_on(control.database))
-        aside = target_journal.set_aside_target_tables(control.target)
-        target_journal.drop_target_tables(control.target)
-        target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
-        target_journal.follow_from(control.target, row.epoch, position, schema)
-    return aside
+        return target_begins_anew(control.target, schema, control.facts.target_schema, row.epoch, position)
 
 
 def _definitions(connection: sqlite3.Connection) -> dict[str, str]:

@@ -22,7 +22,7 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg.types.string import StrBinaryDumper, StrDumper
 
 from dualdb.stores.target_address import VARIABLE
-from dualdb.stores.target_pairing import connect_paired
+from dualdb.stores.target_pairing import connect_paired, prove_again
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
@@ -84,6 +84,12 @@ class Pool:
         connection.adapters.register_loader("bool", _BoolAsInteger)
         connection.adapters.register_loader("bool", _BoolAsIntegerBinary)
         return Borrowed(connection)
+
+    def prove(self, borrowed: Borrowed) -> None:
+        """Raise LineageError when this is not the authority that the file takes it for: one that lay idle was proven
+        long ago.
+        """
+        prove_again(borrowed.connection, self.pairing, self._database)
 
     def give_back(self, borrowed: Borrowed) -> None:
         """Take a connection that is in no transaction; any other is closed."""
