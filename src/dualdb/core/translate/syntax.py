@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.sqlite import SQLite
 
 from dualdb.core.translate.refusal import Refused
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def parse(prepared: Prepared) -> exp.Expression:
     """The syntax tree of a prepared statement; raises Refused when sqlglot cannot read it."""
     try:
-        node = sqlglot.parse_one(prepared.text, read="sqlite")
+        node = sqlglot.parse_one(prepared.text, read=SQLite)
     except (sqlglot.errors.SqlglotError, RecursionError) as exc:
         raise Refused("this statement", "its syntax is not understood") from exc
     if not isinstance(node, exp.Expression):
