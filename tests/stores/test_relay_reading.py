@@ -14,12 +14,13 @@ from dualdb.core import delivery
 from dualdb.core.delivery import Action
 from dualdb.core.store import Copy
 from dualdb.errors import BusyError
-from dualdb.stores.pair import Pair
 from dualdb.stores.relay_batch import Carrier
 from dualdb.stores.relay_reading import Range
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from dualdb.stores.pair import Pair
 
 SCRIPT = """
 CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT, size INTEGER);

@@ -90,7 +90,7 @@ class TableBatch:
     rows: Sequence[Row]
     """The current rows of changed keys, none of them behind the copy's cursor."""
     fresh: Iterable[Sequence[Row]] = ()
-    """Rows of the copied range, in parts, read from the authority while they are written; asked again, it is the same."""
+    """Rows of the copied range, in parts, read from the authority while they are written; the same when asked again."""
     clear: bool = False
     """Delete every row first: the table's copy begins."""
 
