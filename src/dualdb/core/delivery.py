@@ -153,7 +153,7 @@ def copy_after(copy: Copy, rows: int, last: Key | None, *, done: bool) -> Copy:
 
 # How large a batch is ---------------------------------------------------------------------------------------------
 
-AIM_S = 0.2
+AIM_S = 0.1
 """How long reading and applying one batch should take: a snapshot stays short, and so does a lock on the follower."""
 SMALLEST = 64
 LARGEST = 50_000
