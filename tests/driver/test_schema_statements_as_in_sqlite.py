@@ -13,10 +13,13 @@ import pytest
 from tests.driver.prepared import lift_fence, prepare, raise_fence
 
 import dualdb
+from dualdb.driver.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from dualdb.driver.watch import Authority
 
 SCHEMA = """
 CREATE TABLE t(a);
@@ -168,6 +171,87 @@ def test_a_statement_that_is_still_writing_is_not_disturbed(connect: Callable[..
     assert exists(database, "late")
     with closing(sqlite3.connect(database)) as plain:
         assert plain.execute("SELECT count(*) FROM t").fetchone() == (4,)
+
+
+@pytest.mark.parametrize("table", ["temp.own", "other.own"])
+@pytest.mark.parametrize("lifted", [False, True])
+def test_a_fence_is_met_beside_a_write_that_is_unfinished(database: Path, table: str, lifted: bool) -> None:
+    """One that no fence concerns, in another database of the connection: it is not disturbed, and the DDL waits."""
+    other = database.with_name("other.db")
+    with closing(dualdb.connect(database, timeout=10 if lifted else 0.2, isolation_level=None)) as connection:
+        connection.execute("ATTACH ? AS other", (str(other),))
+        connection.execute(f"CREATE TABLE {table}(x)")
+        written = connection.execute(f"INSERT INTO {table} VALUES (1), (2) RETURNING x")
+        assert written.fetchone() == (1,)
+        raise_fence(database)
+        timer = threading.Timer(0.3, lift_fence, (database,))
+        if lifted:
+            timer.start()
+            connection.execute("CREATE TABLE late(x)")
+            timer.join()
+        else:
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                connection.execute("CREATE TABLE late(x)")
+        assert written.fetchall() == [(2,)]
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (2,)
+    assert exists(database, "late") is lifted
+    with closing(sqlite3.connect(other)) as plain:
+        assert table == "temp.own" or plain.execute("SELECT count(*) FROM own").fetchone() == (2,)
+
+
+def test_a_fence_that_rises_at_the_last_moment_is_met_too(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the write lock: nothing is made, and nothing of the other write is lost."""
+    looked = Watch.authority
+
+    def look_and_be_overtaken(self: Watch, seen: int) -> Authority | None:
+        found = looked(self, seen)
+        monkeypatch.undo()
+        raise_fence(database)
+        return found
+
+    with closing(dualdb.connect(database, timeout=0.2, isolation_level=None)) as connection:
+        connection.execute("CREATE TEMP TABLE own(x)")
+        written = connection.execute("INSERT INTO own VALUES (1), (2) RETURNING x")
+        monkeypatch.setattr(Watch, "authority", look_and_be_overtaken)
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            connection.execute("CREATE TABLE late(x)")
+        assert written.fetchall() == [(1,), (2,)]
+        assert connection.execute("SELECT count(*) FROM own").fetchone() == (2,)
+        lift_fence(database)
+        connection.execute("CREATE TABLE late(x)")
+    assert exists(database, "late")
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE t(a)", "CREATE TABLE broken(", "DROP TABLE nothing"])
+def test_what_is_refused_beside_a_write_takes_no_lock(
+    database: Path, connect: Callable[..., Any], statement: str
+) -> None:
+    """Others write on, as before."""
+    with connect(isolation_level=None) as connection, closing(sqlite3.connect(database, timeout=0)) as other:
+        connection.execute("CREATE TEMP TABLE own(x)")
+        written = connection.execute("INSERT INTO own VALUES (1), (2) RETURNING x")
+        assert written.fetchone() == (1,)
+        with pytest.raises(sqlite3.OperationalError):
+            connection.execute(statement)
+        other.execute("BEGIN IMMEDIATE")
+        other.rollback()
+        assert written.fetchall() == [(2,)]
+
+
+def test_a_writer_is_waited_for_beside_a_write(database: Path, connect: Callable[..., Any]) -> None:
+    """The unfinished write is in another database; this one is locked by somebody else, for a while or for long."""
+    for timeout_s, for_s in ((10, 0.4), (0.1, 60)):
+        with connect(isolation_level=None, timeout=timeout_s) as connection, writing(database, for_s):
+            connection.execute("CREATE TEMP TABLE own(x)")
+            written = connection.execute("INSERT INTO own VALUES (1), (2) RETURNING x")
+            assert written.fetchone() == (1,)
+            if for_s < timeout_s:
+                connection.execute("CREATE TABLE late(x)")
+            else:
+                with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                    connection.execute("CREATE TABLE later(x)")
+            assert written.fetchall() == [(2,)]
+    assert (exists(database, "late"), exists(database, "later")) == (True, False)
 
 
 def test_rows_that_are_still_read_are_not_disturbed(connect: Callable[..., Any]) -> None:

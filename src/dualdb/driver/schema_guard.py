@@ -3,7 +3,7 @@
 A fence is triggers, and no trigger fires for CREATE, ALTER or DROP; a table that was made behind a fence would stay in
 the file alone. What the statement does is SQLite's affair, and so is how it waits for other writers: the control row is
 read after it, under the write lock that it took. Read before, it would give the transaction a snapshot, from which
-SQLite waits for nobody.
+SQLite waits for nobody. Only beside an unfinished write, where nothing could be undone, it is read before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.sqltext import first_keyword
 from dualdb.driver import fence
-from dualdb.driver.failure import is_fence
+from dualdb.driver.failure import is_fence, locked
 from dualdb.stores.queries import query
 
 if TYPE_CHECKING:
@@ -39,7 +39,14 @@ def execute(cursor: Cursor, sql: str, parameters: Any) -> Cursor:
     inside = connection.in_transaction
     own = sqlite3.Cursor(connection)
     own.row_factory = None
-    if _leaves_the_file(own, sql, parameters) or not (inside or _can_begin(own)):
+    program = _program(own, sql, parameters)
+    if program is not None and not _writes(program):
+        sqlite3.Cursor.execute(cursor, sql, parameters)
+        return cursor
+    if not inside and not _can_begin(own):
+        if program is not None and _is_fenced_beside_a_write(connection, own):
+            fence.outlast(connection, inside=False, implicit=False)
+            return cursor.execute(sql, parameters)
         sqlite3.Cursor.execute(cursor, sql, parameters)
         return cursor
     try:
@@ -62,23 +69,45 @@ def execute(cursor: Cursor, sql: str, parameters: Any) -> Cursor:
     return cursor.execute(sql, parameters)
 
 
-def _leaves_the_file(own: sqlite3.Cursor, sql: str, parameters: Any) -> bool:
-    """Whether SQLite is going to write nothing into the file: what is there already, what is not, what is temporary.
-
-    Compiling it says so and takes neither a lock nor a snapshot. What cannot be told counts as a change.
-    """
+def _program(own: sqlite3.Cursor, sql: str, parameters: Any) -> Sequence[tuple[Any, ...]] | None:
+    """What SQLite compiles it to, which takes neither a lock nor a snapshot; None when it does not compile."""
     try:
-        program = own.execute(f"EXPLAIN {sql}", parameters).fetchall()
+        return own.execute(f"EXPLAIN {sql}", parameters).fetchall()
     except (sqlite3.Error, sqlite3.Warning, ValueError, TypeError):
-        return False  # the statement itself will say it
-    locks: Sequence[tuple[Any, ...]] = [step for step in program if step[1] in _TRANSACTION]
-    return bool(locks) and not any(database == 0 and writes for _, _, database, writes, *_ in locks)
+        return None  # the statement itself will say it
+
+
+def _writes(program: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether it is going to write into the file: not where nothing is to be done, or what is temporary is meant.
+
+    What cannot be told counts as a change.
+    """
+    locks = [step for step in program if step[1] in _TRANSACTION]
+    return not locks or any(database == 0 and writes for _, _, database, writes, *_ in locks)
+
+
+def _is_fenced_beside_a_write(connection: Connection, own: sqlite3.Cursor) -> bool:
+    """Whether a fence is up, asked while another statement is writing outside a transaction: in a temporary or attached
+    database, or in a table without a fence. If not, none rises until that one is over, for the write lock is held.
+
+    What is executed beside it shares its transaction, which can neither be ended nor undone without it. So the looks
+    come first: 1. over a connection of its own, for this one would keep its snapshot; whoever waits holds no lock then;
+    2. take the write lock, and wait for it as the statement would; 3. look again. Raises `database is locked` if the
+    fence rose in between.
+    """
+    authority = connection._watch.authority(-1) if connection._watch is not None else None
+    if authority is None:
+        return False
+    if authority.remote or authority.under_way:
+        return True
+    own.execute(query("source/watch.sql", "lock"))
+    if own.execute(query("source/watch.sql", "away")).fetchone()[0]:
+        raise locked()
+    return False
 
 
 def _can_begin(own: sqlite3.Cursor) -> bool:
-    """Open a transaction in which nothing is done yet; False while another statement of this connection is writing,
-    which no fence has refused, and which keeps one from rising until it is over.
-    """
+    """Open a transaction in which nothing is done yet; False while another statement of this connection is writing."""
     try:
         own.execute("SAVEPOINT _dualdb_schema")  # BEGIN would be let through, and its COMMIT refused
     except sqlite3.OperationalError:
