@@ -14,10 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from click.testing import CliRunner
+from tests.stores.mirrored import leave_at
 
 import dualdb
 from dualdb.core.compare import DifferenceKind
-from dualdb.core.phase import Phase
+from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
 from dualdb.errors import LineageError
 from dualdb.operations.initialise import initialise
@@ -154,6 +155,20 @@ def test_a_commit_that_only_the_file_still_has_is_kept(mirrored: str, server: Em
     (saved,) = Path(mirrored).parent.glob("app.db-dualdb-before-recopy-*.db")
     assert names(str(saved)) == ["a", "lost by the server", "kept"]
     assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+
+
+def test_a_way_back_that_was_under_way_is_given_up(mirrored: str, server: EmbeddedServer) -> None:
+    """The standby has the fence; the next coordinator lifts it, PostgreSQL goes on, and nothing is decided."""
+    advance(mirrored, observer=ignore)
+    leave_at(mirrored, Step.FENCE, Phase.DUAL_WRITE)
+    fail_over(server, back_up(server))
+    with pytest.raises(LineageError, match="timeline 1, now 2"):
+        rollback(mirrored, observer=ignore)
+    log(mirrored, "goes on")
+    assert names(mirrored) == ["a"]
+    assert CliRunner().invoke(main, ["recopy", mirrored]).exit_code == 0
+    assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+    assert names(mirrored) == ["a", "goes on"]
 
 
 def test_a_follower_that_went_back_catches_up(mirrored: str, server: EmbeddedServer) -> None:
