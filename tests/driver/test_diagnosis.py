@@ -125,6 +125,9 @@ def check_names(connection: psycopg.Connection[Any], table: str) -> list[str]:
     return [name for (name,) in found.fetchall()]
 
 
+BACK = "dualdb rollback app.db --to dual_write"
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_refusal_is_told_in_sqlites_words_whatever_the_servers_language(
     schema: Schema, asked: psycopg.Connection[Any], what: str
@@ -135,7 +138,7 @@ def test_a_refusal_is_told_in_sqlites_words_whatever_the_servers_language(
     for words in (None, *([] if what in OUR_OWN_WORDS else [WORDS])):
         if words is not None:
             rejected.message = words
-        error = diagnose(rejected, schema, lambda name: check_names(asked, name))
+        error = diagnose(rejected, schema, lambda name: check_names(asked, name), BACK)
         expected = (
             sqlite3.IntegrityError if "constraint" in message or "datatype" in message else sqlite3.OperationalError
         )
@@ -146,9 +149,10 @@ def test_what_postgresql_cannot_compute_is_not_supported(schema: Schema, target:
     """Its own words are quoted, and decide nothing."""
     rejected = rejection(target, ["SELECT 9223372036854775807 + 1"])
     rejected.message = WORDS
-    error = diagnose(rejected, schema, lambda _table: [])
+    error = diagnose(rejected, schema, lambda _table: [], BACK)
     assert isinstance(error, sqlite3.NotSupportedError)
     assert WORDS in str(error)
+    assert str(error).endswith(f"; keep the values in range, or go back to SQLite: {BACK}")
 
 
 def test_a_fence_is_known_by_its_state(schema: Schema, target: psycopg.Connection[Any], database: Path) -> None:

@@ -85,9 +85,11 @@ def test_what_needs_sqlites_engine_is_refused_with_a_remedy(
     move(database, target_dsn)
     connection: Any = dualdb.connect(database)
     connection.execute("SELECT 1").fetchall()
-    with pytest.raises(sqlite3.NotSupportedError, match="; "):
+    with pytest.raises(sqlite3.NotSupportedError, match="; ") as caught:
         getattr(connection, name)(*arguments)
     connection.close()
+    if name != "blobopen":
+        assert str(caught.value).endswith(f"go back to SQLite first: dualdb rollback {database} --to dual_write")
 
 
 def test_a_statement_without_translation_is_refused_and_changes_nothing(database: Path, target_dsn: str) -> None:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dualdb.core.phase import FORWARD, Phase
+from dualdb.core.phase import BACK, FORWARD, Phase
 from dualdb.entrypoints import cli
 from dualdb.errors import TargetError
 
@@ -55,6 +55,7 @@ def test_the_phases_offered_are_the_phases() -> None:
     """The literal that spares `--help` an import says what `core.phase` says."""
     assert [phase.value for phase in Phase] == list(cli.PHASES)
     assert {phase.value for phase in FORWARD.values()} == set(cli.PHASES[1:])
+    assert {phase.value for phase in BACK.values()} == set(cli.PHASES[:2])
 
 
 @pytest.mark.parametrize(
@@ -87,11 +88,19 @@ def _failing(error: BaseException) -> click.Group:
     return program
 
 
+def _noted(note: str) -> BaseException:
+    """An interruption on which an operation has noted the command that goes on."""
+    error = KeyboardInterrupt()
+    error.add_note(note)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
         (TargetError("it is\n  away; wait"), 1, "dualdb: it is away; wait\n"),
         (KeyboardInterrupt(), 130, "dualdb: interrupted; nothing is lost, and the same command goes on from here\n"),
+        (_noted("dualdb x"), 130, "dualdb: interrupted; nothing is lost, and dualdb x goes on from here\n"),
     ],
 )
 def test_an_error_is_one_line(error: BaseException, status: int, line: str) -> None:

@@ -206,9 +206,9 @@ def test_a_move_under_way_is_shown_and_blocks(mirrored: str, goal: Phase, steps:
     state, words = UNSETTLED[steps]
     assert found.move is not None
     assert (found.move.to, found.move.state, found.move.overdue) == (goal.value, state, False)
-    assert [(words in one.reason, f"dualdb advance {mirrored}" in one.remedy) for one in found.blockers] == [
-        (True, True)
-    ]
+    command = "advance" if goal is Phase.POSTGRES else "rollback"
+    again = f"dualdb {command} {mirrored} --to {goal.value}"
+    assert [(words in one.reason, again in one.remedy) for one in found.blockers] == [(True, True)]
     rollback(mirrored, observer=ignore) if goal is Phase.DUAL_WRITE else advance(mirrored, observer=ignore)
     later = read_status(mirrored)
     assert (later.phase, later.move, later.blockers) == (goal.value, None, ())

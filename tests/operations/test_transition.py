@@ -6,17 +6,19 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from tests.stores.mirrored import leave_at
 
 from dualdb.core.events import BatchApplied
 from dualdb.core.phase import Phase, Side, Step
+from dualdb.entrypoints.cli import main
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
 from dualdb.operations.initialise import initialise
-from dualdb.operations.transition import advance, rollback
+from dualdb.operations.transition import advance, rollback, rollback_to
 from dualdb.operations.verify_report import Progress
 from dualdb.stores.control import Control, read_source
 from dualdb.stores.pair import Pair
@@ -42,6 +44,7 @@ INSERT INTO links VALUES (1, NULL), (1, NULL), (2, 'x');
 INSERT INTO once(name) VALUES ('alone');
 """
 
+T = TypeVar("T")
 NOBODY = "postgresql://127.0.0.1:1/nobody?connect_timeout=2"
 """An address at which no server answers."""
 END_WAITING = (
@@ -258,6 +261,123 @@ def test_a_decided_rollback_whose_target_is_away_stops_nobody(
         assert control.judge().authority is Side.TARGET
 
 
+def killed_while_waiting(dsn: str, lock: str, command: Callable[[], T]) -> T:
+    """What a command returns whose connection breaks while it waits for that lock."""
+    with psycopg.connect(dsn) as holder, psycopg.connect(dsn, autocommit=True) as other:
+        holder.execute(lock.encode())
+        with ThreadPoolExecutor() as pool:
+            running = pool.submit(command)
+            deadline = time.monotonic() + 20
+            while not other.execute(END_WAITING).fetchall():
+                assert time.monotonic() < deadline
+                assert not running.done()
+                time.sleep(0.02)
+            return running.result(20)
+
+
+def test_rollback_to_a_phase_goes_there_and_no_further(prepared: str) -> None:
+    """Run again it does nothing; two steps are taken where two lie between; the other way it is refused."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    assert [step.after for step in rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)] == [Phase.DUAL_WRITE]
+    assert rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore) == []
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    steps = rollback_to(prepared, Phase.SQLITE, observer=ignore)
+    assert [step.after for step in steps] == [Phase.DUAL_WRITE, Phase.SQLITE]
+    with pytest.raises(PhaseError, match=f"does not lie behind it; go there with dualdb advance {prepared} --to dual"):
+        rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)
+    assert phase_of(prepared) is Phase.SQLITE
+
+
+@pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE, Step.SETTLE])
+def test_rollback_to_finishes_a_way_back_that_a_dead_one_began(prepared: str, last: Step) -> None:
+    """After any step, and also when somebody else has settled it meanwhile: dual_write, and never sqlite."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    leave_at(prepared, last, Phase.DUAL_WRITE)
+    for _ in range(2):
+        rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)
+        assert phase_of(prepared) is Phase.DUAL_WRITE
+    with Control.open(prepared) as control:
+        assert (control.judge().authority, control.judge().step) == (Side.SOURCE, Step.OPEN)
+
+
+@pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE])
+@pytest.mark.parametrize("to", [Phase.POSTGRES, Phase.DUAL_WRITE])
+def test_a_move_under_way_the_other_way_is_given_up_and_that_is_all(prepared: str, to: Phase, last: Step) -> None:
+    """`rollback` finds a switch, `advance` a way back, both undecided: the phase is what it was, and stays."""
+    before = Phase.DUAL_WRITE if to is Phase.POSTGRES else Phase.POSTGRES
+    advance(prepared, before, observer=ignore)
+    leave_at(prepared, last, to)
+    step = rollback(prepared, observer=ignore) if to is Phase.POSTGRES else advance(prepared, observer=ignore)[0]
+    assert (step.before, step.after, step.given_up) == (before, before, to)
+    assert phase_of(prepared) is before
+    with Control.open(prepared) as control:
+        assert control.judge().step is Step.OPEN
+
+
+def test_a_switch_that_was_given_up_by_others_is_no_step_further_back(prepared: str) -> None:
+    """Only the fence was left of it: `rollback` lifts that, and does not leave the mirror too."""
+    advance(prepared, observer=ignore)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    with Control.open(prepared) as control:
+        control.perform(Step.ABORT, control.judge())
+    assert rollback(prepared, observer=ignore).given_up is Phase.POSTGRES
+    assert phase_of(prepared) is Phase.DUAL_WRITE
+
+
+def test_rollback_finishes_a_decided_switch_and_stops_there(prepared: str) -> None:
+    """PostgreSQL is the authority by then: the file hears of it, and the way back is another step."""
+    advance(prepared, observer=ignore)
+    leave_at(prepared, Step.DECIDE, Phase.POSTGRES)
+    step = rollback(prepared, observer=ignore)
+    assert (step.before, step.after) == (Phase.DUAL_WRITE, Phase.POSTGRES)
+    assert phase_of(prepared) is Phase.POSTGRES
+
+
+def test_a_way_back_that_was_decided_when_postgresql_went_away_is_a_success(prepared: str, target_dsn: str) -> None:
+    """SQLite has the say, which is what was asked for; PostgreSQL hears of it from whoever comes by."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    step = killed_while_waiting(target_dsn, "LOCK TABLE dualdb.copy", lambda: rollback(prepared, observer=ignore))
+    assert (step.before, step.after, step.settled) == (Phase.POSTGRES, Phase.DUAL_WRITE, False)
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO once(name) VALUES ('home again')")
+    with Pair.open(prepared) as pair:
+        relay_pair_until_aligned(pair, ignore, 10)
+    assert rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore) == []
+    assert target_rows(target_dsn) == rows(prepared)
+
+
+def test_a_way_back_that_was_not_decided_names_the_command_that_goes_no_further(prepared: str, target_dsn: str) -> None:
+    """PostgreSQL went away under the fence: whether the fence is up nobody knows, and the command may be run again."""
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with pytest.raises(TargetError, match=f"back run dualdb rollback {prepared} --to dual_write, which takes this"):
+        killed_while_waiting(
+            target_dsn, "LOCK TABLE dualdb.writer IN EXCLUSIVE MODE", lambda: rollback(prepared, observer=ignore)
+        )
+    assert [step.after for step in rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)] == [Phase.DUAL_WRITE]
+
+
+def test_the_commands_line_by_line(prepared: str, target_dsn: str) -> None:
+    """What each end of a way back is told as; what is done already is no error."""
+
+    def told(*words: str) -> str:
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    told("advance", prepared, "--to", "postgres")
+    decided = killed_while_waiting(
+        target_dsn, "LOCK TABLE dualdb.copy", lambda: told("rollback", prepared, "--to", "dual_write")
+    )
+    assert "decided: SQLite has the say from now on; the rest is finished by itself" in " ".join(decided.split())
+    told("rollback", prepared, "--to", "dual_write")
+    assert told("rollback", prepared, "--to", "dual_write") == f"{prepared} is in phase dual_write already\n"
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    given_up = " ".join(told("rollback", prepared).split())
+    assert given_up.endswith(f"was given up; {prepared} is in phase dual_write, as before")
+    refused = CliRunner().invoke(main, ["rollback", prepared, "--to", "postgres"])
+    assert refused.exit_code == 2
+
+
 def captures(database: str) -> bool:
     """Whether a commit of a plain program is still journaled, or anything of ours fires."""
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -280,16 +400,8 @@ def test_a_mirror_ends_without_its_target(prepared: str, monkeypatch: pytest.Mon
 def test_a_mirror_ends_although_its_target_is_lost_in_the_midst(prepared: str, target_dsn: str) -> None:
     """The file has left the mirror when the connection breaks: that is all there was to do, and the way on is open."""
     advance(prepared, observer=ignore)
-    with psycopg.connect(target_dsn) as holder, psycopg.connect(target_dsn, autocommit=True) as other:
-        holder.execute("LOCK TABLE dualdb.watermark")
-        with ThreadPoolExecutor() as pool:
-            command = pool.submit(rollback, prepared, observer=ignore)
-            deadline = time.monotonic() + 20
-            while not other.execute(END_WAITING).fetchall():
-                assert time.monotonic() < deadline
-                assert not command.done()
-                time.sleep(0.02)
-            assert command.result(20).after is Phase.SQLITE
+    step = killed_while_waiting(target_dsn, "LOCK TABLE dualdb.watermark", lambda: rollback(prepared, observer=ignore))
+    assert step.after is Phase.SQLITE
     assert phase_of(prepared) is Phase.SQLITE
     assert not captures(prepared)
     advance(prepared, observer=ignore)
@@ -375,6 +487,30 @@ def test_a_row_behind_the_fence_that_sqlite_cannot_hold_stops_the_way_back(prepa
     assert phase_of(prepared) is Phase.POSTGRES
     write("DELETE FROM runs WHERE score = 'NaN'")
     assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+
+
+def test_an_interrupted_command_names_the_one_that_goes_no_further(prepared: str, target_dsn: str) -> None:
+    """Ctrl-C behind the fence: nothing is decided, the fence is lifted, and the line can be run as it stands."""
+
+    def write() -> None:
+        with psycopg.connect(target_dsn) as connection:
+            connection.execute("INSERT INTO runs (name) VALUES ('late')")
+
+    look = in_the_last_look(write, write)
+
+    def observe(event: object) -> None:
+        look(event)
+        with psycopg.connect(target_dsn) as connection:
+            if connection.execute("SELECT move_state FROM dualdb.control").fetchone() == ("moving",):
+                raise KeyboardInterrupt
+
+    advance(prepared, Phase.POSTGRES, observer=ignore)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        rollback(prepared, observer=observe)
+    assert caught.value.__notes__ == [f"dualdb rollback {prepared} --to dual_write"]
+    assert phase_of(prepared) is Phase.POSTGRES
+    with Control.open(prepared) as control:
+        assert control.judge().step is Step.OPEN
 
 
 def test_an_application_trigger_blocks_postgres_and_nothing_else(prepared: str) -> None:

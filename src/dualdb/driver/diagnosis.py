@@ -34,8 +34,8 @@ _PLAIN = {
 }
 
 
-def diagnose(rejected: Rejected, schema: Schema, names: Names) -> sqlite3.Error:
-    """The exception for a statement that PostgreSQL refused."""
+def diagnose(rejected: Rejected, schema: Schema, names: Names, way_back: str) -> sqlite3.Error:
+    """The exception for a statement that PostgreSQL refused; `way_back` is the command that leads to SQLite."""
     state = rejected.sqlstate
     if state.startswith("23"):
         return _constraint(rejected, schema.tables.get(rejected.table.lower()), names)
@@ -46,7 +46,7 @@ def diagnose(rejected: Rejected, schema: Schema, names: Names) -> sqlite3.Error:
     if state in _BEYOND:
         return refused(
             f"PostgreSQL cannot compute this as SQLite does ({rejected.message})",
-            "keep the values in range, or go back to SQLite: dualdb rollback",
+            f"keep the values in range, or go back to SQLite: {way_back}",
         )
     plain = _PLAIN.get(state, (sqlite3.OperationalError, f"{rejected.message} (PostgreSQL {state})", "SQLITE_ERROR"))
     return failure(*plain)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dualdb.core.statement import Kind, Plan
@@ -87,6 +88,11 @@ class Remote:
         if self._catalogue is None:
             self._catalogue = self._learn(self.seen)
         return self._catalogue
+
+    @property
+    def way_back(self) -> str:
+        """The command that makes SQLite the authority again."""
+        return f"dualdb rollback {quote(self._path)} --to dual_write"
 
     @property
     def in_transaction(self) -> bool:
@@ -169,7 +175,7 @@ class Remote:
         except Refused as refusal:
             raise sqlite3.NotSupportedError(str(refusal)) from None
         except UnstorableError as refusal:
-            raise refused(str(refusal), "correct the value, or go back to SQLite: dualdb rollback") from None
+            raise refused(str(refusal), f"correct the value, or go back to SQLite: {self.way_back}") from None
 
     def run(self, plan: Plan, messages: Sequence[Message]) -> Outcome:
         """Execute a plan under the transaction's rules. Raises sqlite3's exceptions, and MovedError."""
@@ -234,7 +240,7 @@ class Remote:
         """The exception for what PostgreSQL refused; learns the schema anew when it may have changed."""
         if rejected.sqlstate in STALE_STATES:
             self.seen = -1
-        return diagnose(rejected, self.catalogue.schema, self._check_names)
+        return diagnose(rejected, self.catalogue.schema, self._check_names, self.way_back)
 
     def session(self) -> Session:
         """The open transaction's session, for a change of the schema."""

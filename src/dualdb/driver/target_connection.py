@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from dualdb.driver.remote import Remote
 
 _LEGACY = -1
-_BACK = "go back to SQLite first: dualdb rollback"
 _check = sqlite3.Connection.cursor
 """Makes CPython's checks: closed, another thread, no __init__."""
 _level: Any = sqlite3.Connection.isolation_level
@@ -182,39 +181,42 @@ class TargetConnection(ConnectionHandle):
 
     # --- what only SQLite's own engine can do ----------------------------------------------------------------------
 
+    def _refused(self, cause: str, otherwise: str = "") -> sqlite3.Error:
+        return refused(cause, f"{otherwise}go back to SQLite first: {self._remote.way_back}")
+
     def blobopen(self, *_: Any, **__: Any) -> sqlite3.Blob:
         """Refused: PostgreSQL has no handle into a row."""
         raise refused("a blob cannot be opened in place on PostgreSQL", "read and write it with SELECT and UPDATE")
 
     def iterdump(self, **_: Any) -> Any:
         """Refused: it would dump the follower."""
-        raise refused("iterdump would dump the SQLite file, which only follows now", "use pg_dump, or " + _BACK)
+        raise self._refused("iterdump would dump the SQLite file, which only follows now", "use pg_dump, or ")
 
     def backup(self, *_: Any, **__: Any) -> None:
         """Refused: it would copy the follower."""
-        raise refused("backup would copy the SQLite file, which only follows now", "use pg_dump, or " + _BACK)
+        raise self._refused("backup would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
     def serialize(self, **_: Any) -> bytes:
         """Refused: it would copy the follower."""
-        raise refused("serialize would copy the SQLite file, which only follows now", "use pg_dump, or " + _BACK)
+        raise self._refused("serialize would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
     def deserialize(self, *_: Any, **__: Any) -> None:
         """Refused: the file is no longer what the application reads."""
-        raise refused("deserialize would replace the SQLite file, which only follows now", _BACK)
+        raise self._refused("deserialize would replace the SQLite file, which only follows now")
 
     def enable_load_extension(self, enable: bool, /) -> None:
         """Refused, unless it forbids them."""
         if enable:
-            raise refused("SQLite's extensions do not run in PostgreSQL", _BACK)
+            raise self._refused("SQLite's extensions do not run in PostgreSQL")
 
     def load_extension(self, *_: Any, **__: Any) -> None:
         """Refused: the extension would not be asked."""
-        raise refused("SQLite's extensions do not run in PostgreSQL", _BACK)
+        raise self._refused("SQLite's extensions do not run in PostgreSQL")
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
         """Refused, unless it takes one away: nobody would ask it."""
         if authorizer_callback is not None:
-            raise refused("an authorizer is not asked about statements on PostgreSQL", "use GRANT, or " + _BACK)
+            raise self._refused("an authorizer is not asked about statements on PostgreSQL", "use GRANT, or ")
         super().set_authorizer(None)
 
 

@@ -68,8 +68,9 @@ class Commands(click.Group):
         """Run a command; whatever goes wrong in it ends here."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _complain("interrupted; nothing is lost, and the same command goes on from here")
+        except KeyboardInterrupt as exc:
+            again = next(iter(getattr(exc, "__notes__", ())), "the same command")
+            _complain(f"interrupted; nothing is lost, and {again} goes on from here")
             ctx.exit(_INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -90,7 +91,8 @@ The way of a file, each step while the application runs:
   dualdb advance app.db                    dual_write -> postgres: switch
   dualdb rollback app.db                   one step back
 
-Every command can be interrupted, and killed; run it again and it goes on. Exit status: 0 done, 1 could not be
+Every command can be interrupted, and killed; run it again and it goes on: advance and rollback with
+--to, so that they go no further than they were to. Exit status: 0 done, 1 could not be
 done (one line on stderr says why and what to do), 2 wrong usage.""",
 )
 @click.version_option(package_name="dualdb", message="%(prog)s %(version)s")
@@ -215,18 +217,27 @@ def advance(database: str, to: str | None) -> None:
 
 @main.command(short_help="Take one step back: postgres -> dual_write -> sqlite.")
 @_DATABASE
-def rollback(database: str) -> None:
+@click.option("--to", type=click.Choice(PHASES[:2]), help="Take all the steps back to this phase; else one step.")
+def rollback(database: str, to: str | None) -> None:
     """Take one step back: postgres -> dual_write -> sqlite, without losing a row.
 
-    From postgres writers wait for a moment and go on in the file, which PostgreSQL follows again.
+    From postgres writers wait for a moment and go on in the file, which PostgreSQL follows again. With --to it can be
+    run again without going further than that.
     """
+    from dualdb.core.phase import Phase
     from dualdb.entrypoints.console import Console
-    from dualdb.operations.transition import rollback as take_step_back
+    from dualdb.operations import transition
 
     console = Console()
     with console.progress() as observer:
-        step = take_step_back(database, observer=observer)
-    console.show_step(step, database)
+        if to:
+            steps = transition.rollback_to(database, Phase(to), observer=observer)
+        else:
+            steps = [transition.rollback(database, observer=observer)]
+    if not steps:
+        console.say(f"{database} is in phase {to} already")
+    for step in steps:
+        console.show_step(step, database)
 
 
 @main.command(short_help="Carry changes to the follower, for ever or until it is up to date.")

@@ -69,7 +69,18 @@ class Console:
 
     def show_step(self, step: StepReport, database: str) -> None:
         """One step that was taken."""
+        if step.given_up is not None:
+            self.say(
+                f"the move to {step.given_up.value} was under way and was given up;"
+                f" {database} is in phase {step.after.value}, as before"
+            )
+            return
         self.say(step_line(step), style="green")
+        if not step.settled:
+            authority = "PostgreSQL" if step.after.value == "postgres" else "SQLite"
+            self.say(
+                f"decided: {authority} has the say from now on; the rest is finished by itself when PostgreSQL is back"
+            )
         if step.verified is not None:
             self.show_verification(step.verified, database)
         if step.residue is not None:

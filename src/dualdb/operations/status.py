@@ -58,7 +58,7 @@ _STANDS: dict[Step, tuple[str, str]] = {
     # By what follows for a move that is under way: how it stands, and what ends it.
     Step.FENCE: (
         "open and nobody waits for it",
-        "the command at work on it goes on; if that is gone, {command} gives it up",
+        "the command at work on it goes on; if that is gone, {command} begins it anew",
     ),
     Step.DECIDE: (
         "undecided, and writers wait",
@@ -367,12 +367,12 @@ def _server(database: str, target: str) -> str | None:
 
 def _find_move(database: str, source: ControlRow, target: ControlRow | None) -> MoveStatus | None:
     """The move that is under way on either side; of PostgreSQL's side nothing is known while it does not answer."""
-    command = f"dualdb advance {quote(database)}, or rollback"
     if target is None:
         if source.move_state not in (MoveState.MOVING, MoveState.OPEN):
             return None
         fenced = source.move_state is MoveState.MOVING
         stands = "undecided as far as the file knows, and writers wait" if fenced else "open"
+        command = _command(database, source.move_to)
         ends = f"PostgreSQL knows more and does not answer; once it does, the next writer ends it, or {command}"
         return _move(source.move, source.move_to, source.move_state, source.deadline, (stands, ends))
     try:
@@ -385,7 +385,14 @@ def _find_move(database: str, source: ControlRow, target: ControlRow | None) -> 
     stands, ends = _STANDS[judgement.step]
     to = leaving.move_to or coming.move_to or coming.phase
     deadline = leaving.deadline or coming.deadline
-    return _move(judgement.move, to, _STATES[judgement.step], deadline, (stands, ends.format(command=command)))
+    ends = ends.format(command=_command(database, to))
+    return _move(judgement.move, to, _STATES[judgement.step], deadline, (stands, ends))
+
+
+def _command(database: str, to: Phase | None) -> str:
+    """The command that ends a move there and takes no step beyond it."""
+    name = "advance" if to is Phase.POSTGRES else "rollback"
+    return f"dualdb {name} {quote(database)} --to {(to or Phase.DUAL_WRITE).value}"
 
 
 def _move(

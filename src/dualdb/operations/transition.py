@@ -21,6 +21,7 @@ from dualdb.core.events import TriggerNotRestored
 from dualdb.core.phase import AUTHORITY, BACK, FORWARD, MoveState, Phase, Side, Step
 from dualdb.errors import (
     BusyError,
+    DualdbError,
     LineageError,
     MismatchError,
     NotPreparedError,
@@ -40,6 +41,8 @@ from dualdb.stores.source_file import connect_source
 from dualdb.stores.standing import SourceStanding
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from dualdb.core.events import Report as Observer
     from dualdb.core.phase import Judgement
     from dualdb.operations.verify_report import Report
@@ -64,6 +67,10 @@ class StepReport:
     """What comparing every row before the fence found; None where the authority stays."""
     residue: Report | None = None
     """What comparing the rows carried behind the fence found."""
+    given_up: Phase | None = None
+    """Where a move led that was under way, the other way, and was given up: the phase is what it was."""
+    settled: bool = True
+    """Whether the side that was left has heard of the decision; else it hears as soon as it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,19 +94,23 @@ def advance(
     task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
     with coordinating(task.database):
         steps = _finish(task)
-        while not (steps if to is None else _phase(task) is to):
+        while not (steps if to is None or _is_unsettled(steps) else _phase(task) is to):
             phase = _phase(task)
-            if phase not in FORWARD or (to is not None and to not in _ahead(phase)):
+            if phase not in FORWARD or (to is not None and to not in _along(FORWARD, phase)):
                 raise PhaseError(_no_way(task.database, phase, to))
             steps.append(_take(task, phase, FORWARD[phase]))
         return steps
 
 
 def rollback(database: str, *, observer: Observer, settings: Settings | None = None) -> StepReport:
-    """Take one step back: from postgres to dual_write, from dual_write to sqlite. Raises as `advance` does."""
+    """Take one step back: from postgres to dual_write, from dual_write to sqlite. Raises as `advance` does.
+
+    A move that an earlier run left under way is ended, and is the step. Who knows only that an earlier run failed does
+    not know whether it was: `rollback_to` goes no further than it is told.
+    """
     task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
     with coordinating(task.database):
-        begun = _unfinished_move(task)
+        begun = _unfinished_move(task, BACK)
         if begun is not None:
             return begun
         phase = _phase(task)
@@ -111,13 +122,30 @@ def rollback(database: str, *, observer: Observer, settings: Settings | None = N
         return _take(task, phase, BACK[phase])
 
 
+def rollback_to(database: str, to: Phase, *, observer: Observer, settings: Settings | None = None) -> list[StepReport]:
+    """Take all steps back to that phase, none where it is in force; returns one report per step taken.
+
+    A step that an earlier run began and did not end is finished first, and counts. Raises as `advance` does.
+    """
+    task = _Task(database=os.path.realpath(database), observer=observer, settings=settings or Settings())
+    with coordinating(task.database):
+        begun = _unfinished_move(task, BACK)
+        steps = [] if begun is None else [begun]
+        while (phase := _phase(task)) is not to:
+            if to not in _along(BACK, phase):
+                message = f"{task.database} is in phase {phase.value}, and {to.value} does not lie behind it"
+                raise PhaseError(f"{message}; go there with {_command(task.database, to, FORWARD)}")
+            steps.append(_take(task, phase, BACK[phase]))
+        return steps
+
+
 # --- finishing what was begun ---------------------------------------------------------------------------------------
 
 
 def _finish(task: _Task) -> list[StepReport]:
     """End whatever an earlier run left under way; the steps that this completed."""
     steps = []
-    begun = _unfinished_move(task)
+    begun = _unfinished_move(task, FORWARD)
     if begun is not None:
         steps.append(begun)
     if _phase(task) is Phase.DUAL_WRITE and not alignment.was_aligned(task.database):
@@ -125,25 +153,29 @@ def _finish(task: _Task) -> list[StepReport]:
     return steps
 
 
-def _unfinished_move(task: _Task) -> StepReport | None:
-    """End a change of authority that is under way; its report if that turned it into a success."""
+def _unfinished_move(task: _Task, way: Mapping[Phase, Phase]) -> StepReport | None:
+    """End a change of authority that is under way: its report if it was decided, or if it led the other way and was
+    given up; None when it is to be taken anew, or when there is none.
+    """
     at_home = AUTHORITY[_phase(task)] is Side.SOURCE and _move_state(task.database) is not MoveState.MOVING
     began = time.monotonic()
     try:
         with Control.open(task.database) as control:
             judgement = control.judge()
-            before = control.row(judgement.outgoing).phase
             if judgement.step is Step.OPEN:
                 return None
+            leaving, coming = control.row(judgement.outgoing), control.row(judgement.outgoing.other)
+            before = Phase.POSTGRES if leaving.move_state is MoveState.YIELDED else leaving.phase
             after = _conclude(control)
     except (TargetError, LineageError, NotPreparedError):
         # The file's own row says that it is the authority: what is wrong with the target is not in the way here.
         if at_home:
             return None
         raise
-    if after is before:
+    led_to = leaving.move_to or coming.move_to
+    if after is before and led_to is way.get(before):
         return None
-    return _report(before, after, began=began)
+    return replace(_report(before, after, began=began), given_up=led_to if after is before else None)
 
 
 def _conclude(control: Control) -> Phase:
@@ -202,13 +234,14 @@ def _change_authority(task: _Task, before: Phase, after: Phase) -> StepReport:
         readiness.check(control, after)
         moved, verified = _approach(task, pair)
         fenced = time.monotonic()
-        carried, residue = _switch(task, pair, control, after)
+        switch = _Switch(task, pair, control, after)
+        settled = _switched(switch, before)
         fenced_s = time.monotonic() - fenced
         if AUTHORITY[after] is Side.SOURCE:
             for trigger in SourceStanding(control.source).triggers():
                 task.observer(TriggerNotRestored(name=trigger.name, reason=trigger.reason))
-    report = _report(before, after, began=began, rows_moved=moved + carried)
-    return replace(report, fenced_s=fenced_s, verified=verified, residue=residue)
+    report = _report(before, after, began=began, rows_moved=moved + switch.moved)
+    return replace(report, fenced_s=fenced_s, verified=verified, residue=switch.residue, settled=settled)
 
 
 def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
@@ -267,47 +300,66 @@ def _mismatch(database: str, report: Report) -> str:
     )
 
 
-def _switch(task: _Task, pair: Pair, control: Control, after: Phase) -> tuple[int, Report | None]:
-    """OPEN, FENCE, carry and verify the residue, DECIDE, SETTLE; gives up, un-fenced, when time runs out."""
+def _switched(switch: _Switch, before: Phase) -> bool:
+    """OPEN, FENCE, carry and verify the residue, DECIDE, SETTLE; gives up, un-fenced, when time runs out.
+
+    Returns whether the side that was left has heard of the decision.
+    """
+    again = _command(switch.task.database, switch.after, FORWARD if switch.after is FORWARD.get(before) else BACK)
     try:
-        return _Switch(task, pair, control, after).run()
-    except BaseException:
+        switch.run()
+    except BaseException as exc:
+        exc.add_note(again)
         # Whatever went wrong, writers wait behind the fence: what is undecided is given up before it is told.
-        _conclude(control)
-        raise
+        try:
+            phase = _conclude(switch.control)
+        except TargetError as lost:
+            if switch.decided and isinstance(exc, DualdbError):
+                return False
+            if not isinstance(exc, Exception):
+                raise exc from None
+            message = f"{lost}; when PostgreSQL is back run {again}, which takes this step and none beyond it"
+            raise type(lost)(message) from exc
+        if phase is not switch.after or not isinstance(exc, DualdbError):
+            raise
+    return True
 
 
 class _Switch:
     """One change of authority, by one coordinator; judged anew before each step, since others may take steps too."""
 
     def __init__(self, task: _Task, pair: Pair, control: Control, after: Phase) -> None:
-        self._task = task
+        self.task = task
         self._pair = pair
-        self._control = control
-        self._after = after
+        self.control = control
+        self.after = after
         self._mine: int | None = None
-        self._moved = 0
-        self._residue: Report | None = None
+        self.moved = 0
+        """Rows carried behind the fence."""
+        self.residue: Report | None = None
+        """What verifying them found."""
+        self.decided = False
+        """By this coordinator, for certain."""
         self._uncaptured = pair.source.uncaptured
 
-    def run(self) -> tuple[int, Report | None]:
-        """Take steps until the phase is there: rows carried behind the fence, and what verifying them found."""
+    def run(self) -> None:
+        """Take steps until the phase is there."""
         while True:
-            judgement = self._control.judge()
-            if judgement.step is Step.OPEN and self._control.row(judgement.outgoing).phase is self._after:
-                return self._moved, self._residue
+            judgement = self.control.judge()
+            if judgement.step is Step.OPEN and self.control.row(judgement.outgoing).phase is self.after:
+                return
             self._advance(judgement)
 
     def _advance(self, judgement: Judgement) -> None:
-        step, allowed_s = judgement.step, self._task.settings.move_allowed_s
+        step, allowed_s = judgement.step, self.task.settings.move_allowed_s
         if step is Step.OPEN:
             if self._mine is not None:
-                raise BusyError(_gave_up(self._task.database, allowed_s))
+                raise BusyError(_gave_up(self.task.database, self.after, allowed_s))
             self._mine = judgement.move
-            self._perform(step, judgement, Order(to=self._after, allowed_s=allowed_s))
+            self._perform(step, judgement, Order(to=self.after, allowed_s=allowed_s))
         elif step is Step.FENCE and judgement.move == self._mine:
             self._perform(step, judgement, Order(allowed_s=allowed_s))
-        elif step is Step.FENCE or (step is Step.DECIDE and self._control.overdue(judgement)):
+        elif step is Step.FENCE or (step is Step.DECIDE and self.control.overdue(judgement)):
             self._perform(Step.ABORT, judgement)
         elif step is Step.DECIDE:
             self._decide(judgement)
@@ -315,16 +367,16 @@ class _Switch:
             self._perform(step, judgement)
 
     def _decide(self, judgement: Judgement) -> None:
-        self._moved += relay_pair_until_aligned(self._pair, self._task.observer, self._task.settings.move_allowed_s)
-        self._residue = _verified_residue(self._task, self._pair)
+        self.moved += relay_pair_until_aligned(self._pair, self.task.observer, self.task.settings.move_allowed_s)
+        self.residue = _verified_residue(self.task, self._pair)
         mark = self._pair.covering_mark()
         if self._pair.source.uncaptured != self._uncaptured:
-            raise PhaseError(_past_the_triggers(self._task.database))
+            raise PhaseError(_past_the_triggers(self.task.database))
         if mark is not None:
-            self._perform(Step.DECIDE, judgement, Order(aligned_at=mark))
+            self.decided = self._perform(Step.DECIDE, judgement, Order(aligned_at=mark))
 
-    def _perform(self, step: Step, judgement: Judgement, order: Order | None = None) -> None:
-        _perform(self._control, step, judgement, order)
+    def _perform(self, step: Step, judgement: Judgement, order: Order | None = None) -> bool:
+        return _perform(self.control, step, judgement, order)
 
 
 def _verified_residue(task: _Task, pair: Pair) -> Report:
@@ -372,27 +424,37 @@ def _move_state(database: str) -> MoveState:
     return MoveState.REST if facts is None else facts.row.move_state
 
 
-def _ahead(phase: Phase) -> list[Phase]:
+def _is_unsettled(steps: Sequence[StepReport]) -> bool:
+    return bool(steps) and not steps[-1].settled
+
+
+def _along(way: Mapping[Phase, Phase], phase: Phase) -> list[Phase]:
     found = []
-    while phase in FORWARD:
-        phase = FORWARD[phase]
+    while phase in way:
+        phase = way[phase]
         found.append(phase)
     return found
+
+
+def _command(database: str, to: Phase, way: Mapping[Phase, Phase]) -> str:
+    """The command that goes there and, run however often, no further."""
+    return f"dualdb {'advance' if way is FORWARD else 'rollback'} {quote(database)} --to {to.value}"
 
 
 def _no_way(database: str, phase: Phase, to: Phase | None) -> str:
     if to is None:
         return f"{database} is in phase {phase.value}, the last one; go back with dualdb rollback {quote(database)}"
     way = (
-        f"go back with dualdb rollback {quote(database)}"
+        f"go back with {_command(database, to, BACK)}"
         if to in BACK.values()
         else f"see dualdb status {quote(database)}"
     )
     return f"{database} is in phase {phase.value}, and {to.value} does not lie ahead of it; {way}"
 
 
-def _gave_up(database: str, allowed_s: float) -> str:
+def _gave_up(database: str, to: Phase, allowed_s: float) -> str:
+    again = _command(database, to, FORWARD if to is Phase.POSTGRES else BACK)
     return (
         f"the switch of {database} was not done within {allowed_s:g} s and was given up, nothing has changed;"
-        " run it again, at a quieter time"
+        f" at a quieter time run {again}"
     )
