@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import dualdb
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.core.sqltext import first_keyword, split_statements
 from dualdb.operations.initialise import initialise
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 APPLICATION = Path(__file__).with_name("training_application.py")
 DATABASES = ("ml_experiments.db", "experiments.db")
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @contextmanager
@@ -85,14 +82,14 @@ def test_through_all_phases_and_back_while_the_application_logs(
     with training(database, tmp_path, jobs=2) as ledgers:
         progress(ledgers)
         for _ in range(2):
-            (step,) = advance(database, observer=ignore)
+            (step,) = advance(database, observer=unheard)
             progress(ledgers)
         assert step.after is Phase.POSTGRES
-        rollback(database, observer=ignore)
+        rollback(database, observer=unheard)
         progress(ledgers)
-        advance(database, Phase.POSTGRES, observer=ignore)
+        advance(database, Phase.POSTGRES, observer=unheard)
         progress(ledgers)
-        rollback(database, observer=ignore)
+        rollback(database, observer=unheard)
         progress(ledgers)
     relay_until_aligned(database, within_s=60)
     with Pair.open(database) as pair:
@@ -113,7 +110,7 @@ def test_every_question_of_the_application_is_answered_alike(
     database = str(shared_data.copy(name, tmp_path))
     untouched = shared_data.copy(name, tmp_path / "untouched.db")  # sqlite_master shows what we add to the other
     initialise(database, target_dsn)
-    advance(database, Phase.POSTGRES, observer=ignore)
+    advance(database, Phase.POSTGRES, observer=unheard)
     with closing(sqlite3.connect(untouched)) as plain, closing(dualdb.connect(database)) as moved:
         asked = 0
         for statement in split_statements((shared_data / "application.sql").read_text()):

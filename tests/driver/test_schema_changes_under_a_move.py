@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.stores.mirrored import leave_at
 
 import dualdb
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.errors import OvertakenError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance
-from dualdb.stores.control import Control, Order
-from dualdb.stores.pair import Pair
-from dualdb.stores.relay import relay_pair_until_aligned
+from dualdb.stores.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @pytest.fixture
@@ -36,7 +32,7 @@ def mirrored(database: Path, target_dsn: str) -> str:
             "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO runs VALUES (1, 'a')"
         )
     initialise(str(database), target_dsn)
-    advance(str(database), observer=ignore)
+    advance(str(database), observer=unheard)
     return str(database)
 
 
@@ -46,20 +42,6 @@ def open_before(mirrored: str) -> Iterator[dualdb.Connection]:
     with closing(dualdb.connect(mirrored, timeout=30, check_same_thread=False)) as connection:
         connection.execute("SELECT 1").fetchone()
         yield connection
-
-
-def lead(database: str, until: Step) -> None:
-    """Lead a move to postgres through all steps up to this one."""
-    with Control.open(database) as control, Pair.open(database) as pair:
-        while True:
-            judgement = control.judge()
-            order = Order(to=Phase.POSTGRES, allowed_s=60.0)
-            if judgement.step is Step.DECIDE:
-                relay_pair_until_aligned(pair, ignore)
-                order = Order(aligned_at=pair.covering_mark() or "")
-            control.perform(judgement.step, judgement, order)
-            if judgement.step is until:
-                return
 
 
 def unfinished(connection: Any, table: str) -> Any:
@@ -92,12 +74,12 @@ def test_ddl_waits_for_the_decision_and_goes_where_the_data_went(
     mirrored: str, open_before: dualdb.Connection, target_dsn: str, form: str
 ) -> None:
     """The table is made on PostgreSQL, and is not left behind in the file."""
-    lead(mirrored, Step.FENCE)
+    leave_at(mirrored, Step.FENCE, Phase.POSTGRES)
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(FORMS[form], open_before)
         with pytest.raises(TimeoutError):
             made.result(0.3)
-        lead(mirrored, Step.SETTLE)
+        leave_at(mirrored, Step.SETTLE, Phase.POSTGRES)
         made.result(20)
     open_before.execute("INSERT INTO late VALUES (7)")
     open_before.commit()
@@ -107,7 +89,7 @@ def test_ddl_waits_for_the_decision_and_goes_where_the_data_went(
 
 def test_ddl_goes_on_in_the_file_when_the_move_is_given_up(mirrored: str, open_before: dualdb.Connection) -> None:
     """An aborted move has lifted the fence: nothing was lost but time."""
-    lead(mirrored, Step.FENCE)
+    leave_at(mirrored, Step.FENCE, Phase.POSTGRES)
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(open_before.execute, "CREATE TABLE late (x INTEGER)")
         with pytest.raises(TimeoutError):
@@ -125,7 +107,7 @@ def test_a_move_that_outlasts_the_time_out_is_a_locked_database(mirrored: str) -
     """As any other write behind a fence; and nothing is open afterwards that was not open before."""
     with closing(dualdb.connect(mirrored, timeout=0.2)) as connection:
         connection.execute("SELECT 1").fetchone()
-        lead(mirrored, Step.FENCE)
+        leave_at(mirrored, Step.FENCE, Phase.POSTGRES)
         with pytest.raises(sqlite3.OperationalError, match="database is locked"):
             connection.execute("DROP TABLE runs")
         assert not connection.in_transaction

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from click.testing import CliRunner
-from tests.operations.test_restored_from_a_backup import SCHEMA, copy, ignore, log, names, phase_of, run
+from tests.operations.test_restored_from_a_backup import SCHEMA, copy, log, names, phase_of, run
 
 import dualdb
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.entrypoints.cli import main
 from dualdb.errors import LineageError, OvertakenError, PhaseError
@@ -51,13 +52,13 @@ def prepared(database: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def old_file(prepared: str, tmp_path: Path) -> str:
     """The file is of phase postgres, and the way back was taken since."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     log(prepared, "in postgres")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     copy(prepared, str(tmp_path / "saved.db"))
-    rollback(prepared, observer=ignore)
+    rollback(prepared, observer=unheard)
     log(prepared, "in sqlite again")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     copy(str(tmp_path / "saved.db"), prepared)
     return prepared
 
@@ -65,11 +66,11 @@ def old_file(prepared: str, tmp_path: Path) -> str:
 @pytest.fixture
 def old_server(prepared: str, tmp_path: Path, target_dsn: str) -> str:
     """PostgreSQL is of phase dual_write, and was switched to since."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     restore = saved_server(target_dsn, tmp_path)
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     restore()
     return prepared
 
@@ -77,12 +78,12 @@ def old_server(prepared: str, tmp_path: Path, target_dsn: str) -> str:
 @pytest.fixture
 def older_authority(prepared: str, tmp_path: Path, target_dsn: str) -> str:
     """PostgreSQL is of an earlier phase postgres than the one that the file follows."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     restore = saved_server(target_dsn, tmp_path)
-    rollback(prepared, observer=ignore)
-    advance(prepared, observer=ignore)
+    rollback(prepared, observer=unheard)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     restore()
     return prepared
 
@@ -126,9 +127,9 @@ def agree(database: str) -> bool:
 def there_and_back(database: str) -> None:
     """Every later step can be taken, and whatever is written arrives."""
     other = rollback if phase_of(database) == "postgres" else advance
-    other(database, observer=ignore)
+    other(database, observer=unheard)
     log(database, "later")
-    relay_until_aligned(database, ignore, 30)
+    relay_until_aligned(database, unheard, 30)
     assert names(database)[-1] == "later"
     assert agree(database)
     assert read_status(database).blockers == ()
@@ -180,9 +181,9 @@ def test_a_statement_says_it(torn: str, statement: str) -> None:
 
 def test_a_connection_that_was_open_is_told_too(prepared: str, tmp_path: Path) -> None:
     """It knows of no restore, and meets the fence of the file that was restored under it."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    rollback(prepared, observer=ignore)
+    rollback(prepared, observer=unheard)
     with closing(dualdb.connect(prepared, timeout=1)) as connection:
         connection.execute("INSERT INTO runs(name) VALUES ('before')")
         connection.commit()
@@ -204,7 +205,7 @@ def test_postgresql_goes_on(torn: str, target_dsn: str) -> None:
     assert names(torn, "_dualdb_aside_1_runs") == held
     assert "_dualdb_aside_" in done.output
     log(torn, "written since")
-    relay_until_aligned(torn, ignore, 30)
+    relay_until_aligned(torn, unheard, 30)
     assert agree(torn)
     there_and_back(torn)
 
@@ -222,7 +223,7 @@ def test_the_file_goes_on(torn: str, target_dsn: str) -> None:
     assert on_target(target_dsn, "dualdb_aside_1.runs") == held
     assert "dualdb_aside_1" in done.output
     log(torn, "written since")
-    relay_until_aligned(torn, ignore, 30)
+    relay_until_aligned(torn, unheard, 30)
     assert agree(torn)
     there_and_back(torn)
 
@@ -254,7 +255,7 @@ def test_a_command_that_died_is_finished(torn: str, last: Step, again: str) -> N
         option = ("--from", "sqlite") if again == "command" else ()
         done = command("recopy", torn, *option)
         assert done.exit_code == 0, done.output
-    relay_until_aligned(torn, ignore, 30)
+    relay_until_aligned(torn, unheard, 30)
     assert phase_of(torn) == "dual_write"
     assert names(torn) == before
     assert agree(torn)
@@ -270,7 +271,7 @@ def test_a_command_that_died_for_postgresql_is_finished(torn: str, target_dsn: s
     if again != "bystander":
         done = command("recopy", torn, *(("--from", "postgres") if again == "command" else ()))
         assert done.exit_code == 0, done.output
-    relay_until_aligned(torn, ignore, 30)
+    relay_until_aligned(torn, unheard, 30)
     assert names(torn) == before
     assert agree(torn)
     there_and_back(torn)
@@ -299,7 +300,7 @@ def test_of_two_choices_at_once_one_is_made(torn: str, first: Side) -> None:
 def test_where_somebody_has_the_say_there_is_nothing_to_choose(prepared: str, phase: Phase, goes_on: Side) -> None:
     """Nothing is changed, and the sentence names the authority and the command that copies its follower anew."""
     if phase is not Phase.SQLITE:
-        advance(prepared, phase, observer=ignore)
+        advance(prepared, phase, observer=unheard)
     before = read_status(prepared)
     authority = "PostgreSQL" if phase is Phase.POSTGRES else "the SQLite file"
     with pytest.raises(PhaseError, match=f"{authority} has the say over .*, and nothing is to be chosen; "):
@@ -314,7 +315,7 @@ def test_a_side_that_was_not_wholly_copied_does_not_go_on(old_file: str, target_
     with pytest.raises(PhaseError, match=r"PostgreSQL never held all of .*runs.*; .*--from sqlite"):
         begin_anew(old_file, Side.TARGET)
     with pytest.raises(LineageError, match="each follows the other"):
-        advance(old_file, observer=ignore)
+        advance(old_file, observer=unheard)
     with closing(sqlite3.connect(old_file)) as plain, plain:
         plain.execute("UPDATE _dualdb_copy SET done = 0")
     assert begin_anew(old_file, Side.TARGET).follower == "source"  # neither did, and somebody must go on
@@ -322,12 +323,12 @@ def test_a_side_that_was_not_wholly_copied_does_not_go_on(old_file: str, target_
 
 def test_postgresql_does_not_go_on_with_what_it_cannot_run(prepared: str, tmp_path: Path) -> None:
     """A trigger that the application made after the way back runs in the file only."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    rollback(prepared, observer=ignore)
+    rollback(prepared, observer=unheard)
     with closing(sqlite3.connect(prepared)) as plain:
         plain.execute("CREATE TRIGGER own AFTER INSERT ON runs BEGIN DELETE FROM points; END")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     copy(str(tmp_path / "saved.db"), prepared)
     with pytest.raises(PhaseError, match=r"PostgreSQL cannot go on: .*trigger own .*--from sqlite"):
         begin_anew(prepared, Side.TARGET)

@@ -18,6 +18,7 @@ from tests.stores.mirrored import leave_at
 
 import dualdb
 from dualdb.core.compare import DifferenceKind
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
 from dualdb.errors import LineageError
@@ -33,10 +34,6 @@ from dualdb.stores.server_binaries import find_binaries
 
 PROMOTED, RESTORED = "standby.signal", "recovery.signal"
 """What makes a standby of a base backup, and what makes a recovery of it that ends where its log does."""
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def mirrored(place: Path, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatc
             "INSERT INTO runs(name) VALUES ('a')"
         )
     initialise(str(database), server.conninfo)
-    advance(str(database), observer=ignore)
+    advance(str(database), observer=unheard)
     return str(database)
 
 
@@ -121,14 +118,14 @@ def names(database: str) -> list[str]:
 @pytest.mark.parametrize("how", [PROMOTED, RESTORED])
 def test_a_commit_that_only_the_file_still_has_is_kept(mirrored: str, server: EmbeddedServer, how: str) -> None:
     """The standby has the row that proves the follower's position, and not all that had been committed before it."""
-    advance(mirrored, observer=ignore)
+    advance(mirrored, observer=unheard)
     with psycopg.connect(server.conninfo) as slow:
         slow.execute("INSERT INTO runs(name) VALUES ('lost by the server')")
         with psycopg.connect(server.conninfo) as quick:
             quick.execute("INSERT INTO runs(name) VALUES ('kept')")
         backup = back_up(server)
         slow.commit()
-    relay_until_aligned(mirrored, ignore, 30)
+    relay_until_aligned(mirrored, unheard, 30)
     assert names(mirrored) == ["a", "lost by the server", "kept"]
     fail_over(server, backup, how)
 
@@ -139,9 +136,9 @@ def test_a_commit_that_only_the_file_still_has_is_kept(mirrored: str, server: Em
         r"was promoted, or restored to an earlier time \(timeline 1, now 2\): commits .* may be missing.*dualdb recopy"
     )
     with pytest.raises(LineageError, match=told):
-        relay_until_aligned(mirrored, ignore, 30)
+        relay_until_aligned(mirrored, unheard, 30)
     with pytest.raises(LineageError, match=told):
-        rollback(mirrored, observer=ignore)
+        rollback(mirrored, observer=unheard)
     (blocker,) = read_status(mirrored).blockers
     assert "timeline 1, now 2" in blocker.reason
     assert blocker.remedy == f"copy the follower anew with dualdb recopy {mirrored}"
@@ -154,20 +151,20 @@ def test_a_commit_that_only_the_file_still_has_is_kept(mirrored: str, server: Em
     assert names(mirrored) == ["a", "kept", "since"]
     (saved,) = Path(mirrored).parent.glob("app.db-dualdb-before-recopy-*.db")
     assert names(str(saved)) == ["a", "lost by the server", "kept"]
-    assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(mirrored, observer=unheard).after is Phase.DUAL_WRITE
 
 
 def test_a_way_back_that_was_under_way_is_given_up(mirrored: str, server: EmbeddedServer) -> None:
     """The standby has the fence; the next coordinator lifts it, PostgreSQL goes on, and nothing is decided."""
-    advance(mirrored, observer=ignore)
+    advance(mirrored, observer=unheard)
     leave_at(mirrored, Step.FENCE, Phase.DUAL_WRITE)
     fail_over(server, back_up(server))
     with pytest.raises(LineageError, match="timeline 1, now 2"):
-        rollback(mirrored, observer=ignore)
+        rollback(mirrored, observer=unheard)
     log(mirrored, "goes on")
     assert names(mirrored) == ["a"]
     assert CliRunner().invoke(main, ["recopy", mirrored]).exit_code == 0
-    assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(mirrored, observer=unheard).after is Phase.DUAL_WRITE
     assert names(mirrored) == ["a", "goes on"]
 
 
@@ -176,13 +173,13 @@ def test_a_follower_that_went_back_catches_up(mirrored: str, server: EmbeddedSer
     backup = back_up(server)
     for name in ("b", "c"):
         log(mirrored, name)
-    relay_until_aligned(mirrored, ignore, 30)
+    relay_until_aligned(mirrored, unheard, 30)
     fail_over(server, backup)
     log(mirrored, "d")
-    relay_until_aligned(mirrored, ignore, 30)
+    relay_until_aligned(mirrored, unheard, 30)
     with Pair.open(mirrored) as pair:
         assert verify(pair, full=True).agrees
     assert read_status(mirrored).blockers == ()
-    assert [step.after for step in advance(mirrored, observer=ignore)] == [Phase.POSTGRES]
-    assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+    assert [step.after for step in advance(mirrored, observer=unheard)] == [Phase.POSTGRES]
+    assert rollback(mirrored, observer=unheard).after is Phase.DUAL_WRITE
     assert names(mirrored) == ["a", "b", "c", "d"]

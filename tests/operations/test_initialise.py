@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.errors import DualdbError, PhaseError, TargetError, TargetLostError
 from dualdb.operations.initialise import initialise
@@ -42,10 +43,6 @@ END $$;
 CREATE EVENT TRIGGER trap ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.set_trap();
 """
 """Ends the backend that commits our control row, in the middle of its COMMIT."""
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @pytest.fixture
@@ -90,7 +87,7 @@ def assert_paired(app: str, dsn: str, schema: str = "public") -> None:
     assert facts.row.source_id == served_by(dsn)
     assert conninfo_to_dict(facts.target)["dbname"] == conninfo_to_dict(dsn)["dbname"]
     assert facts.target_schema == schema
-    assert [step.after for step in advance(app, Phase.POSTGRES, observer=ignore)] == [Phase.DUAL_WRITE, Phase.POSTGRES]
+    assert [step.after for step in advance(app, Phase.POSTGRES, observer=unheard)] == [Phase.DUAL_WRITE, Phase.POSTGRES]
     with psycopg.connect(dsn) as connection:
         found = connection.execute(sql.SQL("SELECT * FROM {}.runs").format(sql.Identifier(schema))).fetchall()
     assert found == [(1, "a")]
@@ -169,8 +166,8 @@ def test_a_file_that_was_ever_mirrored_keeps_its_target(
 ) -> None:
     """Even back in phase sqlite, and though the target is gone."""
     initialise(app, target_dsn)
-    advance(app, observer=ignore)
-    rollback(app, observer=ignore)
+    advance(app, observer=unheard)
+    rollback(app, observer=unheard)
     drop(server_dsn, target_dsn)
     before = facts_of(app)
     with pytest.raises(PhaseError, match="already prepared for another target"):

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import dualdb
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.errors import TargetError
 from dualdb.operations.initialise import initialise
@@ -43,10 +44,6 @@ INSERT INTO runs(name, score) VALUES ('a', 0.1), ('b', NULL);
 INSERT INTO points VALUES (1, 1, 0.5), (1, 2, 1e300);
 INSERT INTO notes VALUES ('x'), ('x');
 """
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @pytest.fixture
@@ -132,7 +129,7 @@ def test_the_whole_way_and_back(app: str, owner_dsn: str) -> None:
 
         write("in sqlite")
         for phase in (Phase.DUAL_WRITE, Phase.POSTGRES):
-            assert [step.after for step in advance(app, observer=ignore)] == [phase]
+            assert [step.after for step in advance(app, observer=unheard)] == [phase]
             write(f"in {phase.value}")
         with closing(connect_target(owner_dsn, app)) as target:
             assert target.execute("SELECT name FROM runs ORDER BY id DESC LIMIT 1").fetchone() == ("in postgres",)
@@ -140,10 +137,10 @@ def test_the_whole_way_and_back(app: str, owner_dsn: str) -> None:
             connection.execute("CREATE TABLE made_there (id INTEGER PRIMARY KEY, name TEXT)")
             connection.execute("INSERT INTO made_there(name) VALUES ('x')")
         with Pair.open(app) as pair:
-            assert verify(pair, full=True, observer=ignore).agrees
-        assert rollback(app, observer=ignore).after is Phase.DUAL_WRITE
+            assert verify(pair, full=True, observer=unheard).agrees
+        assert rollback(app, observer=unheard).after is Phase.DUAL_WRITE
         write("back")
-        assert rollback(app, observer=ignore).after is Phase.SQLITE
+        assert rollback(app, observer=unheard).after is Phase.SQLITE
         names = [name for (name,) in connection.execute("SELECT name FROM runs ORDER BY id")]
     assert names == ["a", "b", "in sqlite", "in dual_write", "in postgres", "back"]
     with closing(sqlite3.connect(app)) as connection_of_its_own:
@@ -179,10 +176,10 @@ def test_a_holder_that_is_stopped_is_ended(app: str, owner_dsn: str) -> None:
 def test_a_writer_that_stands_in_the_fences_way_is_ended(app: str, owner_dsn: str) -> None:
     """It is the same role's as well."""
     initialise(app, owner_dsn)
-    advance(app, Phase.POSTGRES, observer=ignore)
+    advance(app, Phase.POSTGRES, observer=unheard)
     with psycopg.connect(owner_dsn) as stopped:
         stopped.execute("INSERT INTO runs(name) VALUES ('never committed')")
-        assert rollback(app, observer=ignore).after is Phase.DUAL_WRITE
+        assert rollback(app, observer=unheard).after is Phase.DUAL_WRITE
         with pytest.raises(psycopg.OperationalError):
             stopped.execute("SELECT 1")
         stopped.close()
@@ -209,7 +206,7 @@ def test_a_role_that_may_less_is_told_the_grant(app: str, roles: Roles, granted:
     for statement in (ON_DATABASE, ON_SCHEMA):
         roles.run(statement, role=role)
     initialise(app, roles.dsn(role))
-    assert advance(app, Phase.POSTGRES, observer=ignore)[-1].after is Phase.POSTGRES
+    assert advance(app, Phase.POSTGRES, observer=unheard)[-1].after is Phase.POSTGRES
 
 
 def test_a_role_that_makes_a_schema_of_its_own_needs_no_other(app: str, roles: Roles) -> None:
@@ -217,7 +214,7 @@ def test_a_role_that_makes_a_schema_of_its_own_needs_no_other(app: str, roles: R
     role = roles.make()
     roles.run(ON_DATABASE, role=role)
     initialise(app, roles.dsn(role), schema="My application")
-    assert advance(app, Phase.POSTGRES, observer=ignore)[-1].after is Phase.POSTGRES
+    assert advance(app, Phase.POSTGRES, observer=unheard)[-1].after is Phase.POSTGRES
 
 
 def test_a_role_that_may_not_connect(app: str, roles: Roles) -> None:

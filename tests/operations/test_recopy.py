@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from click.testing import CliRunner
-from tests.operations.test_restored_from_a_backup import copy, ignore, log, names, phase_of, run
+from tests.operations.test_restored_from_a_backup import copy, log, names, phase_of, run
 
 import dualdb
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
 from dualdb.errors import LineageError, PhaseError, SourceError
@@ -65,7 +66,7 @@ def agree(database: str) -> bool:
 def told(database: str) -> str:
     """What the one blocker of a pair that was torn apart says; the relay has stopped for it."""
     with pytest.raises(LineageError, match="dualdb recopy"):
-        relay_until_aligned(database, ignore, 30)
+        relay_until_aligned(database, unheard, 30)
     blockers = read_status(database).blockers
     assert len(blockers) == 1, blockers
     (blocker,) = blockers
@@ -75,13 +76,13 @@ def told(database: str) -> str:
 
 def test_an_older_file_follows_again(prepared: str, tmp_path: Path) -> None:
     """In phase postgres, and PostgreSQL's journal does not reach back so far any more."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
     for name in ("c", "d"):
         log(prepared, name)
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     log(prepared, "e")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     with Pair.open(prepared) as pair:
         assert pair.target.prune(pair.source.watermark().position) > 0
     copy(str(tmp_path / "saved.db"), prepared)
@@ -96,18 +97,18 @@ def test_an_older_file_follows_again(prepared: str, tmp_path: Path) -> None:
     assert read_status(prepared).blockers == ()
     with closing(sqlite3.connect(prepared)) as plain, pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
         plain.execute("INSERT INTO runs(name) VALUES ('plain')")
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
     log(prepared, "f")
     assert names(prepared) == ["a", "b", "c", "d", "e", "f"]
 
 
 def test_rows_that_an_older_postgresql_lost_are_kept(prepared: str, tmp_path: Path, target_dsn: str) -> None:
     """In phase postgres the server was restored; only the follower still has what was written since."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     dump = tmp_path / "saved.sql"
     run("pg_dump", "--clean", "--if-exists", f"--dbname={target_dsn}", f"--file={dump}")
     log(prepared, "lost by the server")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     run("psql", "--quiet", f"--dbname={target_dsn}", f"--file={dump}")
     told(prepared)
     recopied(prepared)
@@ -115,17 +116,17 @@ def test_rows_that_an_older_postgresql_lost_are_kept(prepared: str, tmp_path: Pa
     assert agree(prepared)
     (saved,) = tmp_path.glob("app data.db-dualdb-before-recopy-*.db")
     assert names(str(saved)) == ["a", "b", "lost by the server"]
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
 
 
 def test_rows_that_an_older_authority_lost_are_kept_on_postgresql(
     prepared: str, tmp_path: Path, target_dsn: str
 ) -> None:
     """In phase dual_write the file was restored; PostgreSQL has what was written since."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
     log(prepared, "lost by the file")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     copy(str(tmp_path / "saved.db"), prepared)
     assert "the SQLite file does not know the position" in told(prepared)
     log(prepared, "written since")
@@ -136,35 +137,35 @@ def test_rows_that_an_older_authority_lost_are_kept_on_postgresql(
         aside = connection.execute("SELECT name FROM dualdb_aside_1.runs ORDER BY id").fetchall()
     assert found == [("a",), ("b",), ("written since",)]
     assert aside == [("a",), ("b",), ("lost by the file",)]
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     assert agree(prepared)
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
     assert names(prepared) == ["a", "b", "written since", "in postgres"]
 
 
 def test_a_file_of_before_the_mirror_becomes_the_follower(prepared: str, tmp_path: Path) -> None:
     """Restored to phase sqlite while PostgreSQL is the authority: nobody but this command leads it back."""
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     log(prepared, "in postgres")
     copy(str(tmp_path / "saved.db"), prepared)
     with closing(sqlite3.connect(prepared)) as plain, plain:
         plain.execute("INSERT INTO runs(name) VALUES ('in the restored file')")
     with pytest.raises(LineageError, match="dualdb recopy"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
     assert "_dualdb_aside_" in recopied(prepared).output
     assert phase_of(prepared) == "postgres"
     assert names(prepared) == ["a", "b", "in postgres"]
     assert names(prepared, "_dualdb_aside_1_runs") == ["a", "b", "in the restored file"]
     assert agree(prepared)
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
 
 
 def test_the_saved_copy_is_an_ordinary_file(prepared: str) -> None:
     """Opened through dualdb it is nobody's follower; the application's triggers are in it, and none of our objects."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     kept = begin_anew(prepared).kept
     assert kept is not None
     with closing(dualdb.connect(kept)) as connection:
@@ -172,21 +173,21 @@ def test_the_saved_copy_is_an_ordinary_file(prepared: str) -> None:
         connection.commit()
         assert connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%dualdb%'").fetchall() == []
     assert names(kept) == ["a", "b", "mine"]
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     assert names(prepared) == ["a", "b"]
 
 
 @pytest.mark.parametrize("phase", [Phase.DUAL_WRITE, Phase.POSTGRES])
 def test_a_copy_that_was_interrupted_goes_on(prepared: str, phase: Phase) -> None:
     """The second command saves nothing again; one on a pair that is whole begins anew, and harms nobody."""
-    advance(prepared, phase, observer=ignore)
+    advance(prepared, phase, observer=unheard)
     first, second = begin_anew(prepared), begin_anew(prepared)
     assert first.kept is not None
     assert (second.follower, second.kept) == (first.follower, None)
     assert "goes on" in recopied(prepared).output
     assert agree(prepared)
     assert begin_anew(prepared).kept not in (None, first.kept)
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     assert agree(prepared)
 
 
@@ -194,7 +195,7 @@ def test_where_there_is_no_follower(prepared: str) -> None:
     """In phase sqlite, and while it is not decided which side will follow."""
     with pytest.raises(PhaseError, match="nothing follows it; run: dualdb advance '"):
         begin_anew(prepared)
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with Control.open(prepared) as control:
         control.perform(Step.OPEN, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60))
     with pytest.raises(PhaseError, match="under way"):
@@ -203,7 +204,7 @@ def test_where_there_is_no_follower(prepared: str) -> None:
 
 def test_tables_that_are_not_in_the_saved_copy_are_set_aside(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that knows nothing of us makes one, and remakes another, in the instant after the copy was made."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     save = stores_recopy.save_source
 
     def save_and_be_overtaken(database: str) -> str:
@@ -223,12 +224,12 @@ def test_tables_that_are_not_in_the_saved_copy_are_set_aside(prepared: str, monk
         assert plain.execute("SELECT * FROM _dualdb_aside_1_late").fetchall() == [("too late for the copy",)]
         assert plain.execute("SELECT * FROM _dualdb_aside_1_points").fetchall() == [(1, 99.5)]
         assert plain.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE '%aside%runs'").fetchone() == (0,)
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
 
 
 def test_a_trigger_that_no_longer_compiles_stands_in_nobodys_way(prepared: str) -> None:
     """It was kept for the way back; the saved copy keeps it as it was kept, as text, beside those that compile."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     texts = {
         "lost": "CREATE TRIGGER lost AFTER INSERT ON gone BEGIN SELECT 1; END",
         "good": "CREATE TRIGGER good AFTER INSERT ON runs BEGIN SELECT 1; END",
@@ -246,7 +247,7 @@ def test_a_trigger_that_no_longer_compiles_stands_in_nobodys_way(prepared: str) 
 
 def test_only_a_full_disk_is_told_to_need_room(prepared: str) -> None:
     """What else keeps the file from being copied is SQLite's to name, and leaves no half copy behind."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with closing(sqlite3.connect(prepared)) as plain:
         plain.execute("PRAGMA writable_schema = ON")
         plain.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE broken' WHERE name = 'points'")

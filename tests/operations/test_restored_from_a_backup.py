@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import dualdb
+from dualdb.core.events import unheard
 from dualdb.core.phase import ControlRow, MoveState, Phase, Side, restored
 from dualdb.errors import LineageError
 from dualdb.operations.initialise import initialise
@@ -31,10 +32,6 @@ CREATE TABLE points (run INTEGER REFERENCES runs(id), value REAL);
 INSERT INTO runs(name) VALUES ('a'), ('b');
 INSERT INTO points VALUES (1, 0.5);
 """
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @pytest.fixture
@@ -77,29 +74,29 @@ def phase_of(database: str) -> str:
 
 def test_a_file_of_before_the_switch_follows_again_and_keeps_its_rows(prepared: str, tmp_path: Path) -> None:
     """PostgreSQL stays the authority; what was written into the restored file lies beside the authority's rows."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
     copy(str(tmp_path / "saved.db"), prepared)
     with closing(sqlite3.connect(prepared)) as connection, connection:
         connection.execute("INSERT INTO runs(name) VALUES ('in the restored file')")
-    relay_until_aligned(prepared, ignore, 30)
+    relay_until_aligned(prepared, unheard, 30)
     assert phase_of(prepared) == "postgres"
     assert names(prepared) == ["a", "b", "in postgres"]
     assert names(prepared, "_dualdb_aside_1_runs") == ["a", "b", "in the restored file"]
     with closing(sqlite3.connect(prepared)) as connection, pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
         connection.execute("INSERT INTO runs(name) VALUES ('plain')")
     log(prepared, "later")
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
     assert names(prepared) == ["a", "b", "in postgres", "later"]
 
 
 def test_a_program_that_has_such_a_file_open_goes_to_postgresql(prepared: str, tmp_path: Path) -> None:
     """Its own relay finds out, and its writes go where everybody else's go."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(str(tmp_path / "saved.db"), prepared)
     with closing(dualdb.connect(prepared, timeout=20)) as connection:
         for _ in range(2000):
@@ -112,7 +109,7 @@ def test_a_program_that_has_such_a_file_open_goes_to_postgresql(prepared: str, t
         connection.execute("INSERT INTO runs(name) VALUES ('found')")
         connection.commit()
         assert connection.execute("SELECT count(*) FROM runs WHERE name = 'found'").fetchone() == (1,)
-        relay_until_aligned(prepared, ignore, 30)
+        relay_until_aligned(prepared, unheard, 30)
     assert "found" in names(prepared)
 
 
@@ -121,29 +118,29 @@ def test_a_file_of_before_the_mirror_is_told_and_nothing_is_dropped(
 ) -> None:
     """In phase sqlite nobody asks PostgreSQL; the next command does, and PostgreSQL's rows stay where they are."""
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     log(prepared, "in postgres")
     copy(str(tmp_path / "saved.db"), prepared)
     with pytest.raises(LineageError, match="restored from a backup, and PostgreSQL holds later rows"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
         connection.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")  # the user has chosen the file's rows
     initialise(prepared, target_dsn)
-    assert [step.after for step in advance(prepared, observer=ignore)] == [Phase.DUAL_WRITE]
+    assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.DUAL_WRITE]
 
 
 def test_a_file_that_went_back_alone_is_still_known_as_old(prepared: str, tmp_path: Path, target_dsn: str) -> None:
     """While PostgreSQL is away the restored file may leave the mirror, and its epoch ties with PostgreSQL's."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
     copy(str(tmp_path / "saved.db"), prepared)
     with closing(sqlite3.connect(prepared, isolation_level=None)) as connection:
         mirror.stop_capturing(prepared, connection)  # what a rollback does while PostgreSQL does not answer
     with pytest.raises(LineageError, match="restored from a backup, and PostgreSQL holds later rows"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",), ("in postgres",)]
     found = read_status(prepared)
@@ -153,21 +150,21 @@ def test_a_file_that_went_back_alone_is_still_known_as_old(prepared: str, tmp_pa
 
 def test_a_target_that_was_dropped_is_left_alone_and_then_left(prepared: str, target_dsn: str) -> None:
     """Where the database stood is another one, empty: status says so, and the way back needs no PostgreSQL."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with psycopg.connect(target_dsn) as connection:
         connection.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")
         connection.execute("CREATE SCHEMA public")
     found = read_status(prepared)
     assert not found.target.reachable
     assert "half prepared" in found.blockers[0].reason
-    assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    assert rollback(prepared, observer=unheard).after is Phase.SQLITE
     initialise(prepared, target_dsn)
-    assert [step.after for step in advance(prepared, observer=ignore)] == [Phase.DUAL_WRITE]
+    assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.DUAL_WRITE]
 
 
 def test_a_fail_over_that_forgot_the_move_lifts_the_fence(prepared: str, target_dsn: str) -> None:
     """The incoming side was opened and its standby never heard of it: nobody can decide, so the move is given up."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with Control.open(prepared) as control:
         for _ in range(2):
             control.perform(control.judge().step, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60.0))
@@ -177,21 +174,21 @@ def test_a_fail_over_that_forgot_the_move_lifts_the_fence(prepared: str, target_
         connection.execute("INSERT INTO runs(name) VALUES ('goes on')")
         connection.commit()
     assert names(prepared)[-1] == "goes on"
-    assert [step.after for step in advance(prepared, observer=ignore)] == [Phase.POSTGRES]
+    assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.POSTGRES]
 
 
 def test_a_way_back_that_the_restored_file_has_forgotten_is_given_up(prepared: str, tmp_path: Path) -> None:
     """PostgreSQL was fenced for the way back when the file was replaced by an older one: PostgreSQL goes on."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with Control.open(prepared) as control:
         for _ in range(2):
             control.perform(control.judge().step, control.judge(), Order(to=Phase.DUAL_WRITE, allowed_s=60.0))
     copy(str(tmp_path / "saved.db"), prepared)
     assert settle(prepared) in (None, Phase.POSTGRES)
     log(prepared, "goes on")
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
     assert names(prepared) == ["a", "b", "goes on"]
 
 
@@ -199,16 +196,16 @@ def test_a_file_of_an_earlier_mirror_begins_anew_and_postgresqls_rows_are_kept(
     prepared: str, tmp_path: Path, target_dsn: str
 ) -> None:
     """The file is the authority, whatever state it is in; what only PostgreSQL holds is set aside there."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     copy(prepared, str(tmp_path / "saved.db"))
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
-    rollback(prepared, observer=ignore)
+    rollback(prepared, observer=unheard)
     copy(str(tmp_path / "saved.db"), prepared)
     with pytest.raises(LineageError, match="restored from a backup"):
-        advance(prepared, observer=ignore)
-    assert rollback(prepared, observer=ignore).after is Phase.SQLITE
-    (step,) = advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
+    assert rollback(prepared, observer=unheard).after is Phase.SQLITE
+    (step,) = advance(prepared, observer=unheard)
     assert step.after is Phase.DUAL_WRITE
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT name FROM runs ORDER BY id").fetchall() == [("a",), ("b",)]
@@ -218,10 +215,10 @@ def test_a_file_of_an_earlier_mirror_begins_anew_and_postgresqls_rows_are_kept(
 
 def test_a_postgresql_of_before_the_switch_is_refused(prepared: str, target_dsn: str, tmp_path: Path) -> None:
     """An older state must not answer, and must not take writes: the error says what happened."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     dump = tmp_path / "saved.sql"
     run("pg_dump", "--clean", "--if-exists", f"--dbname={target_dsn}", f"--file={dump}")
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     log(prepared, "in postgres")
     run("psql", "--quiet", f"--dbname={target_dsn}", f"--file={dump}")
     with psycopg.connect(target_dsn) as connection:  # a server that is restored whole has been down
@@ -235,14 +232,14 @@ def test_a_postgresql_of_before_the_switch_is_refused(prepared: str, target_dsn:
         with pytest.raises(sqlite3.OperationalError, match="restored from a backup"):
             connection.execute("INSERT INTO runs(name) VALUES ('x')")
     with pytest.raises(LineageError, match="restored from a backup"):
-        rollback(prepared, observer=ignore)
+        rollback(prepared, observer=unheard)
 
 
 def test_a_copy_of_the_target_is_not_the_target(
     prepared: str, target_dsn: str, server_dsn: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Two processes with two addresses would be two authorities: an address that leads to a copy is refused."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     name = conninfo_to_dict(target_dsn)["dbname"]
 
     def on_server(statement: str) -> None:

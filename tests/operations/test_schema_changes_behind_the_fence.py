@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from tests.stores.mirrored import leave_at
 
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.core.sqltext import split_statements
 from dualdb.operations.initialise import initialise
@@ -35,17 +36,13 @@ INSERT INTO points VALUES (1, 0.5), (2, 0.25);
 """
 
 
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
-
-
 @pytest.fixture
 def mirrored(database: Path, target_dsn: str) -> str:
     """A small file in phase dual_write."""
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript(SCHEMA)
     initialise(str(database), target_dsn)
-    advance(str(database), observer=ignore)
+    advance(str(database), observer=unheard)
     return str(database)
 
 
@@ -68,29 +65,18 @@ def aside(database: str) -> list[str]:
 
 def up_to(step: Step, database: str, script: str) -> None:
     """Lead a move to postgres up to the step before this one, run a script as a plain program, and take the step."""
-    with Control.open(database) as control, Pair.open(database) as pair:
-        while True:
-            judgement = control.judge()
-            order = Order(to=Phase.POSTGRES, allowed_s=60.0)
-            if judgement.step is Step.DECIDE:
-                relay_pair_until_aligned(pair, ignore)
-                order = Order(aligned_at=pair.covering_mark() or "")
-            if judgement.step is step:
-                plain(database, script)
-                control.perform(step, judgement, order)
-                return
-            control.perform(judgement.step, judgement, order)
+    leave_at(database, step, Phase.POSTGRES, before=lambda: plain(database, script))
 
 
 @pytest.mark.parametrize("step", [Step.DECIDE, Step.SETTLE])
 def test_a_table_made_in_the_last_instant_of_a_move_keeps_its_rows(mirrored: str, step: Step) -> None:
     """It came too late to be carried; it is found beside the others, and the file follows all the same."""
     up_to(step, mirrored, "CREATE TABLE late (x); CREATE INDEX late_x ON late(x); INSERT INTO late VALUES (1), (2)")
-    advance(mirrored, Phase.POSTGRES, observer=ignore)
-    relay_until_aligned(mirrored, ignore, 30)
+    advance(mirrored, Phase.POSTGRES, observer=unheard)
+    relay_until_aligned(mirrored, unheard, 30)
     (name,) = aside(mirrored)
     assert plain(mirrored, f'SELECT x FROM "{name}" ORDER BY x') == [(1,), (2,)]
-    assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(mirrored, observer=unheard).after is Phase.DUAL_WRITE
     assert plain(mirrored, f'SELECT x FROM "{name}" ORDER BY x') == [(1,), (2,)]
 
 
@@ -104,8 +90,8 @@ def test_a_table_remade_in_the_last_instant_of_a_move_keeps_its_rows(
         " INSERT INTO anew VALUES (1, 9.0); DROP TABLE points; ALTER TABLE anew RENAME TO points"
     )
     up_to(step, mirrored, script)
-    advance(mirrored, Phase.POSTGRES, observer=ignore)
-    relay_until_aligned(mirrored, ignore, 30)
+    advance(mirrored, Phase.POSTGRES, observer=unheard)
+    relay_until_aligned(mirrored, unheard, 30)
     kept = [plain(mirrored, f'SELECT run, value FROM "{name}"') for name in aside(mirrored)]
     assert kept == [[(1, 9.0)]]
     assert plain(mirrored, "SELECT name, value FROM both ORDER BY 1") == [("a", 0.5), ("b", 0.25)]
@@ -117,7 +103,7 @@ def test_postgresql_learns_what_the_file_became_before_it_was_told_to_follow(mir
     """A rollback is decided, the application goes on in SQLite with DDL, and only then the end of it is written: the
     target's tables are those of before, and are led from there.
     """
-    advance(mirrored, Phase.POSTGRES, observer=ignore)
+    advance(mirrored, Phase.POSTGRES, observer=unheard)
     leave_at(mirrored, Step.DECIDE, Phase.DUAL_WRITE)
     plain(
         mirrored,
@@ -128,7 +114,7 @@ def test_postgresql_learns_what_the_file_became_before_it_was_told_to_follow(mir
     with psycopg.connect(target_dsn) as connection, closing(sqlite3.connect(mirrored)) as file:
         (held,) = connection.execute("SELECT schema_version FROM dualdb.watermark").fetchone() or ("",)
         assert held == read_target_schema(connection).version != read_schema(file).version
-    relay_until_aligned(mirrored, ignore, 20)
+    relay_until_aligned(mirrored, unheard, 20)
     with psycopg.connect(target_dsn) as connection:
         found = connection.execute("SELECT name, note FROM runs ORDER BY id").fetchall()
         assert found == [("a", "none"), ("b", "none"), ("c", "new")]
@@ -141,14 +127,14 @@ def test_a_new_table_behind_the_fence_is_carried_and_fenced(mirrored: str) -> No
         for _ in range(2):
             control.perform(control.judge().step, control.judge(), Order(to=Phase.POSTGRES, allowed_s=60.0))
         plain(mirrored, "CREATE TABLE late (x); INSERT INTO late VALUES (1)")
-        relay_pair_until_aligned(pair, ignore)
+        relay_pair_until_aligned(pair, unheard)
         with pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
             plain(mirrored, "INSERT INTO late VALUES (2)")
 
 
 def test_tables_made_while_the_file_follows_keep_their_rows(mirrored: str) -> None:
     """A name that PostgreSQL's application uses too, and one of its own; the authority's tables come all the same."""
-    advance(mirrored, Phase.POSTGRES, observer=ignore)
+    advance(mirrored, Phase.POSTGRES, observer=unheard)
     plain(
         mirrored,
         "CREATE TABLE own (x); INSERT INTO own VALUES ('mine'); CREATE TABLE late (id INTEGER PRIMARY KEY, x);"
@@ -161,17 +147,17 @@ def test_tables_made_while_the_file_follows_keep_their_rows(mirrored: str) -> No
         connection.execute("CREATE TABLE late (id INTEGER PRIMARY KEY, y TEXT)")
         connection.execute("INSERT INTO late(y) VALUES ('ours')")
         connection.execute("INSERT INTO runs(name) VALUES ('c')")
-    relay_until_aligned(mirrored, ignore, 30)
+    relay_until_aligned(mirrored, unheard, 30)
     assert plain(mirrored, "SELECT * FROM late") == [(1, "ours")]
     kept = {name.rsplit("_", 1)[1]: plain(mirrored, f'SELECT x FROM "{name}"') for name in aside(mirrored)}
     assert kept == {"own": [("mine",)], "late": [("theirs",)]}
-    assert rollback(mirrored, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(mirrored, observer=unheard).after is Phase.DUAL_WRITE
     assert plain(mirrored, "SELECT name FROM runs ORDER BY id") == [("a",), ("b",), ("c",)]
 
 
 def test_a_table_made_while_postgresqls_fence_goes_up_is_fenced(mirrored: str, target_dsn: str) -> None:
     """The fence waits for the transaction that makes the table, and then holds for it too."""
-    advance(mirrored, Phase.POSTGRES, observer=ignore)
+    advance(mirrored, Phase.POSTGRES, observer=unheard)
     import dualdb
 
     with closing(dualdb.connect(mirrored)) as writer, psycopg.connect(target_dsn) as fencing:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints import cli
 from dualdb.entrypoints.console import Console
@@ -38,10 +39,6 @@ INSERT INTO points VALUES (1, 1, 0.5);
 NOWHERE = "postgresql://me:sesame@localhost:1/nowhere"
 
 
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
-
-
 def write(database: str, statement: str, *parameters: object) -> None:
     """A program that uses plain sqlite3."""
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -60,7 +57,7 @@ def prepared(database: Path, target_dsn: str) -> str:
 @pytest.fixture
 def mirrored(prepared: str) -> str:
     """The same, in phase dual_write; nobody relays any more."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     return prepared
 
 
@@ -101,7 +98,7 @@ def test_a_follower_that_is_up_to_date_and_one_that_is_behind(mirrored: str) -> 
 
 def test_the_other_direction(mirrored: str) -> None:
     """In phase postgres the file is the follower, and nothing lies ahead."""
-    advance(mirrored, observer=ignore)
+    advance(mirrored, observer=unheard)
     found = read_status(mirrored)
     assert (found.phase, found.authority, found.next, found.blockers) == ("postgres", "target", None, ())
     assert found.follower is not None
@@ -113,7 +110,7 @@ def test_the_other_direction(mirrored: str) -> None:
 def test_a_quarantined_row_is_named_and_blocks(prepared: str) -> None:
     """Table, key and reason; the remedy stands beside the reason."""
     write(prepared, "INSERT INTO runs VALUES (7, 'nul' || char(0) || 'inside')")
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     found = read_status(prepared)
     assert found.quarantine is not None
     assert found.quarantine.count == 1
@@ -128,10 +125,10 @@ def test_what_was_set_aside_is_shown_and_blocks_nothing(
     """Tables in the file and schemas on PostgreSQL, with what they are and how to be rid of them."""
     assert read_status(mirrored).aside == AsideStatus(tables=(), schemas=())
     begin_anew(mirrored)
-    advance(mirrored, Phase.POSTGRES, observer=ignore)
+    advance(mirrored, Phase.POSTGRES, observer=unheard)
     write(mirrored, "CREATE TABLE behind (n)")
     write(mirrored, "INSERT INTO behind VALUES (1)")
-    relay_until_aligned(mirrored, ignore, 30)
+    relay_until_aligned(mirrored, unheard, 30)
     found = read_status(mirrored)
     assert found.aside == AsideStatus(tables=("_dualdb_aside_1_behind",), schemas=("dualdb_aside_1",))
     assert found.blockers == ()
@@ -144,7 +141,7 @@ def test_what_was_set_aside_is_shown_and_blocks_nothing(
 
     write(mirrored, 'DROP TABLE "_dualdb_aside_1_behind"')
     target.execute("DROP SCHEMA dualdb_aside_1 CASCADE")
-    relay_until_aligned(mirrored, ignore, 30)
+    relay_until_aligned(mirrored, unheard, 30)
     later = read_status(mirrored)
     assert (later.aside, later.blockers) == (AsideStatus(tables=(), schemas=()), ())
 
@@ -153,7 +150,7 @@ def test_what_the_schema_holds_against_the_next_phase(prepared: str) -> None:
     """A trigger of the application's lets the file go to dual_write and blocks postgres."""
     write(prepared, "CREATE TRIGGER mine AFTER INSERT ON runs BEGIN DELETE FROM points; END")
     assert read_status(prepared).blockers == ()
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     (blocker,) = read_status(prepared).blockers
     assert "trigger mine" in blocker.reason
     assert blocker.remedy
@@ -163,7 +160,7 @@ def test_what_the_schema_holds_against_the_next_phase(prepared: str) -> None:
 def test_postgresql_is_away(prepared: str, monkeypatch: pytest.MonkeyPatch, phase: Phase) -> None:
     """The file alone tells the phase, and the reason is shown without the password."""
     if phase is not Phase.SQLITE:
-        advance(prepared, phase, observer=ignore)
+        advance(prepared, phase, observer=unheard)
     monkeypatch.setenv("DUALDB_TARGET", NOWHERE)
     found = read_status(prepared)
     assert found.phase == phase.value
@@ -180,7 +177,7 @@ def take_steps(control: Control, to: Phase, *steps: Step) -> None:
         order = Order(to=to, allowed_s=60)
         if step is Step.DECIDE:
             with Pair.open(control.database) as pair:
-                relay_pair_until_aligned(pair, ignore)
+                relay_pair_until_aligned(pair, unheard)
                 order = Order(aligned_at=pair.covering_mark() or "")
         control.perform(step, control.judge(), order)
 
@@ -199,7 +196,7 @@ UNSETTLED = {
 def test_a_move_under_way_is_shown_and_blocks(mirrored: str, goal: Phase, steps: tuple[Step, ...]) -> None:
     """On whichever side it stands; with what ends it, which does."""
     if goal is Phase.DUAL_WRITE:
-        advance(mirrored, observer=ignore)
+        advance(mirrored, observer=unheard)
     with Control.open(mirrored) as control:
         take_steps(control, goal, *steps)
     found = read_status(mirrored)
@@ -209,7 +206,7 @@ def test_a_move_under_way_is_shown_and_blocks(mirrored: str, goal: Phase, steps:
     command = "advance" if goal is Phase.POSTGRES else "rollback"
     again = f"dualdb {command} {mirrored} --to {goal.value}"
     assert [(words in one.reason, again in one.remedy) for one in found.blockers] == [(True, True)]
-    rollback(mirrored, observer=ignore) if goal is Phase.DUAL_WRITE else advance(mirrored, observer=ignore)
+    rollback(mirrored, observer=unheard) if goal is Phase.DUAL_WRITE else advance(mirrored, observer=unheard)
     later = read_status(mirrored)
     assert (later.phase, later.move, later.blockers) == (goal.value, None, ())
 
@@ -236,7 +233,7 @@ def test_a_follower_of_nobody_is_not_called_unreachable(
     with monkeypatch.context() as patched:
         patched.setattr(mirror, "_follow", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            advance(prepared, observer=ignore)
+            advance(prepared, observer=unheard)
     found = read_status(prepared)
     assert (found.phase, found.follower, found.target.reachable) == ("dual_write", None, True)
     assert [blocker.reason.partition(":")[0] for blocker in found.blockers] == ["PostgreSQL follows nobody yet"]
@@ -244,7 +241,7 @@ def test_a_follower_of_nobody_is_not_called_unreachable(
     shown = capsys.readouterr().out
     assert "follower   PostgreSQL follows nobody" in shown
     assert "does not answer" not in shown
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     assert read_status(prepared).blockers == ()
 
 

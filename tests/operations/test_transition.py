@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from tests.stores.mirrored import leave_at
 
-from dualdb.core.events import BatchApplied
+from dualdb.core.events import BatchApplied, unheard
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.entrypoints.cli import main
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
@@ -51,10 +51,6 @@ END_WAITING = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name = 'dualdb control' AND wait_event_type = 'Lock'"
 )
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 @pytest.fixture
@@ -99,13 +95,13 @@ def test_there_and_back_and_there_again(prepared: str, target_dsn: str) -> None:
     """Every row is on both sides in each phase, and the phases follow each other as the tables say."""
     before = rows(prepared)
     for phase in (Phase.DUAL_WRITE, Phase.POSTGRES):
-        steps = advance(prepared, observer=ignore)
+        steps = advance(prepared, observer=unheard)
         assert [step.after for step in steps] == [phase]
         assert phase_of(prepared) is phase
         assert target_rows(target_dsn) == before
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
     assert rows(prepared) == before
-    (step,) = advance(prepared, observer=ignore)
+    (step,) = advance(prepared, observer=unheard)
     assert step.after is Phase.POSTGRES
     assert step.verified is not None
     assert step.verified.agrees
@@ -114,25 +110,25 @@ def test_there_and_back_and_there_again(prepared: str, target_dsn: str) -> None:
 
 def test_all_steps_to_a_phase_by_one_command(prepared: str) -> None:
     """`advance --to` takes the steps between."""
-    steps = advance(prepared, Phase.POSTGRES, observer=ignore)
+    steps = advance(prepared, Phase.POSTGRES, observer=unheard)
     assert [step.after for step in steps] == [Phase.DUAL_WRITE, Phase.POSTGRES]
-    assert advance(prepared, Phase.POSTGRES, observer=ignore) == []
+    assert advance(prepared, Phase.POSTGRES, observer=unheard) == []
 
 
 def test_back_to_plain_sqlite(prepared: str) -> None:
     """Out of dual_write a rollback ends the mirror; the way forward copies anew."""
-    advance(prepared, observer=ignore)
-    assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+    advance(prepared, observer=unheard)
+    assert rollback(prepared, observer=unheard).after is Phase.SQLITE
     with closing(sqlite3.connect(prepared)) as connection:
         connection.execute("INSERT INTO once(name) VALUES ('later')")
         connection.commit()
         assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone() == (0,)
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
 
 
 def test_ids_go_on_where_they_were(prepared: str, target_dsn: str) -> None:
     """After the switch no id that was ever used is given again: deleted ones, empty and one-row tables included."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with psycopg.connect(target_dsn, autocommit=True) as connection:
         ids = [
             connection.execute(f"INSERT INTO {table} (name) VALUES ('new') RETURNING id").fetchone()
@@ -140,7 +136,7 @@ def test_ids_go_on_where_they_were(prepared: str, target_dsn: str) -> None:
         ]
         assert ids == [(4,), (2,), (1,)]
         connection.execute("DELETE FROM runs WHERE id = 4")
-    rollback(prepared, observer=ignore)
+    rollback(prepared, observer=unheard)
     with closing(sqlite3.connect(prepared)) as connection:
         assert connection.execute("INSERT INTO runs(name) VALUES ('newer')").lastrowid == 5
         assert connection.execute("INSERT INTO never(name) VALUES ('newer')").lastrowid == 2
@@ -148,7 +144,7 @@ def test_ids_go_on_where_they_were(prepared: str, target_dsn: str) -> None:
 
 def test_a_plain_writer_meets_the_fence(prepared: str) -> None:
     """After the switch plain sqlite3 is told so by the file itself, whatever the conflict policy."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with closing(sqlite3.connect(prepared)) as connection:
         for statement in (
             "INSERT OR IGNORE INTO once(name) VALUES ('late')",
@@ -162,7 +158,7 @@ def test_a_plain_writer_meets_the_fence(prepared: str) -> None:
 
 def test_a_plain_writer_on_the_follower_is_refused(prepared: str, target_dsn: str) -> None:
     """While SQLite is the authority nobody writes to PostgreSQL past the relay, TRUNCATE included."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with psycopg.connect(target_dsn, autocommit=True) as connection:
         for statement in ("INSERT INTO once (name) VALUES ('x')", "DELETE FROM links", "TRUNCATE points"):
             with pytest.raises(psycopg.Error, match="dualdb:moved"):
@@ -172,16 +168,16 @@ def test_a_plain_writer_on_the_follower_is_refused(prepared: str, target_dsn: st
 def test_no_way_is_an_error_with_a_remedy(prepared: str, database: Path) -> None:
     """A phase that cannot follow from this one is refused and named."""
     with pytest.raises(PhaseError, match="nothing lies behind"):
-        rollback(prepared, observer=ignore)
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+        rollback(prepared, observer=unheard)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with pytest.raises(PhaseError, match="the last one; go back with dualdb rollback"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
     with pytest.raises(PhaseError, match="does not lie ahead"):
-        advance(prepared, Phase.DUAL_WRITE, observer=ignore)
+        advance(prepared, Phase.DUAL_WRITE, observer=unheard)
     other = database.with_name("other.db")
     sqlite3.connect(other).close()
     with pytest.raises(NotPreparedError, match="dualdb init"):
-        advance(str(other), observer=ignore)
+        advance(str(other), observer=unheard)
 
 
 def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
@@ -191,7 +187,7 @@ def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
     def second(_event: object) -> None:
         if not told:
             with pytest.raises(BusyError, match="another command leads") as caught:
-                advance(prepared, observer=ignore)
+                advance(prepared, observer=unheard)
             told.append(str(caught.value))
 
     advance(prepared, observer=second)
@@ -201,10 +197,10 @@ def test_a_second_coordinator_is_told_to_wait(prepared: str) -> None:
 @pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE, Step.SETTLE])
 def test_the_same_command_finishes_what_a_dead_one_began(prepared: str, target_dsn: str, last: Step) -> None:
     """Killed after any step of the switch, `advance` run again ends in phase postgres with every row."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     before = rows(prepared)
     leave_at(prepared, last, Phase.POSTGRES)
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     assert phase_of(prepared) is Phase.POSTGRES
     assert target_rows(target_dsn) == before
     with Control.open(prepared) as control:
@@ -214,11 +210,11 @@ def test_the_same_command_finishes_what_a_dead_one_began(prepared: str, target_d
 @pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE])
 def test_the_same_command_finishes_a_rollback_that_a_dead_one_began(prepared: str, target_dsn: str, last: Step) -> None:
     """Killed after any step of the way back, `rollback` run again ends in dual_write, one phase back and not two."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with psycopg.connect(target_dsn) as target:
         target.execute("INSERT INTO once (name) VALUES ('in postgres')")
     leave_at(prepared, last, Phase.DUAL_WRITE)
-    step = rollback(prepared, observer=ignore)
+    step = rollback(prepared, observer=unheard)
     assert (step.before, step.after) == (Phase.POSTGRES, Phase.DUAL_WRITE)
     assert phase_of(prepared) is Phase.DUAL_WRITE
     with Control.open(prepared) as control:
@@ -226,17 +222,17 @@ def test_the_same_command_finishes_a_rollback_that_a_dead_one_began(prepared: st
     with closing(sqlite3.connect(prepared)) as connection, connection:
         connection.execute("INSERT INTO once(name) VALUES ('home again')")
     with Pair.open(prepared) as pair:
-        relay_pair_until_aligned(pair, ignore, 10)
+        relay_pair_until_aligned(pair, unheard, 10)
     assert target_rows(target_dsn) == rows(prepared)
 
 
 def test_advance_finishes_a_decided_rollback_too(prepared: str) -> None:
     """Whichever command comes next writes the end that was missing, and that is a step."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     leave_at(prepared, Step.DECIDE, Phase.DUAL_WRITE)
-    (step,) = advance(prepared, observer=ignore)
+    (step,) = advance(prepared, observer=unheard)
     assert (step.before, step.after) == (Phase.POSTGRES, Phase.DUAL_WRITE)
-    (step,) = advance(prepared, observer=ignore)
+    (step,) = advance(prepared, observer=unheard)
     assert (step.before, step.after) == (Phase.DUAL_WRITE, Phase.POSTGRES)
 
 
@@ -244,19 +240,19 @@ def test_a_decided_rollback_whose_target_is_away_stops_nobody(
     prepared: str, target_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file has the say, and knows it: it can leave the mirror, and PostgreSQL learns of both when it answers."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     leave_at(prepared, Step.DECIDE, Phase.DUAL_WRITE)
     with monkeypatch.context() as away:
         away.setenv("DUALDB_TARGET", NOBODY)
         with pytest.raises(TargetError, match="cannot connect"):
-            advance(prepared, observer=ignore)
+            advance(prepared, observer=unheard)
         assert phase_of(prepared) is Phase.DUAL_WRITE
-        assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+        assert rollback(prepared, observer=unheard).after is Phase.SQLITE
     with closing(sqlite3.connect(prepared)) as connection, connection:
         connection.execute("INSERT INTO once(name) VALUES ('plain')")
-    advance(prepared, Phase.DUAL_WRITE, observer=ignore)
+    advance(prepared, Phase.DUAL_WRITE, observer=unheard)
     assert target_rows(target_dsn) == rows(prepared)
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with Control.open(prepared) as control:
         assert control.judge().authority is Side.TARGET
 
@@ -277,24 +273,24 @@ def killed_while_waiting(dsn: str, lock: str, command: Callable[[], T]) -> T:
 
 def test_rollback_to_a_phase_goes_there_and_no_further(prepared: str) -> None:
     """Run again it does nothing; two steps are taken where two lie between; the other way it is refused."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
-    assert [step.after for step in rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)] == [Phase.DUAL_WRITE]
-    assert rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore) == []
-    advance(prepared, Phase.POSTGRES, observer=ignore)
-    steps = rollback_to(prepared, Phase.SQLITE, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    assert [step.after for step in rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)] == [Phase.DUAL_WRITE]
+    assert rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard) == []
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    steps = rollback_to(prepared, Phase.SQLITE, observer=unheard)
     assert [step.after for step in steps] == [Phase.DUAL_WRITE, Phase.SQLITE]
     with pytest.raises(PhaseError, match=f"does not lie behind it; go there with dualdb advance {prepared} --to dual"):
-        rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)
+        rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)
     assert phase_of(prepared) is Phase.SQLITE
 
 
 @pytest.mark.parametrize("last", [Step.OPEN, Step.FENCE, Step.DECIDE, Step.SETTLE])
 def test_rollback_to_finishes_a_way_back_that_a_dead_one_began(prepared: str, last: Step) -> None:
     """After any step, and also when somebody else has settled it meanwhile: dual_write, and never sqlite."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     leave_at(prepared, last, Phase.DUAL_WRITE)
     for _ in range(2):
-        rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)
+        rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)
         assert phase_of(prepared) is Phase.DUAL_WRITE
     with Control.open(prepared) as control:
         assert (control.judge().authority, control.judge().step) == (Side.SOURCE, Step.OPEN)
@@ -305,9 +301,9 @@ def test_rollback_to_finishes_a_way_back_that_a_dead_one_began(prepared: str, la
 def test_a_move_under_way_the_other_way_is_given_up_and_that_is_all(prepared: str, to: Phase, last: Step) -> None:
     """`rollback` finds a switch, `advance` a way back, both undecided: the phase is what it was, and stays."""
     before = Phase.DUAL_WRITE if to is Phase.POSTGRES else Phase.POSTGRES
-    advance(prepared, before, observer=ignore)
+    advance(prepared, before, observer=unheard)
     leave_at(prepared, last, to)
-    step = rollback(prepared, observer=ignore) if to is Phase.POSTGRES else advance(prepared, observer=ignore)[0]
+    step = rollback(prepared, observer=unheard) if to is Phase.POSTGRES else advance(prepared, observer=unheard)[0]
     assert (step.before, step.after, step.given_up) == (before, before, to)
     assert phase_of(prepared) is before
     with Control.open(prepared) as control:
@@ -316,44 +312,44 @@ def test_a_move_under_way_the_other_way_is_given_up_and_that_is_all(prepared: st
 
 def test_a_switch_that_was_given_up_by_others_is_no_step_further_back(prepared: str) -> None:
     """Only the fence was left of it: `rollback` lifts that, and does not leave the mirror too."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     leave_at(prepared, Step.FENCE, Phase.POSTGRES)
     with Control.open(prepared) as control:
         control.perform(Step.ABORT, control.judge())
-    assert rollback(prepared, observer=ignore).given_up is Phase.POSTGRES
+    assert rollback(prepared, observer=unheard).given_up is Phase.POSTGRES
     assert phase_of(prepared) is Phase.DUAL_WRITE
 
 
 def test_rollback_finishes_a_decided_switch_and_stops_there(prepared: str) -> None:
     """PostgreSQL is the authority by then: the file hears of it, and the way back is another step."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     leave_at(prepared, Step.DECIDE, Phase.POSTGRES)
-    step = rollback(prepared, observer=ignore)
+    step = rollback(prepared, observer=unheard)
     assert (step.before, step.after) == (Phase.DUAL_WRITE, Phase.POSTGRES)
     assert phase_of(prepared) is Phase.POSTGRES
 
 
 def test_a_way_back_that_was_decided_when_postgresql_went_away_is_a_success(prepared: str, target_dsn: str) -> None:
     """SQLite has the say, which is what was asked for; PostgreSQL hears of it from whoever comes by."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
-    step = killed_while_waiting(target_dsn, "LOCK TABLE dualdb.copy", lambda: rollback(prepared, observer=ignore))
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    step = killed_while_waiting(target_dsn, "LOCK TABLE dualdb.copy", lambda: rollback(prepared, observer=unheard))
     assert (step.before, step.after, step.settled) == (Phase.POSTGRES, Phase.DUAL_WRITE, False)
     with closing(sqlite3.connect(prepared)) as connection, connection:
         connection.execute("INSERT INTO once(name) VALUES ('home again')")
     with Pair.open(prepared) as pair:
-        relay_pair_until_aligned(pair, ignore, 10)
-    assert rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore) == []
+        relay_pair_until_aligned(pair, unheard, 10)
+    assert rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard) == []
     assert target_rows(target_dsn) == rows(prepared)
 
 
 def test_a_way_back_that_was_not_decided_names_the_command_that_goes_no_further(prepared: str, target_dsn: str) -> None:
     """PostgreSQL went away under the fence: whether the fence is up nobody knows, and the command may be run again."""
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with pytest.raises(TargetError, match=f"back run dualdb rollback {prepared} --to dual_write, which takes this"):
         killed_while_waiting(
-            target_dsn, "LOCK TABLE dualdb.writer IN EXCLUSIVE MODE", lambda: rollback(prepared, observer=ignore)
+            target_dsn, "LOCK TABLE dualdb.writer IN EXCLUSIVE MODE", lambda: rollback(prepared, observer=unheard)
         )
-    assert [step.after for step in rollback_to(prepared, Phase.DUAL_WRITE, observer=ignore)] == [Phase.DUAL_WRITE]
+    assert [step.after for step in rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)] == [Phase.DUAL_WRITE]
 
 
 def test_the_commands_line_by_line(prepared: str, target_dsn: str) -> None:
@@ -389,33 +385,33 @@ def captures(database: str) -> bool:
 
 def test_a_mirror_ends_without_its_target(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL does not answer: the file leaves the mirror by itself."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with monkeypatch.context() as away:
         away.setenv("DUALDB_TARGET", NOBODY)
-        assert rollback(prepared, observer=ignore).after is Phase.SQLITE
+        assert rollback(prepared, observer=unheard).after is Phase.SQLITE
     assert phase_of(prepared) is Phase.SQLITE
     assert not captures(prepared)
 
 
 def test_a_mirror_ends_although_its_target_is_lost_in_the_midst(prepared: str, target_dsn: str) -> None:
     """The file has left the mirror when the connection breaks: that is all there was to do, and the way on is open."""
-    advance(prepared, observer=ignore)
-    step = killed_while_waiting(target_dsn, "LOCK TABLE dualdb.watermark", lambda: rollback(prepared, observer=ignore))
+    advance(prepared, observer=unheard)
+    step = killed_while_waiting(target_dsn, "LOCK TABLE dualdb.watermark", lambda: rollback(prepared, observer=unheard))
     assert step.after is Phase.SQLITE
     assert phase_of(prepared) is Phase.SQLITE
     assert not captures(prepared)
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     assert target_rows(target_dsn) == rows(prepared)
 
 
 def test_a_difference_stops_the_switch_before_the_fence(prepared: str, target_dsn: str) -> None:
     """A row that somebody changed on the follower is found, named, and nothing is switched."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with psycopg.connect(target_dsn, autocommit=True) as connection:
         connection.execute("SET dualdb.applying = 'on'")
         connection.execute("UPDATE points SET value = 0.25 WHERE step = 1 AND run = 1")
     with pytest.raises(MismatchError, match="1 row"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
     assert phase_of(prepared) is Phase.DUAL_WRITE
     with closing(sqlite3.connect(prepared)) as connection:
         connection.execute("INSERT INTO once(name) VALUES ('still the authority')")
@@ -424,16 +420,16 @@ def test_a_difference_stops_the_switch_before_the_fence(prepared: str, target_ds
 
 def test_a_row_that_postgresql_cannot_hold_blocks_the_switch(prepared: str) -> None:
     """Quarantined rows are told and block the next phase; changing them lifts the block."""
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with closing(sqlite3.connect(prepared)) as connection:
         connection.execute("INSERT INTO once(id, name) VALUES (7, CAST(x'610062' AS TEXT))")
         connection.commit()
     with pytest.raises(PhaseError, match="quarantine"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)
     with closing(sqlite3.connect(prepared)) as connection:
         connection.execute("UPDATE once SET name = 'ab' WHERE id = 7")
         connection.commit()
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
 
 
 def in_the_last_look(first: Callable[[], object], last: Callable[[], object]) -> Callable[[object], None]:
@@ -457,7 +453,7 @@ def test_a_row_behind_the_fence_that_postgresql_cannot_hold_stops_the_switch(pre
         with closing(sqlite3.connect(prepared)) as connection, connection:
             connection.execute(statement)
 
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     observe = in_the_last_look(
         lambda: write("INSERT INTO once(name) VALUES ('late')"),
         lambda: write("INSERT INTO once(id, name) VALUES (7, CAST(x'610062' AS TEXT))"),
@@ -466,7 +462,7 @@ def test_a_row_behind_the_fence_that_postgresql_cannot_hold_stops_the_switch(pre
         advance(prepared, observer=observe)
     assert phase_of(prepared) is Phase.DUAL_WRITE
     write("DELETE FROM once WHERE id = 7")
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     assert phase_of(prepared) is Phase.POSTGRES
 
 
@@ -477,7 +473,7 @@ def test_a_row_behind_the_fence_that_sqlite_cannot_hold_stops_the_way_back(prepa
         with psycopg.connect(target_dsn) as connection:
             connection.execute(statement.encode())
 
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     observe = in_the_last_look(
         lambda: write("INSERT INTO runs (name, score) VALUES ('late', 1)"),
         lambda: write("INSERT INTO runs (name, score) VALUES ('later', 'NaN')"),
@@ -486,7 +482,7 @@ def test_a_row_behind_the_fence_that_sqlite_cannot_hold_stops_the_way_back(prepa
         rollback(prepared, observer=observe)
     assert phase_of(prepared) is Phase.POSTGRES
     write("DELETE FROM runs WHERE score = 'NaN'")
-    assert rollback(prepared, observer=ignore).after is Phase.DUAL_WRITE
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
 
 
 def test_an_interrupted_command_names_the_one_that_goes_no_further(prepared: str, target_dsn: str) -> None:
@@ -504,7 +500,7 @@ def test_an_interrupted_command_names_the_one_that_goes_no_further(prepared: str
             if connection.execute("SELECT move_state FROM dualdb.control").fetchone() == ("moving",):
                 raise KeyboardInterrupt
 
-    advance(prepared, Phase.POSTGRES, observer=ignore)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
     with pytest.raises(KeyboardInterrupt) as caught:
         rollback(prepared, observer=observe)
     assert caught.value.__notes__ == [f"dualdb rollback {prepared} --to dual_write"]
@@ -517,6 +513,6 @@ def test_an_application_trigger_blocks_postgres_and_nothing_else(prepared: str) 
     """What PostgreSQL cannot run yet is said before anything is switched."""
     with closing(sqlite3.connect(prepared)) as connection:
         connection.execute("CREATE TRIGGER own AFTER INSERT ON once BEGIN UPDATE runs SET score = 1 WHERE id = 1; END")
-    advance(prepared, observer=ignore)
+    advance(prepared, observer=unheard)
     with pytest.raises(PhaseError, match="trigger own"):
-        advance(prepared, observer=ignore)
+        advance(prepared, observer=unheard)

@@ -12,6 +12,7 @@ from tests.stores.mirrored import leave_at
 
 import dualdb
 from dualdb.core import events
+from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
 from dualdb.operations.initialise import initialise
@@ -48,13 +49,13 @@ def make(database: Path, target_dsn: str) -> None:
     run(str(database), "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT)", "CREATE TABLE log (line TEXT)")
     run(str(database), "CREATE TABLE other (x)")
     initialise(str(database), target_dsn)
-    advance(str(database), Phase.DUAL_WRITE, observer=ignore)
+    advance(str(database), Phase.DUAL_WRITE, observer=unheard)
     leave_at(str(database), Step.FENCE, Phase.POSTGRES)
     run(str(database), FIRST, LOST, LAST, ON_OTHER)
     leave_at(str(database), Step.SETTLE, Phase.POSTGRES)
     with closing(sqlite3.connect(database)) as plain:
         assert plain.execute(OWN).fetchall() == []
-    relay_until_aligned(str(database), ignore, 30)
+    relay_until_aligned(str(database), unheard, 30)
 
 
 def run(database: str, *statements: str) -> None:
@@ -62,10 +63,6 @@ def run(database: str, *statements: str) -> None:
     with closing(sqlite3.connect(database)) as plain, plain:
         for statement in statements:
             plain.execute(statement)
-
-
-def ignore(_event: object) -> None:
-    """An observer that looks away."""
 
 
 def lines(database: str) -> list[str]:
@@ -103,7 +100,7 @@ def test_the_command_and_status_name_it(moved: str) -> None:
 
 def test_it_is_still_there_after_another_round(moved: str) -> None:
     """To postgres and back again sets aside and restores the others, and forgets nothing."""
-    rollback(moved, observer=ignore)
+    rollback(moved, observer=unheard)
     with closing(sqlite3.connect(moved)) as plain:
         before = plain.execute(OWN).fetchall()
     with closing(sqlite3.connect(moved)) as plain:
@@ -114,7 +111,7 @@ def test_it_is_still_there_after_another_round(moved: str) -> None:
         for (sql,) in before:
             plain.execute(sql)
     leave_at(moved, Step.SETTLE, Phase.POSTGRES)
-    rollback(moved, observer=ignore)
+    rollback(moved, observer=unheard)
     with closing(sqlite3.connect(moved)) as plain:
         assert sorted(plain.execute(OWN)) == sorted(before)
         assert plain.execute("SELECT name, sql FROM _dualdb_trigger").fetchall() == [("LOST", OTHER)]
@@ -137,7 +134,7 @@ def test_a_table_that_was_dropped_takes_its_trigger_along(database: Path, target
 
 def test_one_that_was_made_again_is_not_told_any_more(moved: str) -> None:
     """Its name was freed, and it was created as it was."""
-    rollback(moved, observer=ignore)
+    rollback(moved, observer=unheard)
     run(moved, "DROP TRIGGER lost", OTHER)
     assert read_status(moved).aside.triggers == ()
 
@@ -149,10 +146,10 @@ def test_a_trigger_made_in_the_file_that_follows_is_kept(database: Path, target_
     with closing(dualdb.connect(database)) as connection:
         connection.execute("CREATE TABLE another (x)")
         connection.commit()
-    relay_until_aligned(str(database), ignore, 30)
+    relay_until_aligned(str(database), unheard, 30)
     with closing(sqlite3.connect(database)) as plain:
         assert plain.execute(OWN).fetchall() == []
-    rollback(str(database), observer=ignore)
+    rollback(str(database), observer=unheard)
     with closing(sqlite3.connect(database)) as plain:
         assert plain.execute(OWN).fetchall() == [
             (FIRST,),

@@ -18,7 +18,7 @@ from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from dualdb.core.events import Event
@@ -97,8 +97,8 @@ class Mirrored:
             return [(row.table, row.key, row.reason) for row in pair.follower.quarantine()]
 
 
-def leave_at(database: str, step: Step, to: Phase) -> None:
-    """Do what a coordinator does on the way to that phase, and die after that step."""
+def leave_at(database: str, step: Step, to: Phase, before: Callable[[], object] | None = None) -> None:
+    """Do what a coordinator does on the way to that phase, `before` last of all but this step, and die after it."""
     with Control.open(database) as control:
         while True:
             judgement = control.judge()
@@ -109,6 +109,8 @@ def leave_at(database: str, step: Step, to: Phase) -> None:
                     mark = pair.covering_mark()
                 assert mark is not None
                 order = Order(aligned_at=mark)
+            if judgement.step is step and before is not None:
+                before()
             control.perform(judgement.step, judgement, order)
             if judgement.step is step:
                 return
