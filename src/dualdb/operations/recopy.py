@@ -166,7 +166,8 @@ def _following_row(control: Control) -> ControlRow:
         raise PhaseError(message)
     following = control.row(judgement.outgoing.other)
     if following.epoch != row.epoch:
-        message = f"the step of {control.database} to {row.phase.value} is not finished; run: dualdb advance {name}"
+        phase = row.phase.value
+        message = f"the step of {control.database} to {phase} is not finished; run: dualdb advance {name} --to {phase}"
         raise PhaseError(message)
     return following
 

@@ -461,7 +461,7 @@ def _blockers(status: Status, phase: Phase, *, follows: bool, broken: str) -> It
         yield Blocker(reason=reason, remedy=f"copy the follower anew with dualdb recopy {name}")
     unfinished = [copy.table for copy in status.copies if not copy.done]
     if unfinished and not broken:
-        again = f"dualdb advance {name} shows its progress and waits for it"
+        again = f"dualdb advance {name} --to dual_write shows its progress and waits for it"
         if phase is Phase.POSTGRES:
             again = f"dualdb relay --until-aligned {name} waits for it"
         yield Blocker(reason=f"the copy of {', '.join(unfinished)} is not done", remedy=again)
@@ -491,7 +491,7 @@ def _restored(database: str, source: ControlRow, target: ControlRow | None) -> I
 def _follows_nobody(phase: Phase, name: str) -> Blocker:
     if phase is Phase.DUAL_WRITE:
         reason = "PostgreSQL follows nobody yet: the step to dual_write was begun and not finished"
-        return Blocker(reason=reason, remedy=f"dualdb advance {name} finishes it")
+        return Blocker(reason=reason, remedy=f"dualdb advance {name} --to dual_write finishes it")
     return Blocker(reason="the SQLite file follows nobody", remedy=f"copy it anew with dualdb recopy {name}")
 
 

@@ -32,8 +32,8 @@ def older_source(database: str, target: ControlRow) -> str:
             f" on without them save and empty that database and run dualdb init {name} again with it"
         )
     return (
-        f"{found}; run dualdb rollback {name} and dualdb advance {name}: the file's are copied anew, and PostgreSQL's"
-        " are set aside there in a schema of their own"
+        f"{found}; run dualdb rollback {name} --to sqlite and dualdb advance {name} --to dual_write: the file's are"
+        " copied anew, and PostgreSQL's are set aside there in a schema of their own"
     )
 
 
