@@ -6,7 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from dualdb.core.events import unheard
@@ -42,6 +42,60 @@ sys.stdin.readline()
 log()
 print(json.dumps([type(connection).__mro__[1].__name__, sorted(loaded() - before)]), flush=True)
 """
+
+
+NOTICES = """
+import sys, time
+import dualdb
+
+connection = dualdb.connect(sys.argv[1])
+for _ in range(3):
+    connection.execute("SELECT count(*) FROM metric").fetchone()
+    print(sys.argv[2], flush=True)
+    sys.stdin.readline()
+began = time.monotonic()
+while "dualdb.stores.relay" not in sys.modules:
+    time.sleep(0.01)
+print(time.monotonic() - began, flush=True)
+"""
+
+
+def test_not_all_processes_import_when_the_mirror_begins(database: Path, target_dsn: str) -> None:
+    """They notice it in the same instant, and would hold up each other's writes."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE metric (id INTEGER PRIMARY KEY, value REAL)")
+    path = str(database)
+    initialise(path, target_dsn)
+    command = [sys.executable, "-c", NOTICES, path]
+    with ExitStack() as stack:
+        pipe = subprocess.PIPE
+        running = [
+            stack.enter_context(subprocess.Popen([*command, name], stdin=pipe, stdout=pipe, text=True))
+            for name in "abcd"
+        ]
+        for process in running:
+            stack.callback(process.kill)
+        _go_on(running)
+        advance(path, observer=unheard)
+        for _ in range(2):
+            _go_on(running)
+        took_s = sorted(float(_line(process)) for process in running)
+    assert took_s[-1] - took_s[0] > 0.3
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def _go_on(running: list[subprocess.Popen[str]]) -> None:
+    """Wait until each of them has asked the database, then let all go on."""
+    for process in running:
+        assert _line(process).strip() in "abcd"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
 
 
 def test_a_process_is_ready_for_the_switch_before_it_comes(database: Path, target_dsn: str) -> None:

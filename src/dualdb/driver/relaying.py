@@ -11,10 +11,12 @@ from functools import lru_cache
 from random import random
 from threading import Thread
 
-_SETTLED_S = 2.0
-"""A process that lives longer than this gets ready for a switch."""
-_SPREAD_S = 1.0
-"""Within this time the processes of one application do the same."""
+from dualdb.driver.watch import find_watch
+
+_SPREAD_S = 4.0
+"""Within this time all processes of one application have begun to relay."""
+_SETTLED_S = 1.0
+"""A process that lives so much longer gets ready for a switch."""
 
 
 def keep_relaying(path: str) -> None:
@@ -30,17 +32,16 @@ def _start(path: str, _process: int) -> None:
 
 
 def _relay(path: str) -> None:
-    # Many processes of one application notice the phase in the same instant: not all of them import in that one.
-    time.sleep(_spread_s())
+    watch = find_watch(path)
+    if watch is not None and watch.saw_mirror_begin:
+        # The command that began it carries, so nobody needs to be quick; and all processes notice it in one instant.
+        # If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
+        time.sleep(random() * _SPREAD_S)  # noqa: S311 - no secret
     from dualdb.stores.relay import Relay
     from dualdb.telemetry import relay_metrics
 
     Relay(path, relay_metrics()).start()
-    time.sleep(_SETTLED_S + _spread_s())
+    time.sleep(_SETTLED_S)
     # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would wait
     # for that behind the fence, all at once.
     import dualdb.driver.target_connection  # noqa: F401
-
-
-def _spread_s() -> float:
-    return random() * _SPREAD_S  # noqa: S311 - no secret

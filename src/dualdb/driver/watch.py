@@ -63,13 +63,15 @@ class Authority:
 class Watch:
     """The hint of one prepared file; shared by this process's connections to it."""
 
-    __slots__ = ("__weakref__", "_hint", "_known", "counter", "path")
+    __slots__ = ("__weakref__", "_hint", "_known", "counter", "path", "saw_mirror_begin")
 
     def __init__(self, path: str, hint: Hint | None) -> None:
         self.path = path
         self._hint = hint
         self.counter: Sequence[int] = UNREADABLE if hint is None else hint.numbers
         self._known: tuple[int, Authority] | None = None
+        self.saw_mirror_begin = False
+        """Whether this process had the file open before it was mirrored."""
 
     def current(self) -> Watch:
         """This watch, or the one over the hint that has taken the place of its own. Asked when the counter moved."""
@@ -104,6 +106,8 @@ class Watch:
             return known[1]
         found = _read(self.path)
         if found is not None and seen != -1:
+            if known is not None and found.mirrored > known[1].mirrored:
+                self.saw_mirror_begin = True
             self._known = (seen, found)
         return found
 
