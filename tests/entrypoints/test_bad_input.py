@@ -160,6 +160,15 @@ def test_an_unreachable_server(app: Path) -> None:
     assert objects(app) == ["runs"]
 
 
+@pytest.mark.parametrize("command", ["advance", "verify", "rollback", "recopy", "relay --until-aligned"])
+def test_a_server_that_went_away(app: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Each command says so at once; none waits for a server that may never come."""
+    done("init", app, "--target", target_dsn)
+    done("advance", app, "--to", "postgres" if command in ("rollback", "recopy") else "dual_write")
+    monkeypatch.setenv("DUALDB_TARGET", f"postgresql://me:{PASSWORD}@localhost:1/nowhere")
+    refused(*command.split(), app, because="localhost:1")
+
+
 def test_a_target_that_is_no_address(app: Path) -> None:
     """Not even when it holds a password."""
     refused("init", app, "--target", f"postgresql://me:{PASSWORD}@[", because="not a PostgreSQL connection string")

@@ -261,6 +261,8 @@ def relay(database: str, *, until_aligned: bool) -> None:
             raise PhaseError(
                 f"{database} is in phase sqlite, where nothing follows; run: {_command('advance', database)}"
             )
+        if until_aligned:
+            pair.target.connection()  # what has an end does not wait for a server that may never come
     with console.progress() as observer:
         if not until_aligned:
             console.say(f"relaying {database} until Ctrl-C")
