@@ -82,6 +82,10 @@ SELECT w.epoch, w.position, w.aligned::integer, w.schema_version,
        EXISTS (SELECT 1 FROM dualdb.quarantine), (SELECT target_schema FROM dualdb.control)
 FROM dualdb.watermark AS w FOR UPDATE OF w
 
+-- name: wait_in_line
+-- Wait for locks as long as it takes, in this transaction.
+SET LOCAL lock_timeout = 0
+
 -- name: set_watermark
 -- Store what PostgreSQL holds now.
 UPDATE dualdb.watermark

@@ -194,6 +194,9 @@ class SqliteStore:
         """See `Store`."""
         return {}
 
+    def cut_off(self) -> None:
+        """See `Store`."""
+
     def close(self) -> None:
         """See `Store`."""
 

@@ -73,7 +73,7 @@ class Outcome(Enum):
     LOST = "lost"
     """PostgreSQL went away; what was under way may or may not have been committed."""
     BUSY = "busy"
-    """SQLite's write lock was not to be had in time."""
+    """A lock was not to be had in time: SQLite's for writing, or one on a table of PostgreSQL's."""
     BROKEN = "broken"
     """The two databases do not belong together."""
     FAILED = "failed"
@@ -155,11 +155,14 @@ def copy_after(copy: Copy, rows: int, last: Key | None, *, done: bool) -> Copy:
 
 AIM_S = 0.1
 """How long reading and applying one batch should take: a snapshot stays short, and so does a lock on the follower."""
+SNAPSHOT_S = 5.0
+"""After this time a follower that hangs is given up, so that the authority's snapshot ends: what is open holds back the
+emptying of SQLite's log."""
 SMALLEST = 64
 LARGEST = 50_000
 PAGE = 2_048
 """Rows that are read of a range at once: while they are sent, PostgreSQL writes those before."""
-MOST_BYTES = 2 << 20
+MOST_BYTES = 1 << 20
 """Of text and blobs in one page; a page that is cut short by that ends the range."""
 
 

@@ -52,7 +52,7 @@ class Changes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
     """How far the copy of one table has come. A copy that has not begun clears the follower's table first; one that has
-    leaves nothing behind its cursor there.
+    has nothing beyond its cursor there.
     """
 
     cursor: Key | None = None
@@ -88,7 +88,7 @@ class TableBatch:
     deletes: Sequence[Key]
     """Includes the keys of `rows`."""
     rows: Sequence[Row]
-    """The current rows of changed keys, none of them behind the copy's cursor."""
+    """The current rows of changed keys, none of them beyond the copy's cursor."""
     fresh: Iterable[Sequence[Row]] = ()
     """Rows of the copied range, in parts, read from the authority while they are written; the same when asked again."""
     clear: bool = False
@@ -152,11 +152,11 @@ class Snapshot(Protocol):
 
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
         """The current rows of these keys, each row once, in no particular order; a key without a row is left out, and
-        so is a row behind the key `through` in the key's own order.
+        so is a row beyond the key `through` in the key's own order.
         """
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
-        """The next `limit` rows in the key's own order, beginning behind `after`; fewer where texts and blobs add up to
+        """The next `limit` rows in the key's own order, beginning beyond `after`; fewer where texts and blobs add up to
         `most_bytes`.
         """
 
@@ -211,6 +211,9 @@ class Store(Protocol):
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """As follower: keys of the quarantined rows that only another row kept out, by table id."""
+
+    def cut_off(self) -> None:
+        """As follower, from another thread: let what is under way on a server end, as by the loss of the connection."""
 
     def close(self) -> None:
         """Give up the connections."""

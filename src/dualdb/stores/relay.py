@@ -223,7 +223,7 @@ class _Shift:
     def _back_off(self, carrier: Carrier) -> None:
         retry_s = retry_after_s(carrier.failures)
         error = carrier.error
-        if error is not None and not isinstance(error, BusyError):
+        if error is not None and (carrier.failures > 1 or not isinstance(error, BusyError)):
             self._tell(error, retry_s)
             if carrier.failures >= self._patience and not isinstance(error, DualdbError):
                 raise error

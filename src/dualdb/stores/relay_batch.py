@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from shlex import quote
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from dualdb.core import events
 from dualdb.core.delivery import (
     FIRST,
     RELAY,
+    SNAPSHOT_S,
     Action,
     Outcome,
     Pace,
@@ -26,7 +28,7 @@ from dualdb.errors import BusyError, LineageError, OvertakenError, TargetError, 
 from dualdb.stores.relay_reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.events import Report
     from dualdb.core.schema import Schema
@@ -156,6 +158,8 @@ class Carrier:
             self._count_copied(snapshot, schema, copies)
             batch = Reading(snapshot, schema, copies)
             batch.read(changes, self._conflicts, self._pace.copy_rows, read_out=reading.close)
+            if batch.open:
+                reading.enter_context(_at_most(SNAPSHOT_S, self.follower.cut_off))
             applied = self.follower.apply(held, batch.tables, lambda: watermark_after(held, changes, batch.copies))
         self._held = result = watermark_after(held, changes, batch.copies)
         took_s = time.monotonic() - began
@@ -220,3 +224,15 @@ class Carrier:
             self._report(events.RowQuarantined(table=row.table, key=row.key, reason=row.reason))
         if self._conflicts or any(row.reason.startswith(CONFLICT) for row in applied.quarantined):
             self._conflicts = self.follower.conflicting()
+
+
+@contextmanager
+def _at_most(limit_s: float, end: Callable[[], None]) -> Iterator[None]:
+    """Call `end` from another thread if this takes longer."""
+    timer = Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

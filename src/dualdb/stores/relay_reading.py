@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Range:
-    """Rows of one table behind the cursor of its copy, read page by page as they are asked for.
+    """Rows of one table beyond the cursor of its copy, read page by page as they are asked for.
 
     Whoever asks again gets the same ones. The first page is read at once.
     """
@@ -30,7 +30,7 @@ class Range:
         self.last = copy.cursor
         """The key of the last row that was read."""
         self.done = False
-        """Whether there is no row behind it."""
+        """Whether there is no row beyond it."""
         self._snapshot = snapshot
         self._table = table
         self._key = key_of(table.key_positions)
@@ -87,6 +87,11 @@ class Reading:
         return after
 
     @property
+    def open(self) -> bool:
+        """Whether something is still to be read."""
+        return any(rows.open for rows in self._ranges.values())
+
+    @property
     def copied(self) -> int:
         """Rows of ranges."""
         return sum(rows.count for rows in self._ranges.values())
@@ -111,11 +116,11 @@ class Reading:
                 fresh = self._ranges.get(table.id, ())
                 clear = not self._before[table.id].begun
                 self.tables.append(TableBatch(table=table, deletes=deletes, rows=rows, fresh=fresh, clear=clear))
-        if not any(rows.open for rows in self._ranges.values()):
+        if not self.open:
             read_out()
 
     def _changed(self, table: Table, keys: Sequence[Key]) -> tuple[Sequence[Key], Sequence[Row]]:
-        """What to delete and what to insert. A row behind the cursor is copied when its turn comes: the follower has
+        """What to delete and what to insert. A row beyond the cursor is copied when its turn comes: the follower has
         none there, so that a range is inserted without a look.
         """
         copy = self._before[table.id]
@@ -128,5 +133,8 @@ class Reading:
         for table in tables_to_copy(self._schema, self._before):
             if limit <= 0:
                 return
-            rows = self._ranges[table.id] = Range(self._snapshot, table, self._before[table.id], limit, read_out)
+            copy = self._before[table.id]
+            if not copy.begun:  # its table is cleared first, which may take long: not while the snapshot is open
+                limit = min(limit, PAGE)
+            rows = self._ranges[table.id] = Range(self._snapshot, table, copy, limit, read_out)
             limit = limit - rows.count if rows.done else 0

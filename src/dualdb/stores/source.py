@@ -69,6 +69,9 @@ class SourceStore:
         """The phase in force."""
         return Phase(self._writer().execute(query(ASK, "control")).fetchone()[1])
 
+    def cut_off(self) -> None:
+        """Nothing here waits for a server."""
+
     def close(self) -> None:
         """Close both connections."""
         for connection in (self._reading, self._writing):

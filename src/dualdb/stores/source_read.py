@@ -128,7 +128,7 @@ class SourceSnapshot:
         )
 
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
-        """The current rows of these keys, each once, none behind `through`."""
+        """The current rows of these keys, each once, none beyond `through`."""
         found: list[Row] = []
         last = None if through is None else ", ".join(marks(through))
         end = bound(through or ())

@@ -6,7 +6,9 @@ opened anew when it is needed again; what was under way then is for the caller t
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+import socket
+from contextlib import closing, contextmanager, suppress
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -131,9 +133,21 @@ class TargetStore:
         except POISON:
             return self._apply(expected, tables, result, careful=True)
 
+    def cut_off(self) -> None:
+        """Shut the socket of the connection that writes; whoever waits on it gets TargetLostError."""
+        connection = self._writing
+        if connection is not None:
+            with (
+                suppress(OSError, psycopg.Error),  # lost already
+                closing(socket.socket(fileno=os.dup(connection.fileno()))) as line,
+            ):
+                line.shutdown(socket.SHUT_RDWR)
+
     def follow_schema(self, expected: Watermark, result: Watermark, schema: Schema) -> Watermark:
         """Bring the tables to the schema, in one transaction with the watermark."""
         with self._compared(expected) as (connection, _, target_schema):
+            # No snapshot of the authority's is open, and who gives up its place in the queue may never get through.
+            connection.execute(query(ASK, "wait_in_line").encode())
             remade = follow(connection, schema, target_schema)
             copies = {
                 table.id: Copy() if table.id in remade else expected.copies.get(table.id, Copy())

@@ -58,6 +58,10 @@ def connect_stored(target: str, database: str, *, timeout_s: int = 5, purpose: s
     return _connect(parts, autocommit=True, timeout_s=timeout_s, purpose=purpose)
 
 
+_LINE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "20000"}
+"""A host that is gone without a word is noticed in half a minute, not in hours; what the address says wins."""
+
+
 @contextmanager
 def losses() -> Iterator[None]:
     """Turn the loss of a connection into TargetLostError; every other error passes."""
@@ -83,7 +87,7 @@ def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose
     own = {"application_name": purpose, "connect_timeout": str(timeout_s), "options": _options(parts)}
     refusal = None
     try:
-        connection = psycopg.connect(make_conninfo("", **(parts | own)), autocommit=autocommit)
+        connection = psycopg.connect(make_conninfo("", **(_LINE | parts | own)), autocommit=autocommit)
     except psycopg.OperationalError as exc:
         refusal = _refusal(parts, exc)
     if refusal is not None:  # outside the `except`, so that a traceback shows our words alone

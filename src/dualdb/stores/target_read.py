@@ -193,7 +193,7 @@ class TargetSnapshot:
         )
 
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
-        """The current rows of these keys, each once, none behind `through`; keys equal in their collation name the same
+        """The current rows of these keys, each once, none beyond `through`; keys equal in their collation name the same
         row.
         """
         text = _by_key(table, self.facts.target_schema, ended=through is not None)
