@@ -38,7 +38,7 @@ SELECT "job"."id" FROM "public"."job" WHERE (("job"."n" = 7) AND ("job"."name" =
 
 -- NOCASE, and LIKE, fold ASCII letters only.
 SELECT id FROM job WHERE code = 'Ä' AND name LIKE 'A%';
-SELECT "job"."id" FROM "public"."job" WHERE ((sqlite.nocase("job"."code") = sqlite.nocase(('Ä' COLLATE "C"))) AND (lower("job"."name") LIKE 'a%%' ESCAPE ''));
+SELECT "job"."id" FROM "public"."job" WHERE ((sqlite.nocase("job"."code") = sqlite.nocase(('Ä' COLLATE "C"))) AND (lower("job"."name") LIKE 'a%' ESCAPE ''));
 
 -- A float sum is added up in SQLite's order.
 SELECT sum(r) FROM job WHERE d = 1;

@@ -1,11 +1,10 @@
 """The same database twice, in SQLite and in PostgreSQL, and statements that run on both.
 
-A small stand-in for the driver: it binds, runs the plan's steps and decodes, and nothing else.
+A small stand-in for the driver: it binds as that does, runs the plan's steps and decodes, and nothing else.
 """
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import struct
 from contextlib import closing
@@ -19,7 +18,9 @@ from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
 from dualdb.core.statement import Decoder, Kind
 from dualdb.core.translate import translate
 from dualdb.core.translate.ddl import target_ddl
-from dualdb.core.types import apply_affinity, from_target, misfits, representable, to_target
+from dualdb.core.types import from_target, misfits, to_target
+from dualdb.driver.binding import Binder, values_of
+from dualdb.driver.placeholders import Placeholders
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import load
 from tests.generators.scratch import Scratch
@@ -28,13 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dualdb.core.schema import Table
-    from dualdb.core.statement import Parameter, Plan
+    from dualdb.core.statement import Plan
+    from dualdb.driver.binding import Bound
 
     Values = Sequence[Any] | Mapping[str, Any]
-
-
-class NotRepresentableError(Exception):
-    """A bound value that the plan cannot carry; the driver would refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +114,12 @@ class Twins:
 
     def on_target(self, plan: Plan, values: Values = ()) -> Answer:
         """PostgreSQL's answer; a plan of kind CATALOG is SQLite's own business."""
-        bound = [[bind(parameter, values) for parameter in step.parameters] for step in plan.steps]
+        bound = bound_to(plan, values)
+        messages = [(step.sql.encode(), values_of(step, bound)) for step in plan.steps]
         try:
             with self.target.transaction():
-                for step, parameters in zip(plan.steps, bound, strict=True):
-                    cursor = self.target.execute(step.sql, parameters, binary=True)
+                for sql, parameters in messages:
+                    cursor = self.target.execute(sql, parameters, binary=True)
                 rows = cursor.fetchall() if cursor.description else []
         except psycopg.errors.IntegrityError:
             return Answer(error="IntegrityError")
@@ -159,21 +158,16 @@ class Twins:
             assert exact(self.on_target(plan).rows, ordered=False) == exact(here, ordered=False), table.name
 
 
-def bind(parameter: Parameter, values: Values) -> Any:  # noqa: ANN401 - any value that SQLite knows
-    """The value of one placeholder, as the driver brings it to its class."""
-    value = values[parameter.source]  # type: ignore[index]
-    if isinstance(value, bool):
-        value = int(value)
-    if isinstance(value, float) and math.isnan(value):
-        value = None
-    if parameter.affinity is not None:
-        value = apply_affinity(value, parameter.affinity)
-    if parameter.stored is not None:
-        reason = representable(value, parameter.stored)
-        if reason is not None:
-            raise NotRepresentableError(f"{value!r} for {parameter.column}: {reason}")
-        value = to_target(value, parameter.stored)
-    return value
+def bound_to(plan: Plan, values: Values) -> Bound:
+    """What SQLite would be given for each of the plan's parameters, as the driver's binder says."""
+    given: Any = values
+    sources = list(dict.fromkeys(parameter.source for step in plan.steps for parameter in step.parameters))
+    binder = Binder()
+    try:
+        bound = binder.bind(Placeholders(", ".join("?" * len(sources))), [given[source] for source in sources])
+    finally:
+        binder.close()
+    return dict(zip(sources, bound.values(), strict=True))
 
 
 def decoded(plan: Plan, row: Sequence[Any]) -> tuple[Any, ...]:

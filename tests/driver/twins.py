@@ -25,12 +25,12 @@ def move(database: Path, dsn: str, to: Phase = Phase.POSTGRES) -> None:
 class Twins:
     """Executes on both and compares all that an application can see."""
 
-    def __init__(self, database: Path, dsn: str, schema: str, **options: Any) -> None:
+    def __init__(self, database: Path, dsn: str, schema: str, *, phase: Phase = Phase.POSTGRES, **options: Any) -> None:
         self.plain_path = database.with_name("plain.db")
         for path in (self.plain_path, database):
             with closing(sqlite3.connect(path)) as connection:
                 connection.executescript(schema)
-        move(database, dsn)
+        move(database, dsn, phase)
         self.database = database
         self.plain = sqlite3.connect(self.plain_path, **options)
         self.ours = dualdb.connect(database, **options)

@@ -58,7 +58,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One PostgreSQL statement of a plan; text in psycopg's own format: `%s` placeholders, `%` doubled elsewhere."""
+    """One PostgreSQL statement of a plan. With parameters its text is in psycopg's format, `%s` placeholders and `%`
+    doubled elsewhere; without any it is sent as it is, and psycopg must be given None for them.
+    """
 
     sql: str
     parameters: Sequence[Parameter] = ()

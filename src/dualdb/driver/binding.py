@@ -54,7 +54,7 @@ def classes_of(bound: Bound) -> dict[int | str, TargetType]:
 
 
 def values_of(step: Target, bound: Bound) -> Sequence[Any] | None:
-    """One step's parameters, as its columns store them; raises UnstorableError."""
+    """One step's parameters, as its columns store them, None when it has none; raises UnstorableError."""
     if not step.parameters:
         return None
     return [_stored(parameter, bound[parameter.source]) for parameter in step.parameters]

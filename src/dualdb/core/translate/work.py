@@ -110,8 +110,10 @@ class Work:
         return self.placeholder(term, STORED_AS[hint], affinity=None, stored=hint)
 
     def finish(self, sql: str) -> Target:
-        """One step: the text in psycopg's format, and its parameters in the order in which they stand in it."""
+        """One step: the text as psycopg takes it, and its parameters in the order in which they stand in it."""
         if "\x00" in sql:
             raise Refused("a NUL character", "PostgreSQL's text cannot hold one", "leave it out")
         order = [self.parameters[int(number)] for number in _MARKER.findall(sql)]
+        if not order:
+            return Target(sql=sql)  # sent as it is: only what has placeholders is searched for them
         return Target(sql=_MARKER.sub("%s", sql.replace("%", "%%")), parameters=tuple(order))
