@@ -21,6 +21,7 @@ from dualdb.operations.recopy import begin_anew
 from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify import verify
+from dualdb.stores import mirror
 from dualdb.stores.control import Control, settle
 from dualdb.stores.hint import announced
 from dualdb.stores.pair import Pair
@@ -319,6 +320,96 @@ def test_a_side_that_was_not_wholly_copied_does_not_go_on(old_file: str, target_
     with closing(sqlite3.connect(old_file)) as plain, plain:
         plain.execute("UPDATE _dualdb_copy SET done = 0")
     assert begin_anew(old_file, Side.TARGET).follower == "source"  # neither did, and somebody must go on
+
+
+@pytest.mark.parametrize("lost", ["the copies", "the watermark"])
+def test_a_side_whose_copy_was_not_begun_does_not_go_on(old_file: str, target_dsn: str, lost: str) -> None:
+    """No copy that is not done is no copy that is."""
+    table = {"the copies": "dualdb.copy", "the watermark": "dualdb.watermark"}[lost]
+    with psycopg.connect(target_dsn) as connection:
+        connection.execute("UPDATE dualdb.watermark SET aligned = false")
+        connection.execute(f"DELETE FROM {table}".encode())
+    with pytest.raises(PhaseError, match=r"PostgreSQL never held all of runs, points; .*--from sqlite"):
+        begin_anew(old_file, Side.TARGET)
+    assert begin_anew(old_file, Side.SOURCE).follower == "target"
+
+
+def test_postgresql_of_before_the_copy_does_not_go_on(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """It was told to follow, and has tables without a row."""
+    with Control.open(prepared) as control:
+        mirror.begin(control)
+    restore = saved_server(target_dsn, tmp_path)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    relay_until_aligned(prepared, unheard, 30)
+    restore()
+    with pytest.raises(PhaseError, match=r"PostgreSQL never held all of runs, points; .*--from sqlite"):
+        begin_anew(prepared, Side.TARGET)
+    assert begin_anew(prepared, Side.SOURCE).follower == "target"
+    assert names(prepared) == ["a", "b"]
+
+
+def test_postgresql_of_before_the_mirror_never_goes_on(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """It followed nobody, and has no table; not even where the file lacks something, too."""
+    restore = saved_server(target_dsn, tmp_path)
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    relay_until_aligned(prepared, unheard, 30)
+    restore()
+    with psycopg.connect(target_dsn) as connection:  # which were not there then, and the dump does not know
+        connection.execute("DROP TABLE runs, points")
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        plain.execute("UPDATE _dualdb_copy SET done = 0")
+    with pytest.raises(PhaseError, match=r"PostgreSQL cannot go on: it is in phase sqlite.*; .*--from sqlite"):
+        begin_anew(prepared, Side.TARGET)
+    assert begin_anew(prepared, Side.SOURCE).follower == "target"
+
+
+def test_a_file_that_was_just_made_to_follow_does_not_go_on(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """It is a backup of before the switch, and none of PostgreSQL's rows came to it yet."""
+    advance(prepared, observer=unheard)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=unheard)
+    rollback(prepared, observer=unheard)
+    advance(prepared, observer=unheard)
+    log(prepared, "in postgres")
+    saved = saved_server(target_dsn, tmp_path)
+    rollback(prepared, observer=unheard)
+    advance(prepared, observer=unheard)
+    copy(str(tmp_path / "saved.db"), prepared)
+    assert begin_anew(prepared).follower == "source"
+    saved()
+    with pytest.raises(PhaseError, match=r"the SQLite file never held all of runs, points; .*--from postgres"):
+        begin_anew(prepared, Side.SOURCE)
+    assert begin_anew(prepared, Side.TARGET).follower == "source"
+    relay_until_aligned(prepared, unheard, 30)
+    assert names(prepared) == BOTH
+
+
+def test_a_file_that_begins_anew_does_not_go_on(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """Its copy was begun by the plain command, and nothing was carried."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    saved = saved_server(target_dsn, tmp_path)
+    rollback(prepared, observer=unheard)
+    advance(prepared, observer=unheard)
+    relay_until_aligned(prepared, unheard, 30)
+    assert begin_anew(prepared).follower == "source"
+    saved()
+    with pytest.raises(PhaseError, match=r"the SQLite file never held all of runs, points; .*--from postgres"):
+        begin_anew(prepared, Side.SOURCE)
+
+
+def test_postgresql_that_was_the_authority_goes_on_with_what_was_made_there(prepared: str, tmp_path: Path) -> None:
+    """A table made in phase postgres was never copied to it; after the way back it holds all of it all the same."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    with closing(dualdb.connect(prepared)) as connection, connection:
+        connection.execute("CREATE TABLE later (id INTEGER PRIMARY KEY, name TEXT)")
+        connection.execute("INSERT INTO later(name) VALUES ('made there')")
+    relay_until_aligned(prepared, unheard, 30)
+    copy(prepared, str(tmp_path / "saved.db"))
+    rollback(prepared, observer=unheard)
+    copy(str(tmp_path / "saved.db"), prepared)
+    assert begin_anew(prepared, Side.TARGET).follower == "source"
+    relay_until_aligned(prepared, unheard, 30)
+    assert names(prepared, "later") == ["made there"]
 
 
 def test_postgresql_does_not_go_on_with_what_it_cannot_run(prepared: str, tmp_path: Path) -> None:

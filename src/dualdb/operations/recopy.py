@@ -26,6 +26,7 @@ from dualdb.operations import readiness
 from dualdb.operations.coordination import coordinating
 from dualdb.operations.status import SIDES
 from dualdb.stores import recopy
+from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import Control
 from dualdb.stores.standing import SourceStanding
 from dualdb.stores.target_catalog import read_target_schema
@@ -34,6 +35,7 @@ from dualdb.stores.target_standing import TargetStanding
 
 if TYPE_CHECKING:
     from dualdb.core.phase import ControlRow
+    from dualdb.core.schema import Schema
     from dualdb.operations.status import Standing
 
 CHOICES = {"sqlite": Side.SOURCE, "postgres": Side.TARGET}
@@ -124,26 +126,48 @@ def _check_whole(control: Control, goes_on: Side) -> None:
     """Raise PhaseError when the side that is to go on lacks what the other one has, or cannot be worked with."""
     other = next(word for word, side in CHOICES.items() if side is not goes_on)
     remedy = f"dualdb recopy {quote(control.database)} --from {other} goes on with the other one"
-    lacking = {side: _lacking(standing) for side, standing in _standings(control).items()}
-    if lacking[goes_on] and not lacking[goes_on.other]:
-        raise PhaseError(f"{SIDES[goes_on.value]} never held all of {lacking[goes_on]}; {remedy}")
     if goes_on is Side.TARGET:
-        with losses():
-            schema = read_target_schema(control.target)
-        found = readiness.find_blockers(schema, Phase.POSTGRES, control.facts.target_schema)
-        if found:
-            raise PhaseError(f"PostgreSQL cannot go on: {found[0].partition('; ')[0]}; {remedy}")
+        reason = _find_obstacle(control)
+        if reason:
+            raise PhaseError(f"PostgreSQL cannot go on: {reason}; {remedy}")
+    lacking = _lacking(control, goes_on)
+    if lacking and not _lacking(control, goes_on.other):
+        raise PhaseError(f"{SIDES[goes_on.value]} never held all of {lacking}; {remedy}")
 
 
-def _lacking(standing: Standing) -> str:
+def _find_obstacle(control: Control) -> str:
+    """Why PostgreSQL cannot be the authority, whatever it holds; '' when it can."""
+    if control.read()[1].phase is Phase.SQLITE:
+        return "it is in phase sqlite, in which it follows nobody and may have no table"
+    found = readiness.find_blockers(_schema(control, Side.TARGET), Phase.POSTGRES, control.facts.target_schema)
+    return found[0].partition("; ")[0] if found else ""
+
+
+def _lacking(control: Control, side: Side) -> str:
     """What that side did not hold of the authority that it last followed; '' when it held everything."""
-    found = standing.following(0)
-    if found is None:
+    row = dict(zip(Side, control.read(), strict=True))[side]
+    if AUTHORITY[row.phase] is side:  # by its own row: what the other one held came from here
         return ""
-    lacking = [copy.table for copy in found.copies if not copy.done]
-    if found.quarantined:
+    found = _standings(control)[side].following(0)
+    copies = found.copies if found else ()
+    lacking = [copy.table for copy in copies if not copy.done]
+    if found is None or not found.aligned:
+        # Aligned it holds everything, also what was never copied to it: it may have been the authority just before.
+        known = {copy.table.lower() for copy in copies}
+        lacking += [table.name for name, table in _schema(control, side).tables.items() if name not in known]
+        if not copies:
+            lacking = lacking or ["what it was to follow"]
+    if found is not None and found.quarantined:
         lacking.append(f"{found.quarantined} rows in quarantine")
     return ", ".join(lacking)
+
+
+def _schema(control: Control, side: Side) -> Schema:
+    """The application's schema as that side has it."""
+    if side is Side.SOURCE:
+        return read_schema(control.source)
+    with losses():
+        return read_target_schema(control.target)
 
 
 def _standings(control: Control) -> dict[Side, Standing]:
