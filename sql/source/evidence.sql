@@ -10,7 +10,7 @@ UPDATE _dualdb_control SET verified = ?
 
 -- name: objects
 -- The names of all indexes and views.
-SELECT lower(name) FROM main.sqlite_master WHERE type IN ('index', 'view')
+SELECT name FROM main.sqlite_master WHERE type IN ('index', 'view')
 
 -- name: sequences
 -- The highest id that AUTOINCREMENT remembers of each table.

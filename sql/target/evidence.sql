@@ -10,7 +10,7 @@ UPDATE dualdb.control SET verified = %s
 
 -- name: objects
 -- The names of all indexes and views in the application's schema.
-SELECT lower(relname) FROM pg_class WHERE relnamespace = %s::text::regnamespace AND relkind IN ('i', 'I', 'v')
+SELECT relname FROM pg_class WHERE relnamespace = %s::text::regnamespace AND relkind IN ('i', 'I', 'v')
 
 -- name: sequence
 -- What an automatic id's sequence has given out last, and whether it has given out anything.

@@ -23,6 +23,15 @@ def test_long_names_differ() -> None:
     assert short == [target_name(name) for name in names]
 
 
+def test_the_names_of_system_columns_are_others() -> None:
+    """PostgreSQL's own columns are there already, in lower case; whatever else looks like them stays."""
+    taken = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"]
+    others = [target_name(name) for name in taken]
+    assert len(set(others) | set(taken)) == 12
+    for name in ("CTID", "Xmin", "oid", "xmin "):
+        assert target_name(name) == name
+
+
 def test_quoting() -> None:
     """Quotes inside a name are doubled."""
     assert quoted('a"b') == '"a""b"'

@@ -9,17 +9,20 @@ if TYPE_CHECKING:
 
 _LIMIT_BYTES = 63
 _DIGEST_CHARACTERS = 12
+_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""Columns that every table of PostgreSQL has (ddl-system-columns.html): in these letters, "XMIN" is another name."""
 
 
 def target_name(name: str) -> str:
-    """The name that an object or column carries on PostgreSQL: itself, or a unique short form when it is too long.
+    """The name that an object or column carries on PostgreSQL: itself, or a unique other form when it cannot have it.
 
-    PostgreSQL cuts an identifier after 63 bytes without a word (NAMEDATALEN), which makes two names one.
+    PostgreSQL cuts an identifier after 63 bytes without a word (NAMEDATALEN), which makes two names one, knows no empty
+    one, and refuses a column that is named like its own ones.
     """
     encoded = name.encode("utf-8", "surrogatepass")
-    if 0 < len(encoded) <= _LIMIT_BYTES:
+    if 0 < len(encoded) <= _LIMIT_BYTES and name not in _SYSTEM_COLUMNS:
         return name
-    import hashlib  # loads OpenSSL, and almost no name is this long
+    import hashlib  # loads OpenSSL, and almost no name is like this
 
     digest = hashlib.sha256(encoded).hexdigest()[:_DIGEST_CHARACTERS]
     head = encoded[: _LIMIT_BYTES - _DIGEST_CHARACTERS - 1].decode("utf-8", "ignore")

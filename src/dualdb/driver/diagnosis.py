@@ -7,20 +7,22 @@ what has to be asked of PostgreSQL is asked through `ask`.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from dualdb.core.names import target_name
 from dualdb.core.schema import KeyKind
 from dualdb.driver.failure import failure, locked, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from dualdb.core.schema import Index, Schema, Table
+    from dualdb.core.schema import Check, Column, Index, Schema, Table
     from dualdb.stores.target_session import Rejected
 
     Names = Callable[[str], Sequence[str]]
     """The names of a table's CHECK constraints, in the order in which they were written."""
 
+T = TypeVar("T", "Table", "Column", "Index", "Check")
 FENCE_STATE = "DD001"
 STALE_STATES = frozenset({"42P01", "42703", "42704", "42883", "0A000"})
 """No such table, column, type, function, or another result than prepared: the schema may be another by now."""
@@ -38,7 +40,7 @@ def diagnose(rejected: Rejected, schema: Schema, names: Names, way_back: str) ->
     """The exception for a statement that PostgreSQL refused; `way_back` is the command that leads to SQLite."""
     state = rejected.sqlstate
     if state.startswith("23"):
-        return _constraint(rejected, schema.tables.get(rejected.table.lower()), names)
+        return _constraint(rejected, _named(schema.tables.values(), rejected.table), names)
     if state in _BUSY:
         return locked()
     if state == "42804" and rejected.message == "datatype mismatch":
@@ -52,12 +54,18 @@ def diagnose(rejected: Rejected, schema: Schema, names: Names, way_back: str) ->
     return failure(*plain)
 
 
+def _named(objects: Iterable[T], name: str) -> T | None:
+    """What PostgreSQL knows by that name."""
+    return next((one for one in objects if target_name(one.name or "") == name), None)
+
+
 def _constraint(rejected: Rejected, table: Table | None, names: Names) -> sqlite3.Error:
     if rejected.sqlstate == "23505":
         return _unique(rejected, table)
     if rejected.sqlstate == "23514":
         return _check(rejected, table, names)
-    column = f"{rejected.table}.{rejected.column}"
+    of = _named(table.columns, rejected.column) if table is not None else None
+    column = f"{table.name if table else rejected.table}.{of.name if of else rejected.column}"
     return failure(sqlite3.IntegrityError, f"NOT NULL constraint failed: {column}", "SQLITE_CONSTRAINT_NOTNULL")
 
 
@@ -66,7 +74,7 @@ def _unique(rejected: Rejected, table: Table | None) -> sqlite3.Error:
         return failure(
             sqlite3.IntegrityError, f"UNIQUE constraint failed: {rejected.table}", "SQLITE_CONSTRAINT_UNIQUE"
         )
-    index = next((index for index in table.indexes if index.name == rejected.constraint), None)
+    index = _named(table.indexes, rejected.constraint)
     if index is not None:
         name = "SQLITE_CONSTRAINT_PRIMARYKEY" if index.origin == "pk" else "SQLITE_CONSTRAINT_UNIQUE"
         return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {_terms(table, index)}", name)
@@ -86,7 +94,10 @@ def _terms(table: Table, index: Index) -> str:
 
 def _check(rejected: Rejected, table: Table | None, names: Names) -> sqlite3.Error:
     what = rejected.constraint
-    if table is not None and not any(check.name == what for check in table.checks):
+    check = _named(table.checks, what) if table is not None else None
+    if check is not None:
+        what = check.name or what
+    elif table is not None:
         placed = names(table.name)
         # A CHECK that has no translation is not on the list; such a file does not reach phase postgres.
         if what in placed and len(placed) == len(table.checks):

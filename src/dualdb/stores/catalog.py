@@ -184,6 +184,7 @@ def schema_from_rows(
 
 
 def _check_rows(rows: Sequence[MasterRow]) -> None:
+    _check_apart("tables or views", [name for kind, name, _, _ in rows if kind in {"table", "view"}])
     for kind, name, _, sql in rows:
         if name.lower().startswith("_dualdb_"):
             raise SchemaError(f"the {kind} {name} has a name that dualdb keeps for itself; rename it")
@@ -193,6 +194,15 @@ def _check_rows(rows: Sequence[MasterRow]) -> None:
                 f"the virtual table {name} (module {module}) cannot be mirrored; drop it, or move it to a database"
                 " file of its own"
             )
+
+
+def _check_apart(what: str, names: Sequence[str]) -> None:
+    """Raise SchemaError for two names that are one when letters beyond ASCII are folded: to SQLite they are two."""
+    spelled: dict[str, str] = {}
+    for name in names:
+        other = spelled.setdefault(name.lower(), name)
+        if other != name:
+            raise SchemaError(f"the {what} {other} and {name} differ in nothing but capital letters; rename one")
 
 
 def inspect_stored(connection: sqlite3.Connection, table: Table) -> dict[str, TargetType]:
@@ -260,6 +270,7 @@ def _read_table(database: sqlite3.Connection, number: int, name: str, sql: str) 
 def _columns(
     database: sqlite3.Connection, table: str, sql: str, text: TableText, facts: Sequence[tuple[Any, ...]]
 ) -> Iterator[Column]:
+    _check_apart(f"columns of {table},", [name for _, name, *_ in facts])
     collations = _collations(database, table, facts) if "COLLATE" in sql.upper() else {}
     for _, name, decltype, not_null, default, place_in_key, hidden in facts:
         if name.lower().startswith("_dualdb_"):

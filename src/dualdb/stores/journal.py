@@ -21,6 +21,7 @@ from dualdb.core.capture import (
     fence_triggers,
     installed_capture,
 )
+from dualdb.core.probe import key_names
 from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import quote_name
 from dualdb.core.store import CONFLICT
@@ -162,7 +163,7 @@ def sequence_marks(connection: sqlite3.Connection, schema: Schema) -> Mapping[st
     marks: dict[str, int] = {}
     for table in schema.tables.values():
         if table.key.kind is not KeyKind.DECLARED:
-            column = quote_name(table.key.columns[0]) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else "rowid"
+            (column,) = key_names(table)
             largest = connection.execute(f"SELECT max({column}) FROM main.{quote_name(table.name)}").fetchone()[0]
             marks[table.name] = largest or 0
     if _has_sequences(connection):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from dualdb.core.probe import key_names, rowid_name
 from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import quote_name
 from dualdb.core.store import Undecodable
@@ -71,7 +72,7 @@ class SourceEvidence:
         there = {name for (name,) in self._connection.execute(query(_ASK, "objects"))}
         wanted = [index.name for table in schema.tables.values() for index in table.indexes]
         wanted += [view.name for view in schema.views.values()]
-        return [name for name in wanted if name.lower() not in there]
+        return [name for name in wanted if name not in there]
 
     def last_ids(self, schema: Schema) -> dict[str, int]:
         """By table name the highest id given out, of each AUTOINCREMENT table that remembers one."""
@@ -86,7 +87,7 @@ class SourceEvidence:
         found = {}
         for table in schema.tables.values():
             if table.key.kind is not KeyKind.DECLARED:
-                column = _key_columns(table)
+                (column,) = key_names(table)
                 sql = f"SELECT max({column}) FROM main.{quote_name(table.name)}"
                 highest = self._connection.execute(sql).fetchone()[0]
                 if highest is not None:
@@ -119,17 +120,14 @@ class SourceEvidence:
         return found
 
     def _orphan_keys(self, table: Table, number: int, listed: int) -> tuple[Key, ...]:
+        rowid = rowid_name(table)  # None where every name of it is an ordinary column's, besides WITHOUT ROWID
+        if rowid is None:
+            return ()
         sql = (
-            f"SELECT {_key_columns(table)} FROM main.{quote_name(table.name)}"
-            f" WHERE rowid IN ({query(_ASK, 'orphan_rowids')})"
+            f"SELECT {', '.join(key_names(table))} FROM main.{quote_name(table.name)}"
+            f" WHERE {rowid} IN ({query(_ASK, 'orphan_rowids')})"
         )
-        return () if table.without_rowid else tuple(self._connection.execute(sql, (table.name, number, listed)))
-
-
-def _key_columns(table: Table) -> str:
-    if table.key.kind is KeyKind.ROWID:
-        return "rowid"
-    return ", ".join(map(quote_name, table.key.columns))
+        return tuple(self._connection.execute(sql, (table.name, number, listed)))
 
 
 def _dirty(key: Key) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from dualdb.core.names import target_name
 from dualdb.core.schema import TargetType
 from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.queries import query
@@ -41,5 +42,6 @@ def read_numbering(connection: Target) -> Numbering:
 def check_names(connection: Target, schema: str, table: str) -> list[str]:
     """The names of a table's CHECK constraints, in the order in which they were written."""
     with losses():
-        rows = connection.execute(query("target/catalog.sql", "checks"), (schema, table)).fetchall()
+        asked = (target_name(schema), target_name(table))
+        rows = connection.execute(query("target/catalog.sql", "checks"), asked).fetchall()
     return [name for (name,) in rows]

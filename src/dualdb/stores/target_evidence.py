@@ -51,9 +51,7 @@ class TargetEvidence:
         """Indexes and views of the schema that the target does not have, those that it cannot have among them."""
         there = {name for (name,) in self._rows(query(_ASK, "objects"), (quoted(self._schema),))}
         return [
-            name
-            for name, known_as in _wanted(schema)
-            if not any(target_name(other).lower() in there for other in known_as)
+            name for name, known_as in _wanted(schema) if not any(target_name(other) in there for other in known_as)
         ]
 
     def last_ids(self, schema: Schema) -> dict[str, int]:

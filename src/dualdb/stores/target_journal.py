@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
 
-from dualdb.core.names import qualified, quoted
+from dualdb.core.names import qualified, quoted, target_name
 from dualdb.core.schema import KeyKind, TargetType
 from dualdb.errors import BusyError
 from dualdb.stores.journal import stored_text
@@ -251,15 +251,18 @@ def capture_table(connection: Target, table: Table, target_schema: str, *, enabl
     key = _key_texts(table)
     exact = " SET extra_float_digits = 1" if _has_float_key(table) else ""
     insert = "INSERT INTO dualdb.journal (tbl, key)"
-    _run(
-        connection,
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{exact} AS $body$ BEGIN"
+    body = (
+        "#variable_conflict use_column\nBEGIN"  # a column may be called `found` or `tg_op`
         f" IF TG_OP = 'INSERT' THEN {insert} SELECT {table.id}, {key} FROM new_rows;"
         f" ELSIF TG_OP = 'UPDATE' THEN {insert}"
         f" SELECT {table.id}, {key} FROM old_rows UNION SELECT {table.id}, {key} FROM new_rows;"
         f" ELSIF TG_OP = 'DELETE' THEN {insert} SELECT {table.id}, {key} FROM old_rows;"
         f" ELSE {insert} SELECT {table.id}, {key} FROM {name};"
-        " END IF; RETURN NULL; END $body$",
+        " END IF; RETURN NULL; END"
+    ).replace("'", "''")
+    _run(
+        connection,
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{exact} AS '{body}'",
     )
     events = (
         "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows",
@@ -324,7 +327,9 @@ def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, s
         if table.key.kind is KeyKind.DECLARED:
             continue
         column = table.key.columns[0]
-        ((sequence,),) = _asked(connection, "sequence_of", (qualified(target_schema, table.name), column))
+        # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).
+        asked = (qualified(target_schema, table.name), target_name(column))
+        ((sequence,),) = _asked(connection, "sequence_of", asked)
         if sequence is not None:
             found.append((table.name, column, str(sequence)))
     return found

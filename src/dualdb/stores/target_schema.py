@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 
+from dualdb.core.names import quoted, target_name
 from dualdb.errors import TargetError
 from dualdb.stores.layout import LAYOUT
 from dualdb.stores.queries import load, query
@@ -53,7 +53,7 @@ def ours() -> Iterator[None]:
 
 def check_rights(connection: Target, schema: str) -> None:
     """Raise TargetError, naming the grant, when the target's user may not make what is needed."""
-    user, database, may_create, name, may_use = _asked(connection, "rights", {"schema": schema})
+    user, database, may_create, name, may_use = _asked(connection, "rights", {"schema": target_name(schema)})
     if not may_create:
         message = (
             f"the target's user {user} may not create schemas in database {database};"
@@ -71,7 +71,7 @@ def check_rights(connection: Target, schema: str) -> None:
 def check_empty(connection: Target, schema: str) -> None:
     """Raise TargetError when the schema that the application's tables go to already holds tables or views."""
     with losses():
-        found = connection.execute(query(_ASK, "relations").encode(), (schema,)).fetchall()
+        found = connection.execute(query(_ASK, "relations").encode(), (target_name(schema),)).fetchall()
     if found:
         message = (
             f"schema {schema} of the target already holds {len(found)} relations, {found[0][0]} among them;"
@@ -105,7 +105,7 @@ def prepared(connection: Target, *, source_id: str, schema: str) -> Iterator[Non
 
 
 def _make(connection: Target, source_id: str, schema: str) -> None:
-    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}".encode())
     for script in SCRIPTS:
         connection.execute(load(script))
     connection.execute(query("target/authority.sql", "claim").encode(), (LAYOUT, source_id, schema))
