@@ -48,3 +48,7 @@ DELETE FROM _dualdb_copy
 -- name: forget_quarantine
 -- No row is in quarantine.
 DELETE FROM _dualdb_quarantine
+
+-- name: give_up_triggers
+-- None of those that wait for the way back is put back then, and why; their texts stay.
+UPDATE _dualdb_trigger SET problem = ? WHERE problem IS NULL

@@ -54,5 +54,5 @@ CREATE TABLE _dualdb_trigger (
     ordinal INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     sql TEXT NOT NULL,
-    problem TEXT                           -- why SQLite did not take it back; NULL: it waits for the way back
+    problem TEXT                           -- why it was not put back, or will not be; NULL: it waits for the way back
 );

@@ -29,7 +29,7 @@ ORDER BY q.tbl, q.key LIMIT ?
 SELECT name FROM main.sqlite_master WHERE type = 'table' AND instr(lower(name), ?) = 1 ORDER BY rowid
 
 -- name: triggers
--- The application's triggers that SQLite did not take back, and why.
+-- The application's triggers that do not come back by themselves, and why.
 SELECT name, problem FROM _dualdb_trigger
 WHERE problem IS NOT NULL AND sql NOT IN (SELECT sql FROM main.sqlite_master WHERE type = 'trigger')
 ORDER BY ordinal

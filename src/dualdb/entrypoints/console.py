@@ -294,7 +294,7 @@ def _aside_rows(status: Status) -> Iterator[tuple[str, str]]:
         title = ""
     for trigger in status.aside.triggers:
         name = quote_literal(trigger.name)
-        yield title, f"trigger {trigger.name}: SQLite did not take it back ({trigger.reason})"
+        yield title, f"trigger {trigger.name}: it was not put back ({trigger.reason})"
         yield "", f"its text: SELECT sql FROM _dualdb_trigger WHERE name = {name}; mend it and create it with sqlite3,"
         yield "", f"then DELETE FROM _dualdb_trigger WHERE name = {name}"
         title = ""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _ASK = "source/authority.sql"
 _RELAY = "source/relay.sql"
+_SET_ASIDE = "set aside with the tables that the file held when a backup was restored"
+"""Why a trigger does not come back."""
 
 
 def older_source(database: str, target: ControlRow) -> str:
@@ -52,12 +54,14 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
     """Make a file that was restored from a backup the follower that its control row does not know it is.
 
     Inside a write transaction. Nothing that the file holds was carried by anybody who is left, so every table of it
-    will be set aside when it is led to the authority's schema.
+    will be set aside when it is led to the authority's schema; and so is every trigger, for good: the application may
+    have dropped it since, as a switch demands.
     """
     schema = read_schema(connection)
     journal.install_fence(connection, schema)
     journal.remove_capture(connection)
     journal.set_aside_triggers(connection, schema)
+    connection.execute(query(_ASK, "give_up_triggers"), (_SET_ASIDE,))
     connection.execute(query(_ASK, "forget_copies"))
     connection.execute(query(_ASK, "forget_quarantine"))
     connection.execute(query(_RELAY, "set_watermark"), (target_row.epoch, position, False, NO_SCHEMA))

@@ -51,7 +51,7 @@ class Following:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptTrigger:
-    """A trigger of the application's that SQLite did not take back; its text lies in `_dualdb_trigger`."""
+    """A trigger of the application's that did not come back; its text lies in `_dualdb_trigger`."""
 
     name: str
     reason: str
@@ -93,7 +93,7 @@ class SourceStanding:
         return tuple(name for (name,) in self._connection.execute(query(_ASK, "aside"), (ASIDE,)))
 
     def triggers(self) -> tuple[KeptTrigger, ...]:
-        """The application's triggers that SQLite did not take back on the way back from PostgreSQL."""
+        """The application's triggers that did not come back on the way back from PostgreSQL, and will not."""
         found = self._connection.execute(query(_ASK, "triggers"))
         return tuple(KeptTrigger(name=name, reason=why) for name, why in found)
 
