@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from tests.operations.test_restored_from_a_backup import copy
 from tests.stores.mirrored import leave_at
 
 import dualdb
@@ -16,8 +17,9 @@ from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
 from dualdb.operations.initialise import initialise
+from dualdb.operations.recopy import begin_anew
 from dualdb.operations.status import read_status
-from dualdb.operations.transition import advance, rollback
+from dualdb.operations.transition import advance, rollback, rollback_to
 from dualdb.stores.relay import relay_until_aligned
 
 if TYPE_CHECKING:
@@ -86,6 +88,16 @@ def test_the_others_come_back_and_it_is_told(moved: str) -> None:
     assert kept == [("LOST", OTHER, "trigger LOST already exists")]
 
 
+@pytest.mark.parametrize("last", [Step.FENCE, Step.DECIDE])
+def test_a_run_that_ends_what_another_one_began_tells_it(moved: str, last: Step) -> None:
+    """Whether the way back was decided by the run that died, or only begun."""
+    leave_at(moved, last, Phase.DUAL_WRITE)
+    heard: list[Event] = []
+    rollback_to(moved, Phase.DUAL_WRITE, observer=heard.append)
+    told = [event for event in heard if isinstance(event, events.TriggerNotRestored)]
+    assert [(event.name, event.reason) for event in told] == [("LOST", "trigger LOST already exists")]
+
+
 def test_the_command_and_status_name_it(moved: str) -> None:
     """A line each, with the reason and what to do; it blocks nothing."""
     done = CliRunner().invoke(main, ["rollback", moved])
@@ -111,7 +123,9 @@ def test_it_is_still_there_after_another_round(moved: str) -> None:
         for (sql,) in before:
             plain.execute(sql)
     leave_at(moved, Step.SETTLE, Phase.POSTGRES)
-    rollback(moved, observer=unheard)
+    heard: list[Event] = []
+    rollback(moved, observer=heard.append)
+    assert [event for event in heard if isinstance(event, events.TriggerNotRestored)] == []  # it was told before
     with closing(sqlite3.connect(moved)) as plain:
         assert sorted(plain.execute(OWN)) == sorted(before)
         assert plain.execute("SELECT name, sql FROM _dualdb_trigger").fetchall() == [("LOST", OTHER)]
@@ -158,3 +172,51 @@ def test_a_trigger_made_in_the_file_that_follows_is_kept(database: Path, target_
             (ON_OTHER,),
             (OTHER.replace("LOST", "late"),),
         ]
+
+
+def test_a_trigger_of_a_restored_file_is_set_aside_with_its_tables(
+    database: Path, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application has dropped it since; what a program makes under its name behind the fence comes back."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    run(str(database), "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT)", "CREATE TABLE log (line TEXT)", LOST)
+    run(str(database), FIRST)
+    initialise(str(database), target_dsn)
+    advance(str(database), Phase.DUAL_WRITE, observer=unheard)
+    copy(str(database), str(tmp_path / "saved.db"))
+    run(str(database), "DROP TRIGGER lost", "DROP TRIGGER first")
+    advance(str(database), Phase.POSTGRES, observer=unheard)
+    copy(str(tmp_path / "saved.db"), str(database))
+    begin_anew(str(database))
+    run(str(database), OTHER)
+    with closing(dualdb.connect(database)) as connection:
+        connection.execute("CREATE TABLE another (x)")
+        connection.commit()
+    relay_until_aligned(str(database), unheard, 30)
+    heard: list[Event] = []
+    rollback(str(database), observer=heard.append)
+    assert [event for event in heard if isinstance(event, events.TriggerNotRestored)] == []
+    with closing(sqlite3.connect(database)) as plain:
+        assert plain.execute(OWN).fetchall() == [(OTHER,)]
+    shown = read_status(str(database)).aside.triggers
+    assert [one.name for one in shown] == ["lost", "first"]
+    assert all("when a backup was restored" in one.reason for one in shown)
+
+
+def test_a_trigger_kept_by_a_file_of_an_earlier_switch_is_set_aside(
+    database: Path, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came back with the way back that was taken since, and the application has dropped it."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    make(database, target_dsn)
+    copy(str(database), str(tmp_path / "saved.db"))
+    rollback(str(database), observer=unheard)
+    run(str(database), "DROP TRIGGER first", "DROP TRIGGER lost", "DROP TRIGGER last", "DROP TRIGGER on_other")
+    advance(str(database), Phase.POSTGRES, observer=unheard)
+    copy(str(tmp_path / "saved.db"), str(database))
+    begin_anew(str(database))
+    relay_until_aligned(str(database), unheard, 30)
+    rollback(str(database), observer=unheard)
+    with closing(sqlite3.connect(database)) as plain:
+        assert plain.execute(OWN).fetchall() == []
+    assert [one.name for one in read_status(str(database)).aside.triggers] == ["first", "lost", "last", "on_other"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from dualdb.core.events import Report as Observer
     from dualdb.core.phase import Judgement
     from dualdb.operations.verify_report import Report
+    from dualdb.stores.standing import KeptTrigger
 
 
 _FULL_VERIFICATIONS = 3
@@ -167,6 +169,8 @@ def _unfinished_move(task: _Task, way: Mapping[Phase, Phase]) -> StepReport | No
             leaving, coming = control.row(judgement.outgoing), control.row(judgement.outgoing.other)
             before = Phase.POSTGRES if leaving.move_state is MoveState.YIELDED else leaving.phase
             after = _conclude(control)
+            if AUTHORITY[before] is not AUTHORITY[after] is Side.SOURCE:
+                _tell_triggers(task, control)  # who decided may have died before telling; of earlier ones it is unknown
     except (TargetError, LineageError, NotPreparedError):
         # The file's own row says that it is the authority: what is wrong with the target is not in the way here.
         if at_home:
@@ -232,16 +236,22 @@ def _change_authority(task: _Task, before: Phase, after: Phase) -> StepReport:
     began = time.monotonic()
     with Pair.open(task.database) as pair, Control.open(task.database) as control:
         readiness.check(control, after)
+        lost = SourceStanding(control.source).triggers()
         moved, verified = _approach(task, pair)
         fenced = time.monotonic()
         switch = _Switch(task, pair, control, after)
         settled = _switched(switch, before)
         fenced_s = time.monotonic() - fenced
         if AUTHORITY[after] is Side.SOURCE:
-            for trigger in SourceStanding(control.source).triggers():
-                task.observer(TriggerNotRestored(name=trigger.name, reason=trigger.reason))
+            _tell_triggers(task, control, lost)
     report = _report(before, after, began=began, rows_moved=moved + switch.moved)
     return replace(report, fenced_s=fenced_s, verified=verified, residue=switch.residue, settled=settled)
+
+
+def _tell_triggers(task: _Task, control: Control, before: Sequence[KeptTrigger] = ()) -> None:
+    """Tell which triggers did not come back, but for those of which it was known before."""
+    for trigger in (Counter(SourceStanding(control.source).triggers()) - Counter(before)).elements():
+        task.observer(TriggerNotRestored(name=trigger.name, reason=trigger.reason))
 
 
 def _approach(task: _Task, pair: Pair) -> tuple[int, Report]:
