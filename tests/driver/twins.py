@@ -67,8 +67,12 @@ class Twins:
 
 def _seen(cursor: Any) -> Any:
     before = (cursor.description, cursor.rowcount, cursor.lastrowid)
-    rows = cursor.fetchall()
-    return before, [tuple((type(value).__name__, value) for value in row) for row in rows], cursor.rowcount
+    factory, cursor.row_factory = cursor.row_factory, sqlite3.Row
+    first = cursor.fetchone()
+    cursor.row_factory = factory
+    rows = [*([] if first is None else [first]), *cursor.fetchall()]
+    keys = None if first is None else first.keys()
+    return before, keys, [tuple((type(value).__name__, value) for value in row) for row in rows], cursor.rowcount
 
 
 def _outcome(call: Any, connection: Any) -> Any:

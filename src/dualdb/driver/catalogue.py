@@ -6,6 +6,8 @@ words, and answers what only the schema is asked for.
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +21,6 @@ from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
 
     from dualdb.core.schema import Schema, TargetType
@@ -29,9 +30,13 @@ if TYPE_CHECKING:
     Classes = Mapping[int | str, TargetType]
 
 _PLANS_AT_MOST = 2000
+_STEPS_FOR_NAMES = 1_000_000
+"""Instructions after which SQLite need not go on to a first row only to tell how its columns are called."""
 _NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
 """What SQLite cannot explain, or does while it explains."""
 _TRANSACTIONS = frozenset({"BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT"})
+_ROWS = frozenset({"DELETE", "INSERT", "REPLACE", "SELECT", "UPDATE", "VALUES", "WITH"})
+"""What may return rows of the application's."""
 NOTHING = Plan(kind=Kind.PRAGMA)
 """The plan of a text without a statement."""
 
@@ -46,13 +51,17 @@ class Found(NamedTuple):
 class Statement:
     """One text of the application's: its placeholders, and its plans."""
 
-    __slots__ = ("_classed", "_plan", "_refusal", "placeholders", "sql", "verb", "written")
+    __slots__ = ("_classed", "_names", "_plan", "_refusal", "placeholders", "sql", "verb", "written")
 
-    def __init__(self, sql: str, placeholders: Placeholders, plan: Plan | Refused) -> None:
+    def __init__(
+        self, sql: str, placeholders: Placeholders, plan: Plan | Refused, names: Sequence[str] | None = None
+    ) -> None:
+        """`names` are those that SQLite gives the result's columns; None: it does not say, and the plan's will do."""
         self.sql = sql
         self.verb = first_keyword(sql)
         self.placeholders = placeholders
-        self._plan = plan if isinstance(plan, Plan) else None
+        self._names = names
+        self._plan = self._named(plan) if isinstance(plan, Plan) else None
         self._refusal = plan if isinstance(plan, Refused) else None
         self._classed: dict[tuple[Any, ...], Plan] = {}
         self.written: frozenset[int] | None = None
@@ -70,11 +79,17 @@ class Statement:
         if plan is None:
             if self._refusal is not None and not classes:
                 raise self._refusal
-            plan = translate(self.sql, schema, target_schema=target_schema, hints=classes)
+            plan = self._named(translate(self.sql, schema, target_schema=target_schema, hints=classes))
             if len(self._classed) > _PLANS_AT_MOST:
                 self._classed.clear()
             self._classed[key] = plan
         return plan
+
+    def _named(self, plan: Plan) -> Plan:
+        if self._names is None or plan.columns is None or len(self._names) != len(plan.columns):
+            return plan
+        columns = zip(plan.columns, self._names, strict=True)
+        return replace(plan, columns=tuple(replace(column, name=name) for column, name in columns))
 
 
 class Catalogue:
@@ -146,7 +161,30 @@ class Catalogue:
             plan: Plan | Refused = translate(sql, self.schema, target_schema=self.target_schema)
         except Refused as refusal:
             plan = refusal
-        return Statement(sql, placeholders, plan)
+        executed = isinstance(plan, Refused) or plan.columns is not None
+        return Statement(sql, placeholders, plan, self._names(sql, placeholders) if executed else None)
+
+    def _names(self, sql: str, placeholders: Placeholders) -> Sequence[str] | None:
+        """What SQLite calls the result's columns; None when it has none, or fails on made-up values.
+
+        SQLite tells when it has executed the statement: here it finds no rows, and what it inserts is rolled back.
+        """
+        if first_keyword(sql) not in _ROWS:
+            return None
+        with self._lock:
+            self._database.execute("BEGIN")
+            self._database.set_progress_handler(lambda: 1, _STEPS_FOR_NAMES)
+            try:
+                cursor = self._database.execute(sql, placeholders.numbers())
+                description = cursor.description
+                cursor.close()
+            except sqlite3.Error:
+                return None
+            finally:
+                self._database.set_progress_handler(None, 0)
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+        return None if description is None else [column[0] for column in description]
 
 
 class Catalogues:

@@ -30,6 +30,10 @@ class Placeholders:
         """Parameters that bind NULL to each."""
         return defaultdict(lambda: None) if self.named else (None,) * self.count
 
+    def numbers(self) -> Any:
+        """Parameters that bind a number of its own to each: no two are equal, and none is missing."""
+        return {str(key): number for number, key in enumerate(self.keys)} if self.named else tuple(range(self.count))
+
 
 def _numbered(texts: Sequence[str]) -> tuple[list[int | str], int]:
     keys: list[int | str] = []

@@ -394,8 +394,10 @@ def _compound_order(node: exp.Expression, fields: Mapping[str, Term]) -> str:
 
 
 def result_texts(tokens: Sequence[Token], sql: str) -> list[str]:
-    """The result expressions of the first SELECT as written: what SQLite names a column without alias after."""
-    start = next((place for place, token in enumerate(tokens) if token.word() == "SELECT"), None)
+    """The result expressions of the first SELECT, that of no subquery, as written: what SQLite names a column without
+    alias after.
+    """
+    start = _first_select(tokens)
     if start is None:
         return []
     if tokens[start + 1 : start + 2] and tokens[start + 1].word() in {"DISTINCT", "ALL"}:
@@ -415,6 +417,15 @@ def result_texts(tokens: Sequence[Token], sql: str) -> list[str]:
             break
         depth += {"(": 1, ")": -1}.get(token.text, 0)
     return texts
+
+
+def _first_select(tokens: Sequence[Token]) -> int | None:
+    depth = 0
+    for place, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.word() == "SELECT":
+            return place
+    return None
 
 
 _AFTER_RESULTS = frozenset({"FROM", "WHERE", "GROUP", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT"})
