@@ -43,7 +43,10 @@ class Lease:
         return self._held
 
     def take(self) -> bool:
-        """Take the lock if that is possible now."""
+        """Take the lock if that is possible now, or keep it."""
+        # Taken anew it could be refused to its own holder, who then would neither beat nor give it back.
+        if self.keep():
+            return True
         with losses():
             values = {"holder": self.holder, "foreground": self._foreground}
             self._held = self._connection().execute(query(ASK, "take_lease").encode(), values).fetchone() is not None
