@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from dualdb.stores.hint import announced, make_hint
+from dualdb.stores.layout import LAYOUT
 from dualdb.stores.queries import load
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def prepare(database: Path, *, target: str = UNREACHABLE) -> None:
         connection.executescript(load("source/control.sql"))
         connection.execute(
             "INSERT INTO _dualdb_control(id, layout, source_id, epoch, phase, target, target_schema, target_identity)"
-            " VALUES (1, 1, 'test', 1, 'sqlite', ?, 'public', '')",
-            (target,),
+            " VALUES (1, ?, 'test', 1, 'sqlite', ?, 'public', '')",
+            (LAYOUT, target),
         )
     make_hint(str(database))
 

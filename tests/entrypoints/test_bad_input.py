@@ -18,6 +18,7 @@ from dualdb.entrypoints.cli import main
 from dualdb.operations.coordination import coordinating
 from dualdb.stores import mounts, target_connection
 from dualdb.stores.hint import hint_path
+from dualdb.stores.layout import LAYOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +116,7 @@ def test_a_file_that_another_version_prepared(app: Path, target_dsn: str, comman
     with closing(sqlite3.connect(app)) as connection, connection:
         connection.execute("UPDATE _dualdb_control SET layout = 7")
     words = [command, app, *(["--target", target_dsn] if command == "init" else [])]
-    assert "install the version that prepared it" in refused(*words, because="layout 7, this one knows 1")
+    assert "install the version that prepared it" in refused(*words, because=f"layout 7, this one knows {LAYOUT}")
 
 
 def test_a_locked_file(app: Path, target_dsn: str, target: psycopg.Connection[Any]) -> None:

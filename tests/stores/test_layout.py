@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import psycopg
 
 ANOTHER = LAYOUT + 6
+MADE = (2, "beba6a2fd383")
+"""The number, and a digest of the names of what `dualdb init` makes of ours."""
 REMEDY = "install the version that prepared it, or a newer one"
 
 
@@ -39,6 +42,22 @@ def test_both_sides_are_prepared_in_the_layout_that_is_known(prepared: Path, tar
         assert read_source(connection) is not None
     assert target.execute("SELECT layout FROM dualdb.control").fetchone() == (LAYOUT,)
     assert read_target(target) is not None
+
+
+def test_what_is_made_is_what_the_number_stands_for(prepared: Path, target: psycopg.Connection[Any]) -> None:
+    """Whoever adds or drops a table, column or function that is asked for raises the number, and writes both here."""
+    ours = (
+        "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
+        " WHERE m.name LIKE '!_dualdb!_%' ESCAPE '!'"
+    )
+    with closing(sqlite3.connect(prepared)) as connection:
+        found = sorted(connection.execute(ours))
+    columns = (
+        "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = 'dualdb'"
+        " UNION SELECT 'function', proname::text FROM pg_proc WHERE pronamespace = 'dualdb'::regnamespace"
+    )
+    found += sorted(target.execute(columns.encode()).fetchall())
+    assert (LAYOUT, hashlib.sha256(repr(found).encode()).hexdigest()[:12]) == MADE, found
 
 
 @pytest.mark.parametrize(

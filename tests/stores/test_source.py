@@ -15,6 +15,7 @@ from dualdb.core.store import Copy, TableBatch, Undecodable, Watermark
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
 from dualdb.stores import journal
 from dualdb.stores.catalog import read_schema
+from dualdb.stores.layout import LAYOUT
 from dualdb.stores.pair import Pair
 from dualdb.stores.queries import load
 from dualdb.stores.source import SourceStore
@@ -48,7 +49,8 @@ def captured(database: Path) -> Path:
             connection.execute(statement)
         connection.execute(
             "INSERT INTO _dualdb_control(id, layout, source_id, epoch, phase, target, target_schema, target_identity)"
-            " VALUES (1, 1, 's', 2, 'dual_write', 'embedded', 'public', '')"
+            " VALUES (1, ?, 's', 2, 'dual_write', 'embedded', 'public', '')",
+            (LAYOUT,),
         )
         journal.install_capture(connection, read_schema(connection))
     return database

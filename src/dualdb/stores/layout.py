@@ -6,7 +6,7 @@ the path of every application that never leaves SQLite, so it imports nothing he
 
 from __future__ import annotations
 
-LAYOUT = 1
+LAYOUT = 2
 """What `dualdb init` makes, and the one that is known here."""
 
 
