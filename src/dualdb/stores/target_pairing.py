@@ -52,7 +52,7 @@ def _prove(connection: Target, pairing: Pairing, database: str) -> None:
     with losses():
         found_identity = identity(connection)
         try:
-            found = connection.execute(query("target/authority.sql", "served").encode()).fetchone()
+            found = _ask_served(connection)
         except errors.UndefinedTable:
             found = None
     if found_identity != pairing.identity:
@@ -63,33 +63,62 @@ def _prove(connection: Target, pairing: Pairing, database: str) -> None:
     if found is None:
         again = f"run dualdb init {quote(database)} again with the same target"
         raise NotPreparedError(f"{database} is only half prepared; {again}")
-    source_id, *standing = found
-    if source_id != pairing.source_id:
+    if found.source_id != pairing.source_id:
         raise LineageError(
             f"the target serves another SQLite file than {database}; see dualdb status {quote(database)}"
         )
-    _check_authority(pairing, database, *standing)
+    _check_authority(connection, pairing, database, found)
 
 
 def prove_again(connection: Target, pairing: Pairing, database: str) -> None:
     """Raise LineageError when a target that was proven before is not the authority that the file takes it for."""
     with losses():
-        found = connection.execute(query("target/authority.sql", "served").encode()).fetchone()
+        found = _ask_served(connection)
     if found is not None:
-        _check_authority(pairing, database, *found[1:])
+        _check_authority(connection, pairing, database, found)
 
 
-def _check_authority(pairing: Pairing, database: str, epoch: int, phase: str, move_state: str) -> None:
-    if pairing.epoch == 0 or (phase == "postgres" and epoch >= pairing.epoch):
+class _Served(NamedTuple):
+    """What the target says of itself."""
+
+    source_id: str
+    epoch: int
+    phase: str
+    move_state: str
+
+    def leads(self, epoch: int) -> bool:
+        """Whether it is the authority of that epoch, or of a later one."""
+        return self.phase == "postgres" and self.epoch >= epoch
+
+
+def _ask_served(connection: Target) -> _Served | None:
+    found = connection.execute(query("target/authority.sql", "served").encode()).fetchone()
+    return None if found is None else _Served(*found)
+
+
+def _check_authority(connection: Target, pairing: Pairing, database: str, found: _Served | None) -> None:
+    if pairing.epoch == 0 or found is None or found.leads(pairing.epoch):
         return
-    # The file is asked after the target was: what the caller knows of it may be of before a change of phase.
+    # What the caller knows of the file may be of before a change of phase, and so may be what the target said before
+    # the file was asked: of rows that were read one after the other it is true only if the first is still what it was.
+    own = _ask_authority(database)
+    while True:
+        with losses():
+            found = _ask_served(connection)
+        if own[0] != "postgres" or found is None or found.leads(own[1]):
+            return
+        if found.move_state == "yielded":  # that is settled, and whoever comes by makes the file the authority
+            return
+        before, own = own, _ask_authority(database)
+        if own == before:
+            raise LineageError(choose_one(database, own, (found.phase, found.epoch)))
+
+
+def _ask_authority(database: str) -> tuple[str, int]:
+    """The phase and epoch of the file."""
     with connect_source(database) as source:
         found = source.execute(query("source/watch.sql", "authority")).fetchone()
-    own_phase, own_epoch = found[0], found[-1]
-    if own_phase != "postgres" or (phase == "postgres" and epoch >= own_epoch):
-        return
-    if move_state != "yielded":  # else that is settled already, and whoever comes by makes the file the authority
-        raise LineageError(choose_one(database, (own_phase, own_epoch), (phase, epoch)))
+    return found[0], found[-1]
 
 
 def older_target(database: str) -> str:
