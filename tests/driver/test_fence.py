@@ -96,12 +96,68 @@ def test_executemany_goes_on_from_the_refused_row(fenced: Path, level: Any, sour
                 yield (value,)
 
     if level is None:
-        connection.executemany("INSERT INTO t VALUES (?)", slow())
+        cursor = connection.executemany("INSERT INTO t VALUES (?)", slow())
     else:
         with lifting(fenced):
-            connection.executemany("INSERT INTO t VALUES (?)", source([(value,) for value in range(20)]))
+            cursor = connection.executemany("INSERT INTO t VALUES (?)", source([(value,) for value in range(20)]))
         connection.commit()
     assert rows(fenced) == list(range(20))
+    assert cursor.rowcount == 20
+    connection.close()
+
+
+def test_a_cursor_that_waited_in_the_middle_of_many_is_one_like_any_other(fenced: Path) -> None:
+    """Its count is that of all rows until it executes something else; nothing else of it differs from sqlite3's."""
+
+    class Own(dualdb.Cursor):
+        pass
+
+    connection: Any = dualdb.connect(fenced, isolation_level=None)
+    connection.executescript("CREATE UNIQUE INDEX t_a ON t(a); INSERT INTO t VALUES (3), (12)")
+
+    def slow() -> Iterator[tuple[int]]:
+        for value in range(20):
+            if value in (7, 15):
+                with lifting(fenced):
+                    yield (value,)
+            else:
+                yield (value,)
+
+    cursor = connection.cursor(Own)
+    assert cursor.executemany("INSERT OR IGNORE INTO t VALUES (?)", slow()) is cursor
+    assert (cursor.rowcount, cursor.lastrowid, cursor.description) == (18, None, None)
+    assert cursor.fetchone() is None
+    assert (cursor.fetchmany(), cursor.fetchall(), list(cursor)) == ([], [], [])
+    assert isinstance(cursor, Own)
+    assert cursor.execute("INSERT INTO t VALUES (100)").rowcount == 1
+    assert cursor.lastrowid == 21
+    assert cursor.execute("SELECT count(*) FROM t").fetchall() == [(21,)]
+    assert cursor.rowcount == -1
+    uncounted = cursor.executemany("WITH n(a) AS (SELECT ?) INSERT OR IGNORE INTO t SELECT a FROM n", slow())
+    assert uncounted.rowcount == -1
+    assert cursor.executemany("UPDATE t SET a = a + 1000 WHERE a < ?", [(3,), (5,)]).rowcount == 5
+    cursor.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        cursor.fetchone()
+    connection.close()
+
+
+def test_rows_that_fail_after_the_wait_leave_no_count(fenced: Path) -> None:
+    """As in sqlite3, where an executemany that fails has -1."""
+    connection: Any = dualdb.connect(fenced, isolation_level=None)
+    connection.execute("CREATE UNIQUE INDEX t_a ON t(a)")
+
+    def slow() -> Iterator[tuple[int]]:
+        yield (1,)
+        with lifting(fenced):
+            yield (2,)
+        yield (2,)
+
+    cursor = connection.cursor()
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        cursor.executemany("INSERT INTO t VALUES (?)", slow())
+    assert cursor.rowcount == -1
+    assert rows(fenced) == [1, 2]
     connection.close()
 
 

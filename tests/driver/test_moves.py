@@ -18,6 +18,7 @@ from dualdb.operations.transition import advance, rollback
 from dualdb.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -72,6 +73,28 @@ def test_one_connection_through_all_phases(moving: Path, target_dsn: str) -> Non
     connection.close()
     with closing(sqlite3.connect(moving)) as plain:
         assert plain.execute("SELECT a FROM t ORDER BY id").fetchall() == [("dual",), ("target",), ("home",)]
+
+
+def test_many_rows_are_counted_wherever_they_were_written(moving: Path) -> None:
+    """An executemany that the authority's change meets in the middle, there and back, has the rows of both sides."""
+    connection: Any = dualdb.connect(moving, isolation_level=None)
+    connection.execute("INSERT INTO t VALUES (3, 'x'), (10, 'x')")
+
+    def numbered(first: int, go: Callable[[Path], None]) -> Iterator[tuple[int]]:
+        for number in range(first, first + 12):
+            if number == first + 7:
+                go(moving)
+            yield (number,)
+
+    for first, go in ((1, forward), (101, back), (201, forward), (301, back)):
+        cursor = connection.cursor()
+        cursor.executemany("INSERT OR IGNORE INTO t VALUES (?, 'a')", numbered(first, go))
+        assert cursor.rowcount == (10 if first == 1 else 12)
+        assert (cursor.lastrowid, cursor.description, cursor.fetchall()) == (None, None, [])
+        assert cursor.execute("UPDATE t SET a = 'b' WHERE id >= ?", (first,)).rowcount >= 11
+        assert cursor.executemany("UPDATE t SET a = 'c' WHERE id < ?", [(2,), (3,)]).rowcount == 3
+    assert connection.execute("SELECT count(*), min(id), max(id) FROM t").fetchall() == [(48, 1, 312)]
+    connection.close()
 
 
 def test_a_cursor_that_is_reading_keeps_its_old_snapshot(moving: Path) -> None:

@@ -90,7 +90,7 @@ class Cursor(CursorHandle):
         if connection._watch is None:
             return _executemany(self, sql, parameters)
         inside = connection.in_transaction
-        rows = parameters if isinstance(parameters, Remaining) else Remaining(parameters)
+        rows = Remaining(parameters, self)
         try:
             _executemany(self, sql, rows)
         except BaseException as exc:
@@ -103,7 +103,8 @@ class Cursor(CursorHandle):
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
-        return self.executemany(sql, rows.again())
+        self.executemany(sql, rows.again())
+        return self._add(rows.written)
 
     def executescript(self, sql_script: str, /) -> Cursor:
         """As `sqlite3.Cursor.executescript`; on a prepared file one statement after the other, so that a fence can be
@@ -121,6 +122,15 @@ class Cursor(CursorHandle):
         from dualdb.driver import script
 
         script.run(self, sql_script)
+        return self
+
+    def _add(self, written: int) -> Cursor:
+        """This cursor, with the rows that an executemany wrote before it was refused in its count as well."""
+        if written > 0:  # the C part's count cannot be set: until its next execution the cursor shows an answer of ours
+            lastrowid, rowcount = self.lastrowid, self.rowcount
+            from dualdb.driver.answer import Answer
+
+            self._follow()._result = Answer(rowcount=written + rowcount, lastrowid=lastrowid)
         return self
 
     def _follow(self) -> Cursor:

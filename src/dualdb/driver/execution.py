@@ -70,16 +70,15 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
         raise sqlite3.ProgrammingError("executemany() can only execute DML statements.")
     _begin(connection, remote, statement)
-    written = 0
     if plan is not None and plan.kind is not Kind.WRITE:
         for row in rows:
             _RUNS[plan.kind](connection, statement, plan, row)
     else:
         for row in rows:
-            written += _execute_row(remote, statement, row)
+            rows.written += _execute_row(remote, statement, row)
             if remote.transaction.state is State.WRITING:
-                written += _in_batches(remote, statement, rows)
-    cursor._result = Answer(rowcount=written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
+                rows.written += _in_batches(remote, statement, rows)
+    cursor._result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
 
 
 def executescript(cursor: TargetCursor, connection: TargetConnection, script: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from itertools import chain
 
 TYPE_CHECKING = False
@@ -10,19 +11,28 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_rowcount = sqlite3.Cursor.rowcount.__get__
+"""Of the cursor's C part: while it executes many it has the sum so far, and none any more once it was refused."""
+
+
 class Remaining:
-    """An iterator that remembers what it handed out last."""
+    """An iterator that remembers what it handed out last, and what was written with the rows before that."""
 
-    __slots__ = ("_last", "_rows")
+    __slots__ = ("_cursor", "_last", "_rows", "written")
 
-    def __init__(self, rows: Iterable[Any]) -> None:
+    def __init__(self, rows: Iterable[Any], cursor: sqlite3.Cursor | None = None) -> None:
+        """`cursor` is whose C part executes these rows and counts; without one the caller does."""
         self._rows = iter(rows)
         self._last: tuple[Any, ...] = ()
+        self._cursor = cursor
+        self.written = 0
 
     def __iter__(self) -> Remaining:
         return self
 
     def __next__(self) -> Any:
+        if self._cursor is not None:
+            self.written = _rowcount(self._cursor)
         row = next(self._rows)
         self._last = (row,)
         return row

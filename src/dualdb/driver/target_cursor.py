@@ -62,7 +62,8 @@ class TargetCursor(CursorHandle):
         else:
             return self
         connection._look_again()
-        return self.executemany(sql, rows.again())
+        self.executemany(sql, rows.again())
+        return self._add(rows.written)
 
     def executescript(self, sql_script: str, /) -> TargetCursor:
         """As `sqlite3.Cursor.executescript`, one statement after the other."""
@@ -132,6 +133,12 @@ class TargetCursor(CursorHandle):
         """Forget what is left."""
         self._result = None
         sqlite3.Cursor.close(self)
+
+    def _add(self, written: int) -> TargetCursor:
+        """This cursor, with the rows that an executemany wrote before it was refused in its count as well."""
+        if self._result.rowcount >= 0:
+            self._result.rowcount += written
+        return self
 
     def _follow(self) -> Any:
         """This cursor, of the class that it has while SQLite is the authority."""
