@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from dualdb.core import phase as protocol
-from dualdb.core.phase import BYSTANDER, CHOICE, ControlRow, Move, MoveState, Phase, Side, Step
+from dualdb.core.phase import BYSTANDER, CHOICE, Choice, ControlRow, Move, MoveState, Phase, Side, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,14 +155,15 @@ def write(world: World, judgement: Judgement, mind: Mind) -> World:
     assert other is not None
     if world.rows[at] != read[at]:
         return world
-    to = TO[side] if step is Step.TAKE else Phase.DUAL_WRITE
+    assert judgement.leads_to is not None or step is Step.SETTLE
+    to = judgement.leads_to or other.phase
     try:
         after = protocol.written(step, world.rows[at], other, Move(number=judgement.move, to=to, deadline=0.0))
     except KeyError:
         return world
     decided = world.decided
     if decided is None:
-        decided = next(goes_on for goes_on, first in CHOICE.items() if first is step)
+        decided = next(goes_on for goes_on, first in CHOICE.items() if first.step is step)
     fenced = {Step.TAKE: False, Step.YIELD: True}.get(step, world.fenced[at])
     return replace(world, rows=put(world.rows, at, after), fenced=put(world.fenced, at, fenced), decided=decided)
 
@@ -202,7 +203,7 @@ def test_one_goes_on_and_the_other_follows(start: str) -> None:
 
 def test_the_walk_finds_that_each_side_decides_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were the file taken by its own row, and PostgreSQL by its own, both could be."""
-    monkeypatch.setitem(protocol.CHOICE, Side.SOURCE, Step.TAKE)
+    monkeypatch.setitem(protocol.CHOICE, Side.SOURCE, Choice(Step.TAKE, Phase.DUAL_WRITE))
     with pytest.raises(AssertionError, match="two authorities"):
         explore(STARTS["the file is old"], check_one)
 

@@ -242,7 +242,7 @@ def test_no_id_is_given_twice(old_file: str, target_dsn: str) -> None:
 def test_a_command_that_died_is_finished(torn: str, last: Step, again: str) -> None:
     """After any step of the file's way: by the same command, by one without the option, by whoever comes by."""
     before = names(torn)
-    with Control.open(torn, paired=False) as control:
+    with Control.open(torn, any_state=True) as control:
         judgement = control.choose(Side.SOURCE)
         while judgement.step is not Step.OPEN:
             control.perform(judgement.step, judgement)
@@ -267,7 +267,7 @@ def test_a_command_that_died_is_finished(torn: str, last: Step, again: str) -> N
 def test_a_command_that_died_for_postgresql_is_finished(torn: str, target_dsn: str, again: str) -> None:
     """Its one step is the decision; the file finds out and follows."""
     before = on_target(target_dsn)
-    with Control.open(torn, paired=False) as control:
+    with Control.open(torn, any_state=True) as control:
         control.perform(Step.TAKE, control.choose(Side.TARGET))
     if again != "bystander":
         done = command("recopy", torn, *(("--from", "postgres") if again == "command" else ()))
@@ -281,11 +281,13 @@ def test_a_command_that_died_for_postgresql_is_finished(torn: str, target_dsn: s
 @pytest.mark.parametrize("first", [Side.SOURCE, Side.TARGET])
 def test_of_two_choices_at_once_one_is_made(torn: str, first: Side) -> None:
     """Both were judged before either was written: the second finds another row, whichever it is."""
-    with Control.open(torn, paired=False) as one, Control.open(torn, paired=False) as other:
+    with Control.open(torn, any_state=True) as one, Control.open(torn, any_state=True) as other:
         chosen, late = one.choose(first), other.choose(first.other)
         one.perform(chosen.step, chosen)
         with pytest.raises(OvertakenError):
             other.perform(late.step, late)
+        with pytest.raises(OvertakenError, match="before the step 'take'" if first is Side.SOURCE else "look again"):
+            other.choose(Side.TARGET)
     other_word = {Side.SOURCE: "postgres", Side.TARGET: "sqlite"}[first]
     done = command("recopy", torn, "--from", other_word)
     assert done.exit_code == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 
 class Side(Enum):
@@ -126,10 +127,21 @@ FOLLOWS_NOBODY: dict[MoveState, Step] = {
     # Where each side follows the other, by the state of PostgreSQL's row; by any other, somebody has to choose.
     MoveState.YIELDED: Step.TAKE,
 }
-CHOICE: dict[Side, Step] = {
-    # The step that decides which of two sides that follow each other goes on: both write PostgreSQL's row.
-    Side.SOURCE: Step.YIELD,
-    Side.TARGET: Step.TAKE,
+
+
+class Choice(NamedTuple):
+    """Which of two sides that follow each other goes on."""
+
+    step: Step
+    """What decides it; both write PostgreSQL's row."""
+    to: Phase
+    """The phase in which that side goes on."""
+
+
+CHOICE: dict[Side, Choice] = {
+    # By the side that goes on.
+    Side.SOURCE: Choice(Step.YIELD, Phase.DUAL_WRITE),
+    Side.TARGET: Choice(Step.TAKE, Phase.POSTGRES),
 }
 
 WRITES: dict[tuple[Step, MoveState], MoveState] = {
@@ -198,6 +210,11 @@ class Judgement:
         """Who accepts writes now; None while a fenced move is undecided or its end not yet written."""
         return self.outgoing if self.step in (Step.OPEN, Step.FENCE) else None
 
+    @property
+    def leads_to(self) -> Phase | None:
+        """The phase that a choice leads to; None for a move, whose row says it."""
+        return CHOICE[self.outgoing.other].to if self.step in _CHOOSING else None
+
     def side_of(self, step: Step) -> Side:
         """The side whose row that step of this move writes."""
         return self.outgoing.other if ROLE[step] else self.outgoing
@@ -234,7 +251,7 @@ def chosen(source: ControlRow, target: ControlRow, goes_on: Side) -> Judgement:
     """The step that decides which of two sides that follow each other goes on. Raises KeyError when that is decided."""
     if not both_follow(source, target) or target.move_state in FOLLOWS_NOBODY:
         raise KeyError(goes_on)
-    return Judgement(outgoing=goes_on.other, step=CHOICE[goes_on], move=max(source.move, target.move) + 1)
+    return Judgement(outgoing=goes_on.other, step=CHOICE[goes_on].step, move=max(source.move, target.move) + 1)
 
 
 def restored(source: ControlRow, target: ControlRow) -> Side | None:

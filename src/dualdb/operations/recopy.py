@@ -62,7 +62,7 @@ def begin_anew(database: str, goes_on: Side | None = None) -> Begun:
     coordinator is at work, SourceError when what the file holds cannot be kept.
     """
     database = os.path.realpath(database)
-    with coordinating(database), Control.open(database, paired=False) as control:
+    with coordinating(database), Control.open(database, any_state=True) as control:
         source, target = control.read()
         if both_follow(source, target) and goes_on is not None and target.move_state is not MoveState.YIELDED:
             _check_whole(control, goes_on)

@@ -336,7 +336,7 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
             error = "the embedded server does not run; the next command or program that needs it starts it"
         else:
             # Where each side follows the other it is told below, with what both of them say.
-            pairing = facts.pairing._replace(epoch=0)
+            pairing = facts.pairing.in_any_state()
             target = stack.enter_context(closing(connect_paired(pairing, database, purpose="dualdb status")))
     except (TargetError, LineageError, NotPreparedError) as exc:  # it does not answer, or is not this file's
         address, error = facts.target, str(exc)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.phase import (
     AUTHORITY,
     BYSTANDER,
+    CHOICE,
     FOLLOWS_NOBODY,
     ControlRow,
     Move,
@@ -196,9 +197,9 @@ class Control:
 
     @classmethod
     @contextmanager
-    def open(cls, database: str, *, timeout_s: float = 10.0, paired: bool = True) -> Iterator[Control]:
-        """Open both sides; raises NotPreparedError, TargetError, and, if they are to be `paired`, LineageError where
-        each side follows the other.
+    def open(cls, database: str, *, timeout_s: float = 10.0, any_state: bool = False) -> Iterator[Control]:
+        """Open both sides; raises NotPreparedError, TargetError, LineageError when the target is not the file's, and,
+        but for `any_state`, where each side follows the other.
         """
         with connect_source(database, timeout_s=timeout_s) as source:
             facts = read_source(source)
@@ -206,7 +207,7 @@ class Control:
                 message = f"{database} is not prepared; run: dualdb init {quote(database)} --target …"
                 raise NotPreparedError(message)
             source.execute("PRAGMA synchronous = FULL")  # what is decided here must outlast a crash of the machine
-            pairing = facts.pairing if paired else facts.pairing._replace(epoch=0)
+            pairing = facts.pairing.in_any_state() if any_state else facts.pairing
             with closing(connect_paired(pairing, database, purpose="dualdb control")) as target:
                 target.execute(query("target/relay.sql", "setting").encode(), ("synchronous_commit", "on"))
                 yield cls(database, source, target, facts)
@@ -241,7 +242,7 @@ class Control:
         try:
             return chosen(source, target, goes_on)
         except KeyError as exc:
-            raise OvertakenError(_overtaken(self.database, Step.YIELD, Side.TARGET)) from exc
+            raise OvertakenError(_overtaken(self.database, CHOICE[goes_on].step, Side.TARGET)) from exc
 
     def _bring_up(self, target: ControlRow) -> None:
         """Demote the file if it is old indeed, and nobody knows better what to do with it."""
@@ -289,7 +290,7 @@ class Control:
         side = judgement.side_of(step)
         row, other = self.row(side), self.row(side.other)
         order = order or Order()
-        to = order.to or _GOES_ON.get((step, side)) or row.move_to or other.move_to or other.phase
+        to = order.to or judgement.leads_to or row.move_to or other.move_to or other.phase
         move = Move(number=judgement.move, to=to, deadline=time.time() + order.allowed_s)
         write = self._write_source if side is Side.SOURCE else self._write_target
         at = Circumstances(database=self.database, other=other, aligned_at=order.aligned_at)
@@ -417,12 +418,6 @@ def _settle_target(connection: Target, at: Circumstances) -> str | None:
     return None
 
 
-_GOES_ON = {
-    # Where a choice leads to.
-    (Step.YIELD, Side.TARGET): Phase.DUAL_WRITE,
-    (Step.TAKE, Side.SOURCE): Phase.DUAL_WRITE,
-    (Step.TAKE, Side.TARGET): Phase.POSTGRES,
-}
 _SOURCE_EFFECTS: dict[Step, Callable[[sqlite3.Connection, Circumstances], str | None]] = {
     Step.FENCE: _fence_source,
     Step.UNFENCE: _unfence_source,

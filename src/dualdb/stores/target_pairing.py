@@ -32,6 +32,10 @@ class Pairing(NamedTuple):
     epoch: int
     """Of the file that takes the target for the authority; 0: it does not, and the target may lag behind."""
 
+    def in_any_state(self) -> Pairing:
+        """The same target, whether it is the authority or not; whoever connects so finds that out."""
+        return self._replace(epoch=0)
+
 
 def connect_paired(pairing: Pairing, database: str, *, purpose: str) -> Target:
     """A connection to the very target that a file was prepared for.

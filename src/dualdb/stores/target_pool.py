@@ -115,7 +115,7 @@ class Pool:
 
 def pool_for(pairing: Pairing, database: str) -> Pool:
     """This process's pool for the target of a database file."""
-    pool = _pool(pairing._replace(epoch=0), os.environ.get(VARIABLE), database, os.getpid())
+    pool = _pool(pairing.in_any_state(), os.environ.get(VARIABLE), database, os.getpid())
     pool.pairing = max(pool.pairing, pairing, key=lambda known: known.epoch)  # another thread may know more
     return pool
 
