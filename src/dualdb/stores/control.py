@@ -1,8 +1,8 @@
 """The control rows of both sides and the steps of a change of authority, each one compare-and-set transaction.
 
-`core.phase` decides what follows; this module only carries it out, with what belongs to the step (fence, capture,
-sequences, the new follower's watermark) in the same transaction. It does not know how to align the two sides: that is
-the coordinator's work, between FENCE and DECIDE.
+`core.phase` decides what follows; this module only carries it out, with what `step_effects` knows to belong to the step
+in the same transaction. It does not know how to align the two sides: that is the coordinator's work, between FENCE and
+DECIDE.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -31,31 +31,29 @@ from dualdb.core.phase import (
     restored,
     written,
 )
-from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import BusyError, LayoutError, LineageError, NotPreparedError, OvertakenError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
 from dualdb.stores.layout import find_unknown
-from dualdb.stores.lineage import choose_one, demote, older_source, target_begins_anew
+from dualdb.stores.lineage import choose_one, demote, older_source
 from dualdb.stores.queries import query
 from dualdb.stores.source_file import connect_source
+from dualdb.stores.step_effects import SOURCE_EFFECTS, TARGET_EFFECTS, Circumstances, overtaken
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
 from dualdb.stores.target_pairing import Pairing, connect_paired, older_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from dualdb.core.phase import Judgement
-    from dualdb.core.schema import Schema
     from dualdb.stores.target_connection import Target
 
 FENCE_LOCK_S = 2.0
 """How long PostgreSQL's fence waits for a table's writers before their backends are ended."""
 _SOURCE = "source/authority.sql"
 _TARGET = "target/authority.sql"
-_RELAY = "source/relay.sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +83,6 @@ class Order:
     """OPEN, FENCE: how long the move may stay undecided from now."""
     aligned_at: str = ""
     """DECIDE: the watermark at which the coordinator found both sides equal."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
-    """What a step's own transaction needs to know of the world outside it."""
-
-    database: str
-    other: ControlRow
-    aligned_at: str = ""
-    marks: Mapping[str, int] = field(default_factory=dict)
-    """DECIDE: highest id ever used, by table, on the side that is left."""
-    carried: frozenset[int] = frozenset()
-    """SETTLE: the tables that ever were carried to the side that was taken."""
-    schema_version: str = ""
-    """SETTLE: of the side that was taken."""
-    schema: Schema | None = None
-    """SETTLE after YIELD: the file's, from which the target's tables are made anew."""
-    target_schema: str = ""
-    position: str = ""
-    """SETTLE after YIELD: of the file, from which the target follows."""
 
 
 def read_source(connection: sqlite3.Connection) -> SourceControl | None:
@@ -242,7 +220,7 @@ class Control:
         try:
             return chosen(source, target, goes_on)
         except KeyError as exc:
-            raise OvertakenError(_overtaken(self.database, CHOICE[goes_on].step, Side.TARGET)) from exc
+            raise OvertakenError(overtaken(self.database, CHOICE[goes_on].step, Side.TARGET)) from exc
 
     def _bring_up(self, target: ControlRow) -> None:
         """Demote the file if it is old indeed, and nobody knows better what to do with it."""
@@ -297,7 +275,7 @@ class Control:
         try:
             write(step, row, written(step, row, other, move), at)
         except KeyError as exc:
-            raise OvertakenError(_overtaken(self.database, step, side)) from exc
+            raise OvertakenError(overtaken(self.database, step, side)) from exc
 
     def _write_source(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step in (Step.DECIDE, Step.TAKE):
@@ -309,8 +287,8 @@ class Control:
         with source_change(self.database, connection):
             facts = read_source(connection)
             if facts is None or facts.row != before:
-                raise OvertakenError(_overtaken(self.database, step, Side.SOURCE))
-            effect = _SOURCE_EFFECTS.get(step)
+                raise OvertakenError(overtaken(self.database, step, Side.SOURCE))
+            effect = SOURCE_EFFECTS.get(step)
             head = effect(connection, at) if effect else None
             connection.execute(query(_SOURCE, "step"), _values(after, head))
 
@@ -326,113 +304,10 @@ class Control:
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
                 target_journal.enable_fence(self.target, lock_timeout_s=FENCE_LOCK_S)
             if lock_target(self.target) != before:
-                raise OvertakenError(_overtaken(self.database, step, Side.TARGET))
-            effect = _TARGET_EFFECTS.get(step)
+                raise OvertakenError(overtaken(self.database, step, Side.TARGET))
+            effect = TARGET_EFFECTS.get(step)
             head = effect(self.target, at) if effect else None
             self.target.execute(query(_TARGET, "step").encode(), _values(after, head))
-
-
-# --- what belongs to a step, in its transaction: each returns the journal's head where the step records it ----------
-
-
-def _fence_source(connection: sqlite3.Connection, _at: Circumstances) -> str | None:
-    journal.install_fence(connection, read_schema(connection))
-    return journal.journal_head(connection)
-
-
-def _unfence_source(connection: sqlite3.Connection, _at: Circumstances) -> str | None:
-    journal.remove_fence(connection)
-    return None
-
-
-def _take_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
-    held = connection.execute(query(_SOURCE, "held")).fetchone()
-    if held != (at.aligned_at, 1):
-        raise OvertakenError(_overtaken(at.database, Step.DECIDE, Side.SOURCE))
-    return _go_on_source(connection, at)
-
-
-def _go_on_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
-    journal.remove_fence(connection)
-    journal.restore_triggers(connection)
-    journal.install_capture(connection, read_schema(connection))
-    journal.raise_sequences(connection, at.marks)
-    connection.execute(query(_SOURCE, "follow_nobody"))
-    return journal.journal_head(connection)
-
-
-def _settle_source(connection: sqlite3.Connection, at: Circumstances) -> str | None:
-    schema = read_schema(connection)
-    numbers = frozenset(table.id for table in schema.tables.values())
-    # DDL passes a fence. What it made or remade since the two sides were found equal, nobody else holds.
-    held = numbers & at.carried & journal.fenced(connection, schema)
-    equal = held == numbers and schema.version == at.schema_version
-    journal.remove_capture(connection)
-    journal.set_aside_triggers(connection, schema)
-    connection.execute(query(_SOURCE, "forget_copies"))
-    connection.executemany(query(_RELAY, "set_copy"), [(number, None, True, 0) for number in held])
-    version = schema.version if equal else NO_SCHEMA
-    connection.execute(query(_RELAY, "set_watermark"), (at.other.epoch, at.other.fenced_head, equal, version))
-    return None
-
-
-def _unfence_target(connection: Target, _at: Circumstances) -> str | None:
-    target_journal.disable_fence(connection)
-    return None
-
-
-def _take_target(connection: Target, at: Circumstances) -> str | None:
-    held = connection.execute(query(_TARGET, "held").encode()).fetchone()
-    if held != (at.aligned_at, True):
-        raise OvertakenError(_overtaken(at.database, Step.DECIDE, Side.TARGET))
-    return _go_on_target(connection, at)
-
-
-def _go_on_target(connection: Target, at: Circumstances) -> str | None:
-    target_journal.raise_sequences(connection, at.marks)
-    target_journal.enable_capture(connection)
-    target_journal.disable_fence(connection)
-    connection.execute(query(_TARGET, "follow_nobody").encode())
-    return target_journal.journal_head(connection)
-
-
-def _yield_target(connection: Target, _at: Circumstances) -> str | None:
-    target_journal.disable_capture(connection)
-    return None
-
-
-def _settle_target(connection: Target, at: Circumstances) -> str | None:
-    if at.schema is not None:
-        target_begins_anew(connection, at.schema, at.target_schema, at.other.epoch, at.position)
-    else:
-        target_journal.disable_capture(connection)
-        connection.execute(query(_TARGET, "finish_copies").encode())
-    if at.other.phase is Phase.SQLITE:  # the file has left the mirror since it was taken: there is nobody to follow
-        connection.execute(query(_TARGET, "follow_nobody").encode())
-        return None
-    if at.schema is not None:
-        return None
-    # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
-    version = read_target_schema(connection).version
-    connection.execute(query(_TARGET, "follow").encode(), (at.other.epoch, at.other.fenced_head, True, version))
-    return None
-
-
-_SOURCE_EFFECTS: dict[Step, Callable[[sqlite3.Connection, Circumstances], str | None]] = {
-    Step.FENCE: _fence_source,
-    Step.UNFENCE: _unfence_source,
-    Step.DECIDE: _take_source,
-    Step.TAKE: _go_on_source,
-    Step.SETTLE: _settle_source,
-}
-_TARGET_EFFECTS: dict[Step, Callable[[Target, Circumstances], str | None]] = {
-    # FENCE is not here: it goes up before the control row is locked. So does YIELD's.
-    Step.UNFENCE: _unfence_target,
-    Step.DECIDE: _take_target,
-    Step.YIELD: _yield_target,
-    Step.TAKE: _go_on_target,
-    Step.SETTLE: _settle_target,
-}
 
 
 # --- transactions, rows, words --------------------------------------------------------------------------------------
@@ -479,8 +354,3 @@ def _values(row: ControlRow, head: str | None) -> tuple[Any, ...]:
 
 def _choose_one(database: str, source: ControlRow, target: ControlRow) -> str:
     return choose_one(database, (source.phase.value, source.epoch), (target.phase.value, target.epoch))
-
-
-def _overtaken(database: str, step: Step, side: Side) -> str:
-    changed = f"the control row of the {side.value} changed before the step '{step.value}'"
-    return f"{changed}; look again with dualdb status {quote(database)}"
