@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dualdb.core.names import collated, key_term, qualified, quoted, target_name
+from dualdb.core.names import collated, key_term, literal, qualified, quoted, target_name
 from dualdb.core.schema import Affinity, Column, TargetType
 
 
@@ -35,6 +35,7 @@ def test_the_names_of_system_columns_are_others() -> None:
 def test_quoting() -> None:
     """Quotes inside a name are doubled."""
     assert quoted('a"b') == '"a""b"'
+    assert literal("a'b\\") == "'a''b\\'"
     assert qualified("public", "T") == '"public"."T"'
 
 

@@ -126,22 +126,6 @@ def test_back_to_plain_sqlite(prepared: str) -> None:
     advance(prepared, Phase.POSTGRES, observer=unheard)
 
 
-def test_ids_go_on_where_they_were(prepared: str, target_dsn: str) -> None:
-    """After the switch no id that was ever used is given again: deleted ones, empty and one-row tables included."""
-    advance(prepared, Phase.POSTGRES, observer=unheard)
-    with psycopg.connect(target_dsn, autocommit=True) as connection:
-        ids = [
-            connection.execute(f"INSERT INTO {table} (name) VALUES ('new') RETURNING id").fetchone()
-            for table in ("runs", "once", "never")
-        ]
-        assert ids == [(4,), (2,), (1,)]
-        connection.execute("DELETE FROM runs WHERE id = 4")
-    rollback(prepared, observer=unheard)
-    with closing(sqlite3.connect(prepared)) as connection:
-        assert connection.execute("INSERT INTO runs(name) VALUES ('newer')").lastrowid == 5
-        assert connection.execute("INSERT INTO never(name) VALUES ('newer')").lastrowid == 2
-
-
 def test_a_plain_writer_meets_the_fence(prepared: str) -> None:
     """After the switch plain sqlite3 is told so by the file itself, whatever the conflict policy."""
     advance(prepared, Phase.POSTGRES, observer=unheard)

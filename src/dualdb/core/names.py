@@ -1,4 +1,4 @@
-"""Names on the target, made from the names in SQLite; knows no other SQL than quoting an identifier."""
+"""Names on the target, made from the names in SQLite; knows no other SQL than quoting."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def quoted(name: str) -> str:
 def qualified(schema: str, name: str) -> str:
     """The name of an object in a schema, as it stands in PostgreSQL's text."""
     return f"{quoted(schema)}.{quoted(name)}"
+
+
+def literal(text: str) -> str:
+    """A text constant: a name where PostgreSQL takes it as a value, or a function's body."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def collated(term: str, collation: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import errors
 
-from dualdb.core.names import qualified, quoted, target_name
+from dualdb.core.names import literal, qualified, quoted, target_name
 from dualdb.core.schema import KeyKind, TargetType
 from dualdb.errors import BusyError
 from dualdb.stores.journal import stored_text
@@ -251,18 +251,19 @@ def capture_table(connection: Target, table: Table, target_schema: str, *, enabl
     key = _key_texts(table)
     exact = " SET extra_float_digits = 1" if _has_float_key(table) else ""
     insert = "INSERT INTO dualdb.journal (tbl, key)"
+    used = _passed_over(table, target_schema)
     body = (
         "#variable_conflict use_column\nBEGIN"  # a column may be called `found` or `tg_op`
-        f" IF TG_OP = 'INSERT' THEN {insert} SELECT {table.id}, {key} FROM new_rows;"
+        f" IF TG_OP = 'INSERT' THEN {insert} SELECT {table.id}, {key} FROM new_rows;{used}"
         f" ELSIF TG_OP = 'UPDATE' THEN {insert}"
-        f" SELECT {table.id}, {key} FROM old_rows UNION SELECT {table.id}, {key} FROM new_rows;"
+        f" SELECT {table.id}, {key} FROM old_rows UNION SELECT {table.id}, {key} FROM new_rows;{used}"
         f" ELSIF TG_OP = 'DELETE' THEN {insert} SELECT {table.id}, {key} FROM old_rows;"
         f" ELSE {insert} SELECT {table.id}, {key} FROM {name};"
         " END IF; RETURN NULL; END"
-    ).replace("'", "''")
+    )
     _run(
         connection,
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{exact} AS '{body}'",
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{exact} AS {literal(body)}",
     )
     events = (
         "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows",
@@ -277,6 +278,21 @@ def capture_table(connection: Target, table: Table, target_schema: str, *, enabl
             f"CREATE OR REPLACE TRIGGER {quoted(trigger)} {on_table} FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
         )
     _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", _CAPTURE)
+
+
+def _passed_over(table: Table, target_schema: str) -> str:
+    """Lets the sequence go on above the ids of new rows: whoever writes past the driver may give one; '' without one.
+
+    Who may insert rows need not have a right to the sequence (ddl-identity-columns.html); an id of theirs stays below.
+    """
+    if table.key.kind is KeyKind.DECLARED:
+        return ""
+    sequence = literal(qualified(target_schema, f"sqlite_sequence_{table.name}"))
+    return (
+        f" PERFORM setval(s, top) FROM (SELECT {sequence}::regclass AS s, max({quoted(table.key.columns[0])}) AS top"
+        " FROM new_rows) AS used WHERE CASE WHEN has_sequence_privilege(s, 'USAGE') AND"
+        " has_sequence_privilege(s, 'UPDATE') THEN top > coalesce(pg_sequence_last_value(s), 0) END;"
+    )
 
 
 def ddl_of(schema: Schema, target_schema: str) -> Ddl:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.names import quoted, target_name
+from dualdb.core.names import literal, quoted, target_name
 from dualdb.core.schema import Affinity, KeyKind, TargetType
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import into_column
@@ -210,9 +210,7 @@ class _Insert:
             return term.sql
         if term.storage is Storage.NULL:
             return "DEFAULT"
-        name = self.target.replace("'", "''")
-        column = target_name(slot.name).replace("'", "''")
-        return f"sqlite.claim_id('{name}', '{column}', {term.sql})"
+        return f"sqlite.claim_id({literal(self.target)}, {literal(target_name(slot.name))}, {term.sql})"
 
     # OR REPLACE ---------------------------------------------------------------------------------------------------
 
