@@ -17,7 +17,8 @@ from dualdb.entrypoints.console import Console
 from dualdb.errors import NotPreparedError, SourceError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.recopy import begin_anew
-from dualdb.operations.status import AsideStatus, read_status
+from dualdb.operations.status import read_status
+from dualdb.operations.status_report import AsideStatus
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order

@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 
 from dualdb.core import events
 from dualdb.core.sqltext import quote_literal, quote_name
-from dualdb.operations.status import SIDES
+from dualdb.operations.status_report import SIDES
 from dualdb.operations.verify_report import Progress as Verifying
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from dualdb.operations.recopy import Begun
-    from dualdb.operations.status import Status
+    from dualdb.operations.status_report import Status
     from dualdb.operations.transition import StepReport
     from dualdb.operations.verify_report import Report
 

@@ -24,7 +24,7 @@ from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side, Step, both_foll
 from dualdb.errors import OvertakenError, PhaseError
 from dualdb.operations import readiness
 from dualdb.operations.coordination import coordinating
-from dualdb.operations.status import SIDES
+from dualdb.operations.status_report import SIDES
 from dualdb.stores import recopy
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import Control
@@ -36,7 +36,7 @@ from dualdb.stores.target_standing import TargetStanding
 if TYPE_CHECKING:
     from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
-    from dualdb.operations.status import Standing
+    from dualdb.stores.standing import Standing
 
 CHOICES = {"sqlite": Side.SOURCE, "postgres": Side.TARGET}
 """What the user calls the side that goes on."""

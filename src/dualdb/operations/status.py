@@ -9,9 +9,9 @@ import json
 import os
 import time
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import (
     AUTHORITY,
@@ -28,6 +28,16 @@ from dualdb.core.phase import (
 )
 from dualdb.errors import LineageError, NotPreparedError, TargetError
 from dualdb.operations import readiness
+from dualdb.operations.status_report import (
+    SIDES,
+    AsideStatus,
+    Blocker,
+    FollowerStatus,
+    MoveStatus,
+    QuarantineStatus,
+    Status,
+    TargetStatus,
+)
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target
 from dualdb.stores.lineage import choose_one, older_source
@@ -44,7 +54,7 @@ if TYPE_CHECKING:
     from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
     from dualdb.stores.control import SourceControl
-    from dualdb.stores.standing import Following, KeptTrigger, QuarantinedRow, TableCopy
+    from dualdb.stores.standing import Following, Standing
     from dualdb.stores.target_connection import Target
 
 _QUARANTINE_SHOWN = 5
@@ -53,7 +63,6 @@ _CAP = 100_000
 _PATIENCE_S = 1.0
 """A follower that catches up within this is called up to date."""
 _LOOK_S = 0.02
-SIDES = {Side.SOURCE.value: "the SQLite file", Side.TARGET.value: "PostgreSQL"}
 _STANDS: dict[Step, tuple[str, str]] = {
     # By what follows for a move that is under way: how it stands, and what ends it.
     Step.FENCE: (
@@ -84,128 +93,6 @@ _STATES = {
     Step.SETTLE: MoveState.TAKEN,
     Step.TAKE: MoveState.YIELDED,
 }
-
-
-class Standing(Protocol):
-    """One side, as `stores.standing` and `stores.target_standing` have it."""
-
-    def verified(self) -> str | None:
-        """The last verification noted there."""
-
-    def following(self, shown: int) -> Following | None:
-        """What it holds as a follower."""
-
-    def aside(self) -> tuple[str, ...]:
-        """What holds rows there that were set aside."""
-
-    def triggers(self) -> tuple[KeptTrigger, ...]:
-        """The application's triggers that it did not take back."""
-
-    def head(self) -> int:
-        """The number of its newest journal row."""
-
-    def behind(self, position: str, until: int, cap: int) -> int:
-        """How many changes a follower at that position lacks."""
-
-    def retains(self, position: str) -> bool:
-        """Whether that position of a follower is of its own past, and its journal still reaches back to it."""
-
-    def find_branch(self, position: str) -> str | None:
-        """What to tell when it went back behind that position and on another way."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetStatus:
-    """PostgreSQL as seen from here."""
-
-    address: str
-    schema: str
-    reachable: bool
-    error: str | None
-    """Why it is not reachable."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveStatus:
-    """A change of authority under way."""
-
-    number: int
-    to: str | None
-    state: str
-    """'open', 'moving' behind a fence, 'aborted' with the fence still there, 'taken' and not yet settled."""
-    overdue: bool
-    """Whether its time is up: whoever meets it next ends it."""
-    stands: str
-    """The same for people."""
-    ends: str
-    """What will end it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowerStatus:
-    """How far the follower is behind."""
-
-    aligned: bool
-    """Equal to a past state of the authority; not while a backlog is caught up or a table copied."""
-    lag_rows: int
-    lag_rows_capped: bool
-    """There are more than were counted."""
-    lag_s: float
-    """How long the follower took to reach the authority's state of when it was asked; since its last batch where it
-    did not reach it within a second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuarantineStatus:
-    """Rows that the follower cannot hold."""
-
-    count: int
-    first: tuple[QuarantinedRow, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AsideStatus:
-    """Rows that belong to neither database any more, kept for whoever may miss them; in nobody's way."""
-
-    tables: tuple[str, ...]
-    """Of the file: what a plain program wrote behind a fence, or into a restored file."""
-    schemas: tuple[str, ...]
-    """Of the target: what PostgreSQL held before it was copied anew. () while it does not answer."""
-    triggers: tuple[KeptTrigger, ...] = ()
-    """Of the file: the application's own that SQLite did not take back when it became the authority again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocker:
-    """Something that keeps the file from its next phase; in the last one, from the way back."""
-
-    reason: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """Everything that `dualdb status` shows."""
-
-    database: str
-    phase: str
-    authority: str | None
-    """None: each side follows the other."""
-    epoch: int
-    target: TargetStatus
-    server: str | None
-    move: MoveStatus | None
-    follower: FollowerStatus | None
-    copies: tuple[TableCopy, ...]
-    quarantine: QuarantineStatus | None
-    aside: AsideStatus
-    verified: dict[str, Any] | None
-    next: str | None
-    blockers: tuple[Blocker, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The status as JSON's own types, under the names above."""
-        return asdict(self)
 
 
 def read_status(database: str) -> Status:

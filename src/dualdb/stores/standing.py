@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dualdb.core.sqltext import quote_name
 from dualdb.stores.catalog import ASIDE, read_schema
@@ -55,6 +55,34 @@ class KeptTrigger:
 
     name: str
     reason: str
+
+
+class Standing(Protocol):
+    """One side, whichever."""
+
+    def verified(self) -> str | None:
+        """The last verification noted there."""
+
+    def following(self, shown: int) -> Following | None:
+        """What it holds as a follower."""
+
+    def aside(self) -> tuple[str, ...]:
+        """What holds rows there that were set aside."""
+
+    def triggers(self) -> tuple[KeptTrigger, ...]:
+        """The application's triggers that did not come back to it."""
+
+    def head(self) -> int:
+        """The number of its newest journal row."""
+
+    def behind(self, position: str, until: int, cap: int) -> int:
+        """How many changes a follower at that position lacks."""
+
+    def retains(self, position: str) -> bool:
+        """Whether that position of a follower is of its own past, and its journal still reaches back to it."""
+
+    def find_branch(self, position: str) -> str | None:
+        """What to tell when it went back behind that position and on another way."""
 
 
 class SourceStanding:
