@@ -36,7 +36,7 @@ Keys of --json:
   copies     [{table, rows, done}]
   quarantine {count, first: [{table, key, reason}]}, null when unknown
   aside      {tables, schemas} with rows that were set aside, in the file and on PostgreSQL,
-             triggers: [{name, reason}] that SQLite did not take back
+             triggers: [{name, reason}] that were not put back
   verified   the last verification, null when there was none
   next       the next phase, null when there is none
   blockers   [{reason, remedy}]: what keeps the file from it; from the way back where it is null"""
