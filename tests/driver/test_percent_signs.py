@@ -1,4 +1,6 @@
-"""A `%` is a character like any other: in texts, operators and names, with parameters and without."""
+"""A `%` is a character like any other, and so are control characters: in texts, operators and names, with parameters
+and without.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ INSERT INTO t(x, n) VALUES ('a%', 7), ('%s', 8), ('b', -9);
 INSERT INTO "a%b" VALUES ('100%', 1, '%%');
 INSERT INTO "%loose" VALUES ('%', 1);
 """
-TEXTS = ("100%", "%", "%s", "%%", "%%s", "%(x)s", "%b%t", "a%", "%1$s", "5 % 3", "é%ü", "\\%")
+TEXTS = ("100%", "%", "%s", "%%", "%%s", "%(x)s", "%b%t", "a%", "%1$s", "5 % 3", "é%ü", "\\%", "\x010\x02", "\x01%\x02")
 WITHOUT_PARAMETERS = (
     "SELECT n % 2, n % 3, -n % 2 FROM t ORDER BY id",
     "SELECT x FROM t WHERE x LIKE 'a%' ORDER BY id",

@@ -20,6 +20,7 @@ from dualdb.core.translate.place import Place, require
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.scan import scan_order
 from dualdb.core.translate.term import Query, Storage
+from dualdb.core.translate.work import holds_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -194,7 +195,7 @@ class _Select:
             term = plain_value(self.before.known(node if numbered is None else numbered))
             if term.is_constant or term.storage is Storage.NULL:
                 raise Refused("a constant in GROUP BY", "PostgreSQL would take it for a position", "leave it out")
-            if "\x01" in term.sql:
+            if holds_parameter(term):
                 raise Refused(
                     "a parameter in GROUP BY", "PostgreSQL cannot tell that two of them are equal", "group by a column"
                 )

@@ -47,7 +47,13 @@ class Grammar:
     """The columns of a view with their types."""
 
 
-_MARKER = re.compile("\x01(\\d+)\x02")
+_MARKER = re.compile("\0(\\d+);")
+"""A placeholder until the text is finished. A statement's own text holds no NUL: sqlite3 refuses it."""
+
+
+def holds_parameter(term: Term) -> bool:
+    """Whether a placeholder is part of the term."""
+    return _MARKER.search(term.sql) is not None
 
 
 class Work:
@@ -93,7 +99,7 @@ class Work:
         if term.parameter is None:
             raise AssertionError("only a parameter becomes a placeholder")
         self.parameters.append(Parameter(source=term.parameter, affinity=affinity, stored=stored, column=label))
-        marker = f"\x01{len(self.parameters) - 1}\x02"
+        marker = f"\0{len(self.parameters) - 1};"
         return Term(sql=f"{marker}::{storage.type_name}", storage=storage)
 
     def known(self, term: Term) -> Term:
@@ -111,7 +117,7 @@ class Work:
 
     def finish(self, sql: str) -> Target:
         """One step: the text as psycopg takes it, and its parameters in the order in which they stand in it."""
-        if "\x00" in sql:
+        if "\0" in _MARKER.sub("", sql):
             raise Refused("a NUL character", "PostgreSQL's text cannot hold one", "leave it out")
         order = [self.parameters[int(number)] for number in _MARKER.findall(sql)]
         if not order:
