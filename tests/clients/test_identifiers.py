@@ -214,3 +214,27 @@ def test_a_name_is_kept_in_every_phase(database: Path, target_dsn: str, names: t
     advance(twin.database, Phase.POSTGRES, observer=unheard)
     twin.check()
     twin.check_refusals()
+
+
+@pytest.mark.parametrize("schema", ["xmin", "Two \"Words'", "ä.%s", LONG])
+def test_a_schema_and_what_is_made_there_later(database: Path, target_dsn: str, schema: str) -> None:
+    """The target's schema may be called anything too, and so may what is made, and goes, while PostgreSQL leads."""
+    names = ("ctid", f"{LONG}1", f"{LONG}2", 'a"b', "found")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"CREATE TABLE {quote_name(schema)} (id INTEGER PRIMARY KEY)")
+    initialise(str(database), target_dsn, schema=schema)
+    advance(str(database), Phase.POSTGRES, observer=unheard)
+    with closing(dualdb.connect(database)) as connection:
+        for sql in statements(names):
+            connection.execute(sql)
+        connection.execute(f"DROP INDEX {quote_name(f'{names[1]} by')}")
+        connection.execute(f"DROP VIEW {quote_name(f'{names[0]} seen')}")
+        connection.execute(f"DROP TABLE {quote_name(names[0])}")
+        connection.commit()
+    rollback(str(database), observer=unheard)
+    with closing(sqlite3.connect(database)) as connection:
+        for name in map(quote_name, names[1:]):
+            assert connection.execute(f"SELECT {name} FROM {name} ORDER BY 1").fetchall() == [(1,), (2,), (3,)]
+        assert connection.execute("SELECT count(*) FROM hidden").fetchone() == (2,)
+    with Pair.open(str(database)) as pair:
+        assert verify(pair).agrees
