@@ -238,3 +238,19 @@ def test_a_schema_and_what_is_made_there_later(database: Path, target_dsn: str, 
         assert connection.execute("SELECT count(*) FROM hidden").fetchone() == (2,)
     with Pair.open(str(database)) as pair:
         assert verify(pair).agrees
+
+
+@pytest.mark.parametrize("ddl", ["t (rowid, b)", "t (id INTEGER PRIMARY KEY, rowid, oid, _rowid_, b)"])
+def test_a_blob_of_a_row_whose_columns_took_the_names_of_the_rowid(database: Path, target_dsn: str, ddl: str) -> None:
+    """The row that is journaled is the one whose blob is written, not one that another column names."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"CREATE TABLE {ddl}")
+        connection.executemany("INSERT INTO t (rowid, b) VALUES (?, x'00')", [(2,), (7,)])
+    initialise(str(database), target_dsn)
+    advance(str(database), Phase.DUAL_WRITE, observer=unheard)
+    with closing(dualdb.connect(database)) as connection, connection:
+        connection.execute("BEGIN")
+        with connection.blobopen("t", "b", 1) as blob:
+            blob.write(b"\1")
+    with Pair.open(str(database)) as pair:
+        assert verify(pair).agrees

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from dualdb.core.schema import ROWID_COLUMN
+from dualdb.core.probe import key_names, rowid_name
+from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import quote_name
 from dualdb.driver.failure import refused
 
@@ -41,10 +42,17 @@ def journal(connection: Connection, table_name: str, row: int) -> None:
             f"a blob of {table_name} cannot be opened for writing outside a transaction while the file is mirrored",
             "execute BEGIN first, or open it with readonly=True",
         )
-    names = ["rowid" if name == ROWID_COLUMN else quote_name(name) for name in table.key.columns]
+    names = key_names(table)
+    rowid = names[0] if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else rowid_name(table)
+    if rowid is None:
+        raise refused(
+            f"a blob of {table_name} cannot be opened for writing while the file is mirrored: rowid, oid and _rowid_"
+            " are names of ordinary columns",
+            "write the value with UPDATE, or open it with readonly=True",
+        )
     slots = ", ".join(f"k{place}" for place, _ in enumerate(names, 1))
     sqlite3.Cursor(connection).execute(
         f"INSERT INTO _dualdb_journal(tbl, {slots}) SELECT ?, {', '.join(names)} FROM main.{quote_name(table.name)}"
-        " WHERE rowid = ?",
+        f" WHERE {rowid} = ?",
         (table.id, row),
     )
