@@ -6,15 +6,22 @@ import json
 import sqlite3
 import subprocess
 import sys
-from contextlib import ExitStack, closing
+import time
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
+from tests.stores.mirrored import Mirrored
 
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance
+from dualdb.stores.relay import Relay
+from dualdb.stores.target_lease import SILENT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 APPLICATION = """
@@ -58,6 +65,128 @@ while "dualdb.stores.relay" not in sys.modules:
     time.sleep(0.01)
 print(time.monotonic() - began, flush=True)
 """
+
+FORKS = """
+import os, signal, sys, time
+import dualdb
+
+path, moment, end = sys.argv[1:]
+connection = dualdb.connect(path)
+connection.execute("SELECT count(*) FROM metric").fetchone()
+if moment == "when told":
+    sys.stdin.readline()
+while moment != "when told" and moment not in sys.modules:
+    time.sleep(0.001)
+if os.fork():
+    os._exit(0) if end == "at once" else sys.exit()
+signal.alarm(25)
+sys.stdin.readline()
+own = dualdb.connect(path)
+with own:
+    own.execute("INSERT INTO metric (value) VALUES (7.5)")
+import dualdb.driver.target_connection
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+ENDS = """
+import sys
+import dualdb
+
+connection = dualdb.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM metric").fetchone()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+ARRIVED = "SELECT count(*) FROM metric WHERE value = 7.5"
+HOLDER = "SELECT coalesce(holder, 'nobody') FROM dualdb.lease"
+
+
+@pytest.fixture
+def mirrored(database: Path, target_dsn: str) -> Mirrored:
+    """A pair in phase dual_write, both sides equal; nobody relays."""
+    pair = Mirrored(database, target_dsn, "CREATE TABLE metric (id INTEGER PRIMARY KEY, value REAL)")
+    pair.align()
+    return pair
+
+
+@contextmanager
+def program(text: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A running program of the application's; it is asked to end, with whatever it forked, by the end of its input."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", text, *arguments]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.communicate(timeout=20)
+
+
+def ask(process: subprocess.Popen[str]) -> None:
+    """Let it go on."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def until(condition: Callable[[], bool], within_s: float) -> None:
+    """Wait for it."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within_s
+        time.sleep(0.02)
+
+
+def holds(mirrored: Mirrored, process: subprocess.Popen[str]) -> bool:
+    """Whether that process holds the relay lock."""
+    return f" {process.pid} " in mirrored.target(HOLDER)[0][0]
+
+
+@pytest.mark.parametrize("end", ["as usual", "at once"])
+def test_the_child_of_a_process_that_forked_and_ended_relays_by_itself(mirrored: Mirrored, end: str) -> None:
+    """The parent's thread runs in the parent only: the child's first connection starts one of its own. A parent that
+    ended without giving the lock back is a silent holder.
+    """
+    with program(FORKS, mirrored.path, "when told", end) as parent:
+        until(lambda: holds(mirrored, parent), 20)
+        ask(parent)
+        assert parent.wait(20) == 0
+        ask(parent)
+        assert _line(parent) == "written\n"
+        until(lambda: mirrored.target(ARRIVED) == [(1,)], 20 if end == "at once" else SILENT_S)
+
+
+@pytest.mark.parametrize("module", ["dualdb.stores.relay", "dualdb.driver.target_connection"])
+def test_a_fork_while_the_thread_imports_leaves_the_child_able_to(mirrored: Mirrored, module: str) -> None:
+    """A module that is being imported stays locked in the child, where nobody goes on with that: so a fork waits."""
+    with program(FORKS, mirrored.path, module, "as usual") as parent:
+        assert parent.wait(20) == 0
+        ask(parent)
+        assert _line(parent) == "written\n"
+        until(lambda: mirrored.target(ARRIVED) == [(1,)], 20)
+
+
+@pytest.mark.parametrize("moment", ["begins", "relays"])
+def test_a_process_that_relays_ends_at_once_and_gives_the_lock_back(mirrored: Mirrored, moment: str) -> None:
+    """Its thread neither holds up the interpreter nor lets the next relay wait for a silent holder."""
+    with program(ENDS, mirrored.path) as process:
+        assert _line(process) == "ready\n"
+        if moment == "relays":
+            until(lambda: holds(mirrored, process), 20)
+        began = time.monotonic()
+        ask(process)
+        assert process.wait(20) == 0
+        assert time.monotonic() - began < 3
+        assert mirrored.target(HOLDER) == [("nobody",)]
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    mirrored.source("INSERT INTO metric (value) VALUES (7.5)")
+    relay = Relay(mirrored.path)
+    relay.start()
+    try:
+        until(lambda: mirrored.target(ARRIVED) == [(1,)], SILENT_S / 2)
+    finally:
+        relay.stop()
 
 
 def test_not_all_processes_import_when_the_mirror_begins(database: Path, target_dsn: str) -> None:

@@ -9,7 +9,7 @@ import os
 import time
 from functools import lru_cache
 from random import random
-from threading import Thread
+from threading import RLock, Thread
 
 from dualdb.driver.watch import find_watch
 
@@ -17,6 +17,7 @@ _SPREAD_S = 4.0
 """Within this time all processes of one application have begun to relay."""
 _SETTLED_S = 1.0
 """A process that lives so much longer gets ready for a switch."""
+_FORK_WAITS_S = 10.0
 
 
 def keep_relaying(path: str) -> None:
@@ -37,11 +38,49 @@ def _relay(path: str) -> None:
         # The command that began it carries, so nobody needs to be quick; and all processes notice it in one instant.
         # If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
         time.sleep(random() * _SPREAD_S)  # noqa: S311 - no secret
-    from dualdb.stores.relay import Relay
-    from dualdb.telemetry import relay_metrics
+    with _imports():
+        from dualdb.stores.relay import Relay
+        from dualdb.telemetry import relay_metrics
 
     Relay(path, relay_metrics()).start()
     time.sleep(_SETTLED_S)
     # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would wait
     # for that behind the fence, all at once.
-    import dualdb.driver.target_connection  # noqa: F401
+    with _imports():
+        import dualdb.driver.target_connection  # noqa: F401
+
+
+class _Imports:
+    """Held while a thread of ours imports, and by whoever forks.
+
+    A module that is being imported is locked. In the child of a fork nobody would finish that, and whatever needs the
+    module there, the relay or the application's own switch, would wait for it for ever. So a fork waits instead.
+    """
+
+    def __init__(self) -> None:
+        # Both have locks that imports take, and hold them across a fork. Who registers last waits first.
+        import concurrent.futures.thread  # noqa: F401
+        import logging  # noqa: F401
+
+        self._lock = RLock()  # an import may fork itself
+        self._held = False
+        os.register_at_fork(before=self._hold, after_in_parent=self._let_go, after_in_child=self._let_go)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _hold(self) -> None:
+        # Not for ever: the import may wait for something that the one who forks holds.
+        self._held = self._lock.acquire(timeout=_FORK_WAITS_S)
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._lock.release()
+
+
+@lru_cache(maxsize=1)
+def _imports() -> _Imports:
+    return _Imports()
