@@ -50,11 +50,14 @@ class Shape:
 class Workload:
     """A random schema, and an endless stream of statements over it; the same for the same seed."""
 
-    def __init__(self, seed: int, *, triggers: bool = True, exotic: bool = True) -> None:
-        """`exotic` allows what may block readiness: expressions over automatic ids, defaults within expressions."""
+    def __init__(self, seed: int, *, triggers: bool = True, exotic: bool = True, mixed: bool = True) -> None:
+        """`exotic` allows what may block readiness: expressions over automatic ids, defaults within expressions.
+        `mixed` allows columns and values that a column of one class cannot hold: text among integers, fractions.
+        """
         self.seed = seed
         self._random = random.Random(seed)
         self._exotic = exotic
+        self._mixed = mixed
         self.setup: list[str] = [
             f"PRAGMA foreign_keys = {self._pick('ON', 'OFF')}",
             f"PRAGMA recursive_triggers = {self._pick('OFF', 'OFF', 'ON')}",
@@ -85,16 +88,18 @@ class Workload:
     def _table(self, name: str) -> Shape:
         kind = self._random.choice(tuple(_KEYS))
         definition, key = _KEYS[kind]
+        if kind == "untyped" and not self._mixed:
+            definition = definition.replace("id ", "id INT ", 1)
         quoted = f'"{name}"'
         defaulted = self._pick("", "", " NOT NULL DEFAULT 3", " NOT NULL DEFAULT '2'", " NOT NULL")
         parts = [
             definition.format(policy=self._policy()),
             f"u TEXT{' UNIQUE' + self._policy() if self._chance(0.6) else ''}",
-            f"a {self._pick('INT', 'REAL', 'NUMERIC', '')}",
+            f"a {self._number_type('INT', 'REAL', 'NUMERIC', '')}",
             f"b INT{self._policy() and ' NOT NULL ON CONFLICT REPLACE DEFAULT 1'}",
             "c INT",
             "n TEXT COLLATE NOCASE",
-            f"f {self._pick('INT', 'REAL', '')}{defaulted}",
+            f"f {self._number_type('INT', 'REAL', '')}{defaulted}",
             f"s {self._pick('TEXT', 'TEXT COLLATE NOCASE')}{self._pick('', chr(32) + 'NOT NULL DEFAULT ' + repr('d'))}",
             f"g AS ({self._pick('a * 2', 'lower(u)', 'coalesce(f, 0) + 1', 'n')}) {self._pick('STORED', 'VIRTUAL')}",
         ]
@@ -120,6 +125,10 @@ class Workload:
             has_rowid=not without_rowid,
             needed=() if kind in {"alias", "autoincrement"} else key,
         )
+
+    def _number_type(self, *types: str) -> str:
+        chosen = self._pick(*types)
+        return chosen if self._mixed or chosen == "REAL" else "INT"
 
     def _index(self, quoted: str, name: str) -> str:
         terms = self._random.sample(_TERMS, self._random.choice((1, 1, 2, 3)))
@@ -183,6 +192,8 @@ class Workload:
             return str(self._random.randrange(1, 12))
         if column in {"u", "n", "s", "k"}:
             return repr(self._pick(*"aAbBcCdDeE", "a "))
+        if not self._mixed:
+            return self._pick(*map(str, range(6)), "-1", "2.0", "'4'")
         if column == "id":
             return self._pick(*map(str, range(1, 12)), "'3'", "2.0", "'a'", "'A'", "'b'")
         return self._pick(*map(str, range(6)), *map(str, range(6)), "1.5", "'x'", "-1", "2.0", "'4'")

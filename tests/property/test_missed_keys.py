@@ -7,7 +7,9 @@ that differ must all have been journaled. The seeds are fixed, so a failure repe
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,19 @@ if TYPE_CHECKING:
 
 JOURNAL = (Path(__file__).parents[2] / "sql/source/journal.sql").read_text()
 TRANSACTIONS = 60
+
+FEATURES = {
+    "WITHOUT ROWID": r"\) WITHOUT ROWID",
+    "enforced cascades": r"foreign_keys = ON(?s:.*)ON (DELETE|UPDATE) CASCADE",
+    "a default that stands in for NULL": r"NOT NULL (ON CONFLICT REPLACE )?DEFAULT",
+    "a second unique key": r"PRIMARY KEY.*( UNIQUE|UNIQUE\()",
+    "a unique expression": r"CREATE UNIQUE INDEX .* \([a-z]+\(|CREATE UNIQUE INDEX .* \([a-z] ?[+|%]",
+    "a partial unique index": r"CREATE UNIQUE INDEX .* WHERE ",
+    "REPLACE by the table's own policy": r"ON CONFLICT REPLACE",
+    "recursive triggers": r"recursive_triggers = ON",
+    "a trigger": r"CREATE TRIGGER own",
+}
+"""What a schema has, by what its text holds."""
 
 _Image = dict[tuple[object, ...], tuple[object, ...]]
 
@@ -99,25 +114,48 @@ def _changed(before: _Image, after: _Image) -> set[tuple[object, ...]]:
     return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
 
-def _run(seeds: Iterable[int], *, exotic: bool) -> int:
-    """Runs each seed's workload; how many tables were under capture without a blocker."""
-    clear = 0
+def _run(seeds: Iterable[int], *, exotic: bool) -> tuple[int, Counter[str]]:
+    """Runs each seed's workload; how many tables were under capture without a blocker, and what there was in how many
+    schemas.
+    """
+    clear, found = 0, Counter[str]()
     for seed in seeds:
         captured = Captured(seed, exotic=exotic)
+        setup = "\n".join(captured.workload.setup)
+        found.update(name for name, pattern in FEATURES.items() if re.search(pattern, setup))
         names = {table.name for table in captured.schema.tables.values() if table.id not in captured.blocked}
         clear += len(names)
         for name, statements, keys in captured.missed():
             if name in names:
                 script = ";\n".join([*captured.workload.setup, *statements])
                 pytest.fail(f"seed {seed}: {keys} of {name} escaped\n{script}")
-    return clear
+    return clear, found
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_no_changed_key_escapes_the_journal(block: int) -> None:
-    """A table without a blocker never loses a changed key, and most random tables have no blocker."""
+    """A table without a blocker never loses a changed key; a random table hardly ever has one, and what makes a schema
+    hard occurs in many.
+    """
     seeds = range(block * 30, block * 30 + 30)
-    assert _run(seeds, exotic=block % 2 == 0) > len(seeds)
+    clear, found = _run(seeds, exotic=block % 2 == 0)
+    assert clear >= 3 * len(seeds) * (0.94 if block % 2 == 0 else 1)
+    assert {name: found[name] for name in FEATURES if found[name] < 3} == {}
+
+
+@pytest.mark.parametrize("expression", ["id % 4", "id + a", "coalesce(a, id)"])
+def test_a_unique_expression_over_an_automatic_id_is_refused_with_a_reason(expression: str) -> None:
+    """Which row it would collide with is not known before it is stored. Over a key that is no alias of the rowid it is
+    known.
+    """
+    index = f"CREATE UNIQUE INDEX i ON t ({expression})"
+    reasons = [
+        blockers(read_schema(scratch(f"CREATE TABLE t (id {kind} PRIMARY KEY, a INT)", index)).table("t"))
+        for kind in ("INTEGER", "INT NOT NULL")
+    ]
+    assert reasons[1] == []
+    assert len(reasons[0]) == 1
+    assert "unique index i of table t is made of the automatic id id" in reasons[0][0]
 
 
 @pytest.mark.soak
