@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = (
     "tests.plugins.run",
     "tests.plugins.database",
+    "tests.plugins.once",
     "tests.plugins.place",
     "tests.plugins.property",
     "tests.plugins.shared_data",

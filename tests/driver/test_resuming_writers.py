@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT, seen INTEGER); INSERT INTO runs VALUES (1, 'old', 0);"
 INSERT = "INSERT INTO runs (name) VALUES (?)"
 MANY = [f"row {number}" for number in range(30)]
