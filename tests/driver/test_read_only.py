@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ from tests.driver.twins import Twins, move
 import dualdb
 from dualdb.core.phase import Phase
 from dualdb.operations.transition import advance, rollback
+from dualdb.stores.queries import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,11 +241,24 @@ def as_an_ordinary_user() -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
+    _load_all()
     os.setresuid(65534, 65534, 0)
     try:
         yield
     finally:
         os.setresuid(0, 0, 0)
+
+
+@cache
+def _load_all() -> None:
+    """Where root's package lies nobody else may be able to look, and much of it is loaded late."""
+    for module in pkgutil.walk_packages(dualdb.__path__, "dualdb."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    package = Path(dualdb.__path__[0])
+    place = next(place for place in (package / "sql", package.parents[1] / "sql") if place.is_dir())
+    for file in place.rglob("*.sql"):
+        load(file.relative_to(place).as_posix())
 
 
 @pytest.fixture
