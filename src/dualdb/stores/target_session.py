@@ -74,7 +74,11 @@ class Session:
         # whose commit would be taken for ours.
         self._token = str(randbits(53))
         self.snapshot: str | None = None
-        self._set_lock_timeout(max(1, round(lock_timeout_s * 1000)))
+        try:
+            self._set_lock_timeout(max(1, round(lock_timeout_s * 1000)))
+        except BaseException:
+            self._borrowed.discard()
+            raise
 
     def exchange(self, messages: Sequence[Message]) -> list[Answer]:
         """Send these and return their answers, in one round trip. Raises Rejected for the first that was refused,
