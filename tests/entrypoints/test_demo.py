@@ -116,6 +116,7 @@ def test_it_goes_there_and_back_and_there_again(tmp_path: Path, runs: list[Run])
     assert EmbeddedServer.beside(database).status().state is ServerState.ABSENT
 
 
+@pytest.mark.once
 def test_it_fails_when_a_row_is_lost_doubled_and_changed(tmp_path: Path, runs: list[Run]) -> None:
     """Three rows are tampered with on the way, where the relay carries it along and verification sees nothing wrong."""
     keep = tmp_path / "kept"
@@ -135,6 +136,7 @@ def test_it_fails_when_a_row_is_lost_doubled_and_changed(tmp_path: Path, runs: l
     assert (keep / "writer-1.jsonl").exists()
 
 
+@pytest.mark.once
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, runs: list[Run]) -> None:
     """Writers, server and files go; the exit status says that it was interrupted."""
     run = _start(runs, tmp_path)
@@ -152,6 +154,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, runs: list[Run]) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.once
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, runs: list[Run]) -> None:
     """Nothing of the user's is touched."""
     (tmp_path / "mine").write_text("mine")
