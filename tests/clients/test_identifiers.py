@@ -26,6 +26,7 @@ NAMES = {
     "case": ("Mixed", "lower", "UPPER", "CamelCase"),
     "reserved": ("order", "group", "user", "select", "table", "offset", "window", "all", "end", "returning", "do"),
     "unicode": ("ä", "Ö", "中", "🙂", "e\u0301", "ſ", "İ", "ẞ"),
+    "capitals beyond ASCII": ("é", "É", "ß", "ẞ", "s", "ſ", "i", "İ", "ı", "σ", "ς", "Σ"),
     "punctuation": (
         " ",
         "two words",

@@ -64,7 +64,7 @@ def _execute(ddl: Ddl, target: psycopg.Connection[Any]) -> None:
         for index in table.indexes:
             target.execute(index)
     for view in ddl.views.values():
-        target.execute(view)
+        target.execute(view.create)
 
 
 @pytest.fixture

@@ -153,3 +153,10 @@ def test_time_defaults(twins: Twins) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row[0])
         assert row[1] == row[0][:10]
         assert row[2:] == (row[0][11:], row[0])
+
+
+def test_returning_gives_a_whole_number_of_a_real_column_as_a_float(twins: Twins) -> None:
+    """As typeof() says, and as a later SELECT gives it; SQLite 3.40 itself gives the integer, 3.54 the float."""
+    plan = twins.plan("INSERT INTO run (project, number, score) VALUES ('real', 1, 1) RETURNING score, typeof(score)")
+    ((score, kind),) = twins.on_target(plan).rows
+    assert (type(score), score, kind) == (float, 1.0, "real")

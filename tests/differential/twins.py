@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from dualdb.core.names import qualified, quoted
-from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
+from dualdb.core.schema import ROWID_COLUMN, Schema, TargetType
 from dualdb.core.statement import Decoder, Kind
 from dualdb.core.translate import translate
 from dualdb.core.translate.ddl import target_ddl
@@ -70,7 +70,7 @@ class Twins:
             for index in table.indexes:
                 self.target.execute(index)
         for view in ddl.views.values():
-            self.target.execute(view)
+            self.target.execute(view.create)
 
     def _copy(self, table: Table) -> None:
         names = ", ".join("rowid" if name == ROWID_COLUMN else quoted(name) for name in table.carried)
@@ -89,8 +89,8 @@ class Twins:
                 copy.write_row(
                     [to_target(value, stored) for value, stored in zip(row, table.carried_types, strict=True)]
                 )
-        if table.key.kind is not KeyKind.DECLARED:
-            key = table.key.columns[0]
+        if table.rowid is not None:
+            key = table.rowid.name
             sequence = f"pg_get_serial_sequence('{target}', '{key}')"
             (highest,) = self.source.execute(f"SELECT max(rowid) FROM {quoted(table.name)}").fetchone()
             if table.autoincrement:

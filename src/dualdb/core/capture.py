@@ -28,7 +28,7 @@ from dualdb.core.probe import (
     rowid_names,
 )
 from dualdb.core.schema import KeyKind
-from dualdb.core.sqltext import quote_literal, quote_name, significant, unquote
+from dualdb.core.sqltext import fold, quote_literal, quote_name, significant, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,9 +113,9 @@ def installed_capture(rows: Iterable[tuple[str, str, str]], table: Table) -> boo
     expected = sorted(capture_triggers(table))
     found: list[str] = []
     for name, table_name, sql in rows:
-        if name.lower() in names:
+        if fold(name) in names:
             found.append(sql)
-        elif found and table_name.lower() == table.name.lower() and not name.lower().startswith("_dualdb_"):
+        elif found and fold(table_name) == fold(table.name) and not fold(name).startswith("_dualdb_"):
             return False
     return sorted(found) == expected
 
@@ -165,7 +165,7 @@ def _another_row(table: Table) -> str:
 
 def _probe(table: Table, condition: str) -> str:
     # A table called new or old would hide the trigger's own rows of that name.
-    alias = " AS _dualdb_row" if table.name.lower() in {"new", "old"} else ""
+    alias = " AS _dualdb_row" if fold(table.name) in {"new", "old"} else ""
     return f"{_journal(table, key_names(table))} FROM {quote_name(table.name)}{alias} WHERE {condition}"
 
 
@@ -191,10 +191,10 @@ def _may_change_the_row(table: Table, trigger: Trigger) -> bool:
     words = [token.word() for token in found]
     begin = words.index("BEGIN")
     head = words[:begin]
-    if trigger.table.lower() != table.name.lower() or "UPDATE" not in head or {"AFTER", "INSTEAD"} & set(head):
+    if fold(trigger.table) != fold(table.name) or "UPDATE" not in head or {"AFTER", "INSTEAD"} & set(head):
         return False
     return any(
-        unquote(found[place]).lower() == table.name.lower() and {"UPDATE", "INTO"} & set(words[place - 3 : place])
+        fold(unquote(found[place])) == fold(table.name) and {"UPDATE", "INTO"} & set(words[place - 3 : place])
         for place in range(begin + 1, len(found))
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from dualdb.core.sqltext import quote_literal, significant, unquote
+from dualdb.core.sqltext import fold, quote_literal, significant, unquote
 from dualdb.core.types import parse_number
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def read_table(sql: str) -> TableText:
         if part[0].word() not in _TABLE_CONSTRAINTS:
             expression = _generated(sql, part)
             if expression is not None:
-                generated[unquote(part[0]).lower()] = expression
+                generated[fold(unquote(part[0]))] = expression
             autoincrement = autoincrement or _has_autoincrement(part)
         else:
             autoincrement = autoincrement or (part[0].word() != "CHECK" and _has_autoincrement(part))
@@ -148,7 +148,7 @@ def literal_value(expression: str) -> tuple[bool, int | float | str | bytes | No
 def names_in(expression: str) -> frozenset[str]:
     """Every word of an expression that may be the name of a column, lower-cased; keywords are among them."""
     return frozenset(
-        unquote(token).lower() for token in significant(expression) if token.kind in {"id", "name", "string"}
+        fold(unquote(token)) for token in significant(expression) if token.kind in {"id", "name", "string"}
     )
 
 
@@ -156,7 +156,7 @@ def functions_in(expression: str) -> frozenset[str]:
     """The names of the functions that an expression calls, lower-cased."""
     found = significant(expression)
     return frozenset(
-        unquote(token).lower()
+        fold(unquote(token))
         for token, following in pairwise(found)
         if following.text == "(" and token.kind in {"id", "name"} and token.word() not in _NOT_FUNCTIONS
     )

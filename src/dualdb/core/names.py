@@ -39,6 +39,11 @@ def qualified(schema: str, name: str) -> str:
     return f"{quoted(schema)}.{quoted(name)}"
 
 
+def rowid_index(table: str) -> str:
+    """What the unique constraint on a table's hidden rowid is called, where another key is declared."""
+    return f"sqlite_rowid_{table}"
+
+
 def literal(text: str) -> str:
     """A text constant: a name where PostgreSQL takes it as a value, or a function's body."""
     return "'" + text.replace("'", "''") + "'"

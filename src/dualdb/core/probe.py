@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.ddltext import default_expression, functions_in, literal_value, names_in
 from dualdb.core.schema import Affinity, KeyKind
-from dualdb.core.sqltext import quote_literal, quote_name, significant
+from dualdb.core.sqltext import fold, quote_literal, quote_name, significant
 from dualdb.core.types import apply_affinity
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _NOW = frozenset({"CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"})
 
 def free_rowid_names(columns: Iterable[str]) -> tuple[str, ...]:
     """Which of rowid, oid and _rowid_ are no names of these columns (lang_createtable.html, section 5)."""
-    taken = {name.lower() for name in columns}
+    taken = {fold(name) for name in columns}
     return tuple(name for name in ("rowid", "oid", "_rowid_") if name not in taken)
 
 
@@ -57,14 +57,14 @@ def key_names(table: Table) -> tuple[str, ...]:
 
 def implied_by_key(table: Table, index: Index) -> bool:
     """Whether rows that collide in this index must have the very same key, which the AFTER triggers journal."""
-    terms = {term.column.lower(): term for term in index.terms if term.column is not None}
+    terms = {fold(term.column): term for term in index.terms if term.column is not None}
     if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY:
-        return table.key.columns[0].lower() in terms
+        return fold(table.key.columns[0]) in terms
     if table.key.kind is KeyKind.ROWID:
         return False
     return all(
-        name.lower() in terms
-        and terms[name.lower()].collation == "BINARY"
+        fold(name) in terms
+        and terms[fold(name)].collation == "BINARY"
         # Elsewhere equal values can differ: 1 and 1.0, 'a' and 'A', 0.0 and -0.0.
         and table.column(name).affinity in {Affinity.INTEGER, Affinity.TEXT}
         for name in table.key.columns
@@ -74,8 +74,8 @@ def implied_by_key(table: Table, index: Index) -> bool:
 def columns_of(table: Table, index: Index) -> tuple[str, ...]:
     """The names by which an UPDATE can change what the index holds for a row, quoted; perhaps more of them."""
     ordinary = _ordinary(table, _term_names(index) | names_in(index.where or "''"))
-    names = [quote_name(column.name) for column in table.columns if column.name.lower() in ordinary]
-    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY and table.key.columns[0].lower() in ordinary:
+    names = [quote_name(column.name) for column in table.columns if fold(column.name) in ordinary]
+    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY and fold(table.key.columns[0]) in ordinary:
         names += rowid_names(table)
     return tuple(names)
 
@@ -83,13 +83,13 @@ def columns_of(table: Table, index: Index) -> tuple[str, ...]:
 def _term_names(index: Index) -> set[str]:
     names: set[str] = set()
     for term in index.terms:
-        names |= {term.column.lower()} if term.column is not None else names_in(term.expression or "''")
+        names |= {fold(term.column)} if term.column is not None else names_in(term.expression or "''")
     return names
 
 
 def _ordinary(table: Table, names: Iterable[str]) -> frozenset[str]:
     """Those of the names that are columns, each generated one replaced by what it is made of."""
-    by_name = {column.name.lower(): column for column in table.columns}
+    by_name = {fold(column.name): column for column in table.columns}
     found, pending = set[str](), [name for name in names if name in by_name]
     while pending:
         name = pending.pop()
@@ -154,7 +154,7 @@ def _replaced_by_default(column: Column) -> bool:
 def _made_of_defaults(table: Table, column: Column) -> bool:
     """Whether a generated column's value in NEW can differ from the one that will be stored."""
     return column.generated is not None and any(
-        _replaced_by_default(table.column(name)) for name in _ordinary(table, [column.name.lower()])
+        _replaced_by_default(table.column(name)) for name in _ordinary(table, [fold(column.name)])
     )
 
 
@@ -171,9 +171,7 @@ def _stored_default(column: Column) -> str:
 def _evaluated(table: Table, expression: str) -> str:
     """The expression's value for the new row, its text untouched: its columns come from a row made of NEW."""
     used = names_in(expression)
-    fields = [
-        f"{_field(column)} AS {quote_name(column.name)}" for column in table.columns if column.name.lower() in used
-    ]
+    fields = [f"{_field(column)} AS {quote_name(column.name)}" for column in table.columns if fold(column.name) in used]
     return f"(SELECT {expression} FROM (SELECT {', '.join(fields)}))" if fields else f"({expression})"
 
 
@@ -193,7 +191,7 @@ def blocker_of(table: Table, index: Index) -> str | None:
     ordinary = _ordinary(table, _term_names(index))
     reason = _automatic_id(table, index, ordinary)
     for column in table.columns:
-        if reason is None and column.name.lower() in ordinary and _replaced_by_default(column):
+        if reason is None and fold(column.name) in ordinary and _replaced_by_default(column):
             reason = _unstable_default(index, column) or _lost_affinity(table, index, column)
     if reason is None and index.where is not None and _is_pseudo_row(table) and "." in _texts(index.where):
         reason = (
@@ -204,7 +202,7 @@ def blocker_of(table: Table, index: Index) -> str | None:
 
 
 def _automatic_id(table: Table, index: Index, ordinary: frozenset[str]) -> str | None:
-    if table.key.kind is not KeyKind.INTEGER_PRIMARY_KEY or table.key.columns[0].lower() not in ordinary:
+    if table.key.kind is not KeyKind.INTEGER_PRIMARY_KEY or fold(table.key.columns[0]) not in ordinary:
         return None
     return (
         f"unique index {index.name} of table {table.name} is made of the automatic id {table.key.columns[0]}, which is"
@@ -227,7 +225,7 @@ def _unstable_default(index: Index, column: Column) -> str | None:
 def _lost_affinity(table: Table, index: Index, column: Column) -> str | None:
     """A default that stands in for NULL has no affinity inside an expression."""
     for expression in _evaluated_texts(table, index):
-        if column.name.lower() not in _ordinary(table, names_in(expression)):
+        if fold(column.name) not in _ordinary(table, names_in(expression)):
             continue
         nested = [name for name in names_in(expression) if _is_made_of_defaults(table, name)]
         settled = literal_value(_default(column))[0] or column.affinity is Affinity.BLOB or _is_now(_default(column))
@@ -251,7 +249,7 @@ def _evaluated_texts(table: Table, index: Index) -> Iterator[str]:
 
 
 def _is_made_of_defaults(table: Table, name: str) -> bool:
-    return any(column.name.lower() == name and _made_of_defaults(table, column) for column in table.columns)
+    return any(fold(column.name) == name and _made_of_defaults(table, column) for column in table.columns)
 
 
 def _is_now(default: str) -> bool:
@@ -259,7 +257,7 @@ def _is_now(default: str) -> bool:
 
 
 def _is_pseudo_row(table: Table) -> bool:
-    return table.name.lower() in {"new", "old"}
+    return fold(table.name) in {"new", "old"}
 
 
 def _texts(expression: str) -> frozenset[str]:

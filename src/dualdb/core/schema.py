@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from dualdb.core.sqltext import fold
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROWID_COLUMN = "_dualdb_rowid"
-"""Name of the hidden column that carries SQLite's rowid on the target, for a table keyed by nothing else."""
+"""Name of the hidden column that carries SQLite's rowid on the target, for a table without INTEGER PRIMARY KEY."""
 
 
 class Affinity(Enum):
@@ -54,7 +56,8 @@ class KeyKind(Enum):
     DECLARED = "declared"
     """The declared primary key, each of its columns NOT NULL (always so in a WITHOUT ROWID table)."""
     ROWID = "rowid"
-    """The rowid itself, carried by the target in `ROWID_COLUMN`; VACUUM may renumber it."""
+    """The rowid itself, carried by the target in `ROWID_COLUMN`; VACUUM may renumber it where there is no index
+    (https://sqlite.org/lang_vacuum.html, section 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,16 @@ class Column:
     """The default's SQL text as SQLite reports it, None when there is none."""
     generated: str | None = None
     """The expression of a generated column, None for an ordinary one."""
+
+
+HIDDEN_ROWID = Column(
+    name=ROWID_COLUMN,
+    decltype="INTEGER",  # what sqlite3_column_decltype says of a rowid
+    affinity=Affinity.INTEGER,
+    stored=TargetType.BIGINT,
+    not_null=True,
+)
+"""The rowid as a column of the target's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,25 +157,39 @@ class Table:
     foreign_keys: tuple[ForeignKey, ...] = ()
 
     def column(self, name: str) -> Column:
-        """The column of that name, case-insensitively (ASCII); KeyError when there is none."""
+        """The column of that name, case-insensitively (ASCII), the hidden rowid too; KeyError when there is none."""
         for column in self.columns:
-            if column.name.lower() == name.lower():
+            if fold(column.name) == fold(name):
                 return column
+        if name == ROWID_COLUMN and self.rowid is HIDDEN_ROWID:
+            return HIDDEN_ROWID
         raise KeyError(name)
 
     @property
-    def carried(self) -> tuple[str, ...]:
-        """Column names of a row as the relay carries it: `ROWID_COLUMN` first where it is the key, then every column
-        that is not generated, in declared order.
+    def rowid(self) -> Column | None:
+        """The column that holds the rowid on the target: the INTEGER PRIMARY KEY, else `HIDDEN_ROWID`; None for a
+        WITHOUT ROWID table.
         """
-        plain = tuple(column.name for column in self.columns if column.generated is None)
-        return (ROWID_COLUMN, *plain) if self.key.kind is KeyKind.ROWID else plain
+        if self.key.kind is KeyKind.INTEGER_PRIMARY_KEY:
+            return self.column(self.key.columns[0])
+        return None if self.without_rowid else HIDDEN_ROWID
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Column names of a row as the relay carries it: `ROWID_COLUMN` first where the rowid has no other column, then
+        every column that is not generated, in declared order.
+        """
+        return tuple(column.name for column in self._carried)
 
     @property
     def carried_types(self) -> tuple[TargetType, ...]:
         """Target types of `carried`, in the same order."""
-        plain = tuple(column.stored for column in self.columns if column.generated is None)
-        return (TargetType.BIGINT, *plain) if self.key.kind is KeyKind.ROWID else plain
+        return tuple(column.stored for column in self._carried)
+
+    @property
+    def _carried(self) -> tuple[Column, ...]:
+        plain = tuple(column for column in self.columns if column.generated is None)
+        return (HIDDEN_ROWID, *plain) if self.rowid is HIDDEN_ROWID else plain
 
     @property
     def key_positions(self) -> tuple[int, ...]:
@@ -201,4 +228,4 @@ class Schema:
 
     def table(self, name: str) -> Table:
         """The table of that name, case-insensitively (ASCII); KeyError when there is none."""
-        return self.tables[name.lower()]
+        return self.tables[fold(name)]

@@ -28,8 +28,10 @@ class Token(NamedTuple):
         return self.start + len(self.text)
 
     def word(self) -> str:
-        """A bare word in upper case, '' for anything else."""
-        return self.text.upper() if self.kind == "id" else ""
+        """A bare word in upper case, as it is when no keyword has such letters; '' for anything else."""
+        if self.kind != "id":
+            return ""
+        return self.text.upper() if self.text.isascii() else self.text
 
 
 _TOKEN = re.compile(
@@ -105,6 +107,14 @@ def _inside_trigger(pending: Sequence[Token]) -> bool:
 
 
 # Quoting --------------------------------------------------------------------------------------------------------
+
+
+def fold(name: str) -> str:
+    """The name as SQLite compares names: its ASCII letters in lower case, no others (sqlite3StrICmp in util.c)."""
+    return name.lower() if name.isascii() else name.translate(_ASCII_FOLDED)
+
+
+_ASCII_FOLDED = {ord(letter): ord(letter.lower()) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 def quote_name(name: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from dualdb.core.sqltext import fold
+
 
 class State(Enum):
     """Where a connection's transaction stands."""
@@ -152,7 +154,7 @@ class Transaction:
         if event is Event.SAVEPOINT:
             place = len(self._savepoints)
             self._opened_by_savepoint = self._opened_by_savepoint or before is State.IDLE
-            self._savepoints.append((name.lower(), before))
+            self._savepoints.append((fold(name), before))
         elif event is Event.RELEASE:
             place = self._find(name)
             del self._savepoints[place:]
@@ -180,7 +182,7 @@ class Transaction:
         self.state = State.DOOMED
 
     def _find(self, name: str) -> int:
-        wanted = name.lower()
+        wanted = fold(name)
         for place in range(len(self._savepoints) - 1, -1, -1):
             if self._savepoints[place][0] == wanted:
                 return place

@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.schema import Affinity, TargetType
+from dualdb.core.sqltext import fold
 from dualdb.core.store import Undecodable
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ _FLOAT_EXACT = 1 << 53
 
 def affinity_of(decltype: str) -> Affinity:
     """The affinity of a declared type (section 3.1); in a STRICT table the type ANY has BLOB instead."""
-    name = decltype.upper()
-    if "INT" in name:
+    name = fold(decltype)
+    if "int" in name:
         return Affinity.INTEGER
-    if "CHAR" in name or "CLOB" in name or "TEXT" in name:
+    if "char" in name or "clob" in name or "text" in name:
         return Affinity.TEXT
-    if "BLOB" in name or not name.strip():
+    if "blob" in name or not name.strip():
         return Affinity.BLOB
-    if "REAL" in name or "FLOA" in name or "DOUB" in name:
+    if "real" in name or "floa" in name or "doub" in name:
         return Affinity.REAL
     return Affinity.NUMERIC
 
@@ -117,10 +118,10 @@ def number_text(value: float) -> str:
 
 
 _BY_NAME: tuple[tuple[tuple[str, ...], TargetType], ...] = (
-    (("DATE", "TIME"), TargetType.TEXT),
-    (("BOOL", "BIT"), TargetType.BIGINT),
-    (("DEC", "NUM", "MONEY", "CURRENCY", "FIXED"), TargetType.NUMBER),
-    (("BLOB", "BINARY", "BYTEA"), TargetType.BYTEA),
+    (("date", "time"), TargetType.TEXT),
+    (("bool", "bit"), TargetType.BIGINT),
+    (("dec", "num", "money", "currency", "fixed"), TargetType.NUMBER),
+    (("blob", "binary", "bytea"), TargetType.BYTEA),
 )
 _BY_AFFINITY = {
     Affinity.INTEGER: TargetType.BIGINT,
@@ -177,7 +178,7 @@ def _of_majority(affinity: Affinity, decltype: str, classes_found: Mapping[str, 
 
 
 def _by_name(decltype: str) -> TargetType | None:
-    name = decltype.upper()
+    name = fold(decltype)
     return next((stored for parts, stored in _BY_NAME if any(part in name for part in parts)), None)
 
 

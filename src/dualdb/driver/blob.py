@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.probe import key_names, rowid_name
 from dualdb.core.schema import KeyKind
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import fold, quote_name
 from dualdb.driver.failure import refused
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def journal(connection: Connection, table_name: str, row: int) -> None:
         return
     own = sqlite3.connect(connection._path, isolation_level=None)
     try:
-        table = read_schema(own).tables.get(table_name.lower())
+        table = read_schema(own).tables.get(fold(table_name))
     finally:
         own.close()
     if table is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
-from dualdb.core.names import target_name
+from dualdb.core.names import rowid_index, target_name
 from dualdb.core.schema import KeyKind
 from dualdb.driver.failure import failure, locked, refused
 
@@ -78,7 +78,7 @@ def _unique(rejected: Rejected, table: Table | None) -> sqlite3.Error:
     if index is not None:
         name = "SQLITE_CONSTRAINT_PRIMARYKEY" if index.origin == "pk" else "SQLITE_CONSTRAINT_UNIQUE"
         return failure(sqlite3.IntegrityError, f"UNIQUE constraint failed: {_terms(table, index)}", name)
-    if table.key.kind is KeyKind.ROWID:
+    if table.key.kind is KeyKind.ROWID or rejected.constraint == target_name(rowid_index(table.name)):
         return failure(
             sqlite3.IntegrityError, f"UNIQUE constraint failed: {table.name}.rowid", "SQLITE_CONSTRAINT_ROWID"
         )

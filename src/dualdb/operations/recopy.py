@@ -21,6 +21,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side, Step, both_follow, restored
+from dualdb.core.sqltext import fold
 from dualdb.errors import OvertakenError, PhaseError
 from dualdb.operations import readiness
 from dualdb.operations.coordination import coordinating
@@ -153,7 +154,7 @@ def _lacking(control: Control, side: Side) -> str:
     lacking = [copy.table for copy in copies if not copy.done]
     if found is None or not found.aligned:
         # Aligned it holds everything, also what was never copied to it: it may have been the authority just before.
-        known = {copy.table.lower() for copy in copies}
+        known = {fold(copy.table) for copy in copies}
         lacking += [table.name for name, table in _schema(control, side).tables.items() if name not in known]
         if not copies:
             lacking = lacking or ["what it was to follow"]

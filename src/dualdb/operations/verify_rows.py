@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.compare import DifferenceKind, differences, same_rows
 from dualdb.core.ranges import SMALLEST, Cursor, next_limit, past_equal_ranges, split, unmatched
+from dualdb.core.sqltext import fold
 from dualdb.core.types import decode_row
 from dualdb.errors import BusyError
 from dualdb.operations.verify_report import Mismatch, Progress, TableReport
@@ -145,8 +146,8 @@ class RowVerification:
         for tally in self._tallies.values():
             tally.quarantined = 0
         for one in self._pairs.follower.quarantine():
-            if one.table.lower() in self._tallies:
-                self._tallies[one.table.lower()].quarantined += 1
+            if fold(one.table) in self._tallies:
+                self._tallies[fold(one.table)].quarantined += 1
 
     def tables(self) -> tuple[TableReport, ...]:
         """What is known of each table, by name."""
@@ -215,7 +216,7 @@ class RowVerification:
                 walk = self._walk = _Walk(unwalked[0])
             self._range(pair, walk)
             if walk.cursor.done:
-                self._walked[walk.table.name.lower()] = walk.table
+                self._walked[fold(walk.table.name)] = walk.table
                 self._walk = None
             if pair.spent or self._waiting >= MOST_SUSPECTS:
                 return
@@ -270,12 +271,12 @@ class RowVerification:
 
     def _walk_again(self, table: Table) -> None:
         """Its capture had a gap, or its rowids were renumbered: no key says what changed."""
-        self._walked.pop(table.name.lower(), None)
+        self._walked.pop(fold(table.name), None)
         if self._walk is not None and self._walk.table == table:
             self._walk = None
 
     def _suspect(self, table: Table, found: Iterable[Difference]) -> None:
-        suspects = self._suspects.setdefault(table.name.lower(), {})
+        suspects = self._suspects.setdefault(fold(table.name), {})
         for difference in found:
             suspects[difference.key] = None
 
@@ -304,7 +305,7 @@ class RowVerification:
         quarantined = self._quarantined(pair, table, {one.key for one in at_rest})
         if quarantined is None:
             return [one.key for one in found]
-        tally = self._tallies[table.name.lower()]
+        tally = self._tallies[fold(table.name)]
         self._report(
             table,
             [
@@ -325,7 +326,7 @@ class RowVerification:
 
     def _quarantine(self, table: Table) -> Iterable[Key]:
         for one in self._pairs.follower.quarantine():
-            if one.table.lower() == table.name.lower():
+            if fold(one.table) == fold(table.name):
                 names, values = decode_row(one.image)
                 yield tuple(values[names.index(column)] for column in table.key.columns)
 
@@ -346,7 +347,7 @@ class RowVerification:
     # --- notes ------------------------------------------------------------------------------------------------------
 
     def _report(self, table: Table, guilty: Sequence[Difference]) -> None:
-        tally = self._tallies[table.name.lower()]
+        tally = self._tallies[fold(table.name)]
         tally.mismatches += len(guilty)
         keys = [one.key for one in guilty]
         tally.guilty.update(keys[: max(0, MOST_SUSPECTS - len(tally.guilty))])
@@ -359,7 +360,7 @@ class RowVerification:
             self.mismatches.append(_mismatch(table, one, with_values=self._with_values))
 
     def _note(self, table: Table, compared: int) -> None:
-        tally = self._tallies[table.name.lower()]
+        tally = self._tallies[fold(table.name)]
         tally.compared += compared
         if self._observer is not None:
             self._observer(Progress(table=table.name, rows=tally.compared, mismatches=self.mismatched))

@@ -33,7 +33,7 @@ from dualdb.core.schema import (
     Trigger,
     View,
 )
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.types import affinity_of, choose_stored, is_decided
 from dualdb.errors import SchemaError
 from dualdb.stores.private_database import private_database
@@ -77,7 +77,7 @@ def read_numbering(connection: sqlite3.Connection) -> Numbering:
     if not known:
         return {}
     return {
-        name.lower(): (number, {column: TargetType(value) for column, value in json.loads(stored).items()})
+        fold(name): (number, {column: TargetType(value) for column, value in json.loads(stored).items()})
         for number, name, stored in _query(connection, "SELECT id, name, stored FROM main._dualdb_table ORDER BY id")
     }
 
@@ -88,12 +88,12 @@ def master_rows(connection: sqlite3.Connection) -> list[MasterRow]:
     return [
         (kind, name, table, sql)
         for kind, name, table, sql in rows
-        if sql is not None and not name.lower().startswith("sqlite_") and not _is_ours(kind, name, table)
+        if sql is not None and not fold(name).startswith("sqlite_") and not _is_ours(kind, name, table)
     ]
 
 
 def _is_ours(kind: str, name: str, table: str) -> bool:
-    name, table = name.lower(), table.lower()
+    name, table = fold(name), fold(table)
     if name in OUR_TABLES or table in OUR_TABLES or table.startswith(ASIDE):
         return True
     return kind == "trigger" and bool(_OUR_TRIGGER.fullmatch(name))
@@ -167,15 +167,15 @@ def schema_from_rows(
         for kind, name, _, sql in rows:
             if kind != "table":
                 continue
-            number, stored = numbers.get(name.lower(), (following, {}))
+            number, stored = numbers.get(fold(name), (following, {}))
             following = max(following, number + 1)
             table = _with_stored(_read_table(database, number, name, sql), stored, inspect)
-            tables[name.lower()] = replace(table, indexes=tuple(_indexes(database, name, rows)))
+            tables[fold(name)] = replace(table, indexes=tuple(_indexes(database, name, rows)))
     finally:
         database.close()
     return Schema(
         tables=tables,
-        views={name.lower(): View(name=name, sql=sql) for kind, name, _, sql in rows if kind == "view"},
+        views={fold(name): View(name=name, sql=sql) for kind, name, _, sql in rows if kind == "view"},
         triggers=tuple(
             Trigger(name=name, table=table, sql=sql) for kind, name, table, sql in rows if kind == "trigger"
         ),
@@ -184,9 +184,8 @@ def schema_from_rows(
 
 
 def _check_rows(rows: Sequence[MasterRow]) -> None:
-    _check_apart("tables or views", [name for kind, name, _, _ in rows if kind in {"table", "view"}])
     for kind, name, _, sql in rows:
-        if name.lower().startswith("_dualdb_"):
+        if fold(name).startswith("_dualdb_"):
             raise SchemaError(f"the {kind} {name} has a name that dualdb keeps for itself; rename it")
         module = virtual_module(sql) if kind == "table" else None
         if module is not None:
@@ -194,15 +193,6 @@ def _check_rows(rows: Sequence[MasterRow]) -> None:
                 f"the virtual table {name} (module {module}) cannot be mirrored; drop it, or move it to a database"
                 " file of its own"
             )
-
-
-def _check_apart(what: str, names: Sequence[str]) -> None:
-    """Raise SchemaError for two names that are one when letters beyond ASCII are folded: to SQLite they are two."""
-    spelled: dict[str, str] = {}
-    for name in names:
-        other = spelled.setdefault(name.lower(), name)
-        if other != name:
-            raise SchemaError(f"the {what} {other} and {name} differ in nothing but capital letters; rename one")
 
 
 def inspect_stored(connection: sqlite3.Connection, table: Table) -> dict[str, TargetType]:
@@ -270,10 +260,9 @@ def _read_table(database: sqlite3.Connection, number: int, name: str, sql: str) 
 def _columns(
     database: sqlite3.Connection, table: str, sql: str, text: TableText, facts: Sequence[tuple[Any, ...]]
 ) -> Iterator[Column]:
-    _check_apart(f"columns of {table},", [name for _, name, *_ in facts])
     collations = _collations(database, table, facts) if "COLLATE" in sql.upper() else {}
     for _, name, decltype, not_null, default, place_in_key, hidden in facts:
-        if name.lower().startswith("_dualdb_"):
+        if fold(name).startswith("_dualdb_"):
             raise SchemaError(
                 f"the column {table}.{name} has a name that dualdb keeps for itself; rename it (ALTER TABLE … RENAME"
                 " COLUMN)"
@@ -287,7 +276,7 @@ def _columns(
             collation=collations.get(name, "BINARY"),
             not_null=bool(not_null) or (bool(place_in_key) and text.without_rowid),
             default=default if isinstance(default, str) else None,
-            generated=text.generated[name.lower()] if hidden in {2, 3} else None,
+            generated=text.generated[fold(name)] if hidden in {2, 3} else None,
         )
 
 
@@ -318,17 +307,17 @@ def _key(
     by_name = {column.name: column for column in columns}
     if len(primary_key) == 1 and not without_rowid and not _has_primary_key_index(database, table):
         return Key(kind=KeyKind.INTEGER_PRIMARY_KEY, columns=primary_key)
+    if not without_rowid and not free_rowid_names(by_name):
+        raise SchemaError(
+            f"nothing can name the rowid of table {table}: rowid, oid and _rowid_ are all names of ordinary columns;"
+            " rename one of them, or give it an INTEGER PRIMARY KEY"
+        )
     if primary_key and len(primary_key) <= MAX_KEY_COLUMNS and all(by_name[name].not_null for name in primary_key):
         return Key(kind=KeyKind.DECLARED, columns=primary_key)
     if without_rowid:
         raise SchemaError(
             f"the primary key of table {table} has {len(primary_key)} columns and at most {MAX_KEY_COLUMNS} can be"
             " journaled; give the table a shorter primary key"
-        )
-    if not free_rowid_names(by_name):
-        raise SchemaError(
-            f"nothing can name a row of table {table}: it has no primary key that is NOT NULL, and rowid, oid and"
-            " _rowid_ are all names of ordinary columns; give it an INTEGER PRIMARY KEY"
         )
     return Key(kind=KeyKind.ROWID, columns=(ROWID_COLUMN,))
 

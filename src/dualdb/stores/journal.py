@@ -21,13 +21,12 @@ from dualdb.core.capture import (
     fence_triggers,
     installed_capture,
 )
-from dualdb.core.probe import key_names
 from dualdb.core.schema import KeyKind
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import CONFLICT
 from dualdb.core.types import decode_row
 from dualdb.stores.queries import query
-from dualdb.stores.source_read import ASK, journal_position
+from dualdb.stores.source_read import ASK, column_sql, journal_position
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -66,7 +65,7 @@ def mend_capture(connection: sqlite3.Connection, schema: Schema) -> frozenset[in
         expected = {name for table in schema.tables.values() for name in _names(capture_triggers(table))}
         found = _triggers(connection)
         for name, _, _ in found:
-            if _kind(name) in CAPTURE_KINDS and name.lower() not in expected:
+            if _kind(name) in CAPTURE_KINDS and fold(name) not in expected:
                 connection.execute(f"DROP TRIGGER main.{quote_name(name)}")
         gone = set()
         for table in schema.tables.values():
@@ -162,8 +161,8 @@ def sequence_marks(connection: sqlite3.Connection, schema: Schema) -> Mapping[st
     """By table name the largest id ever used, as far as SQLite remembers: of AUTOINCREMENT, else of the rows there."""
     marks: dict[str, int] = {}
     for table in schema.tables.values():
-        if table.key.kind is not KeyKind.DECLARED:
-            (column,) = key_names(table)
+        if table.rowid is not None:
+            column = column_sql(table, table.rowid.name)
             largest = connection.execute(f"SELECT max({column}) FROM main.{quote_name(table.name)}").fetchone()[0]
             marks[table.name] = largest or 0
     if _has_sequences(connection):
@@ -236,7 +235,7 @@ def _drop_triggers(connection: sqlite3.Connection, kinds: Collection[str]) -> No
 
 
 def _kind(name: str) -> str:
-    match = _OURS.match(name.lower())
+    match = _OURS.match(fold(name))
     return match[1] if match else ""
 
 

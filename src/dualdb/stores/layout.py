@@ -6,8 +6,8 @@ the path of every application that never leaves SQLite, so it imports nothing he
 
 from __future__ import annotations
 
-LAYOUT = 2
-"""What `dualdb init` makes, and the one that is known here."""
+LAYOUT = 3
+"""What `dualdb init` makes, what is ours in the application's tables among it, and the one that is known here."""
 
 
 def find_unknown(what: str, layout: int) -> str | None:

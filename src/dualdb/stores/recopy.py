@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
@@ -112,13 +112,13 @@ def begin_target(control: Control, row: ControlRow) -> str:
 
 def _definitions(connection: sqlite3.Connection) -> dict[str, str]:
     """The text of each table."""
-    return {name.lower(): sql for name, sql in connection.execute(query(_ASK, "definitions"))}
+    return {fold(name): sql for name, sql in connection.execute(query(_ASK, "definitions"))}
 
 
 def _make_ordinary(copy: sqlite3.Connection) -> None:
     """Take out what is ours, but for rows in quarantine, and put back the application's triggers."""
     for name, _, _ in copy.execute(query(_ASK, "triggers")).fetchall():
-        if name.lower().startswith("_dualdb_"):
+        if fold(name).startswith("_dualdb_"):
             copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
     held = {
         "_dualdb_quarantine": copy.execute(query(_ASK, "any_quarantined")).fetchone()[0],

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.compare import key_of
-from dualdb.core.schema import ROWID_COLUMN, Affinity, TargetType
+from dualdb.core.schema import Affinity, TargetType
 from dualdb.core.sqltext import quote_literal, quote_name
 from dualdb.core.store import CONFLICT, Quarantined
 from dualdb.core.types import apply_affinity, encode_row
@@ -95,9 +95,7 @@ class SourceApplier:
             self._connection.executemany(query(ASK, "forget_quarantined"), [(table.id, key_text(key)) for key in keys])
 
     def _insert(self, table: Table, rows: Sequence[Row]) -> None:
-        columns = ", ".join(
-            column_sql(table, name) if name == ROWID_COLUMN else quote_name(name) for name in table.carried
-        )
+        columns = ", ".join(column_sql(table, name) for name in table.carried)
         # OR ABORT: a constraint declared with ON CONFLICT REPLACE must not delete another row here.
         text = f"INSERT OR ABORT INTO main.{quote_name(table.name)} ({columns}) VALUES "
         wrong = _changed_by_sqlite(table, rows)

@@ -12,10 +12,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dualdb.core.probe import key_names, rowid_name
-from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import quote_name
 from dualdb.core.store import Undecodable
 from dualdb.stores.queries import query
+from dualdb.stores.source_read import column_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,8 +86,8 @@ class SourceEvidence:
         """By table name the highest id among the rows, of each table that gives out ids and has rows."""
         found = {}
         for table in schema.tables.values():
-            if table.key.kind is not KeyKind.DECLARED:
-                (column,) = key_names(table)
+            if table.rowid is not None:
+                column = column_sql(table, table.rowid.name)
                 sql = f"SELECT max({column}) FROM main.{quote_name(table.name)}"
                 highest = self._connection.execute(sql).fetchone()[0]
                 if highest is not None:

@@ -16,7 +16,7 @@ from dualdb.core.compare import key_of
 from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side
 from dualdb.core.probe import rowid_name
 from dualdb.core.schema import ROWID_COLUMN, TargetType
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import Changes, Undecodable
 from dualdb.stores.queries import query
 
@@ -210,7 +210,7 @@ def _decoded(raw: bytes) -> Value:
 
 
 def column_sql(table: Table, column: str) -> str:
-    """A carried column as SQLite's text names it: the rowid by whichever of its names is free."""
+    """A carried column as SQLite's text names it: a hidden rowid by whichever of its names is free."""
     if column == ROWID_COLUMN:
         return rowid_name(table) or "rowid"
     return quote_name(column)
@@ -220,11 +220,9 @@ def key_collations(table: Table) -> tuple[str, ...]:
     """The collation in which each key column is unique: the primary key's index may have others than the columns."""
     for index in table.indexes:
         if index.origin == "pk":
-            found = {term.column.lower(): term.collation for term in index.terms if term.column is not None}
-            if all(name.lower() in found for name in table.key.columns):
-                return tuple(found[name.lower()] for name in table.key.columns)
-    if table.key.columns == (ROWID_COLUMN,):
-        return ("BINARY",)
+            found = {fold(term.column): term.collation for term in index.terms if term.column is not None}
+            if all(fold(name) in found for name in table.key.columns):
+                return tuple(found[fold(name)] for name in table.key.columns)
     return tuple(table.column(name).collation for name in table.key.columns)
 
 
@@ -237,8 +235,7 @@ def key_sql(table: Table) -> list[str]:
 
 
 def _key_column(table: Table, name: str, collation: str) -> str:
-    text = column_sql(table, name)
-    own = "BINARY" if name == ROWID_COLUMN else table.column(name).collation
+    text, own = column_sql(table, name), table.column(name).collation
     return text if own.upper() == collation.upper() else f"{text} COLLATE {quote_name(collation)}"
 
 

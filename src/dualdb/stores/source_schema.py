@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from dualdb.core.capture import fence_names, fence_triggers
-from dualdb.core.sqltext import quote_name
+from dualdb.core.sqltext import fold, quote_name
 from dualdb.stores import journal
 from dualdb.stores.catalog import ASIDE
 
@@ -40,7 +40,7 @@ def follow(connection: sqlite3.Connection, now: Schema, wanted: Schema, carried:
         else:
             _make(connection, table)
     for view in wanted.views.values():
-        if now.views.get(view.name.lower()) != view:
+        if now.views.get(fold(view.name)) != view:
             connection.execute(view.sql)
     for schema in (wanted, now):  # what a plain program made here is not known to the authority
         journal.keep_triggers(connection, schema)
@@ -54,7 +54,7 @@ def _make_way(connection: sqlite3.Connection, now: Schema, wanted: Schema) -> No
     for trigger in now.triggers:
         connection.execute(f"DROP TRIGGER main.{quote_name(trigger.name)}")
     for view in now.views.values():
-        if wanted.views.get(view.name.lower()) != view:
+        if wanted.views.get(fold(view.name)) != view:
             connection.execute(f"DROP VIEW main.{quote_name(view.name)}")
 
 
@@ -66,9 +66,9 @@ def _set_aside(connection: sqlite3.Connection, table: Table) -> None:
     attached = "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?)"
     for (trigger,) in connection.execute(attached, (table.name,)).fetchall():
         connection.execute(f"DROP TRIGGER main.{quote_name(trigger)}")
-    taken = {name.lower() for (name,) in connection.execute("SELECT name FROM main.sqlite_master")}
+    taken = {fold(name) for (name,) in connection.execute("SELECT name FROM main.sqlite_master")}
     names = (f"{ASIDE}{number}_{table.name}" for number in count(1))
-    free = next(name for name in names if name.lower() not in taken)
+    free = next(name for name in names if fold(name) not in taken)
     connection.execute(f"ALTER TABLE main.{quote_name(table.name)} RENAME TO {quote_name(free)}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.names import target_name
 from dualdb.core.schema import TargetType
+from dualdb.core.sqltext import fold
 from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
@@ -34,7 +35,7 @@ def read_numbering(connection: Target) -> Numbering:
     with losses():
         rows = connection.execute(query("target/catalog.sql", "relations")).fetchall()
     return {
-        name.lower(): (number, {column: TargetType(value) for column, value in json.loads(stored).items()})
+        fold(name): (number, {column: TargetType(value) for column, value in json.loads(stored).items()})
         for number, name, stored in rows
     }
 

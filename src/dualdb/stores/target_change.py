@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import qualified, quoted
-from dualdb.core.translate.ddl import table_ddl, view_ddl
+from dualdb.core.translate.ddl import table_ddl, view_ddl, views_ddl
 from dualdb.core.translate.refusal import Refused
 from dualdb.stores.queries import query
 from dualdb.stores.target_journal import capture_table, fence_table, write_objects
 from dualdb.stores.target_read import ASK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema, Table
+    from dualdb.core.translate.ddl import ViewDdl
     from dualdb.stores.target_connection import Target
 
 
@@ -42,9 +43,10 @@ def follow(connection: Target, before: Schema, after: Schema, target_schema: str
 
 
 def _statements(before: Schema, after: Schema, target_schema: str) -> Iterator[str]:
-    for name, view in before.views.items():
-        if after.views.get(name) != view:
-            yield f"DROP VIEW IF EXISTS {qualified(target_schema, view.name)}"
+    standing, wanted = views_ddl(before, target_schema), views_ddl(after, target_schema)
+    gone = _gone(standing, wanted, after, target_schema)
+    for name in reversed(gone):
+        yield f"DROP VIEW IF EXISTS {qualified(target_schema, before.views[name].name)}"
     for name, table in before.tables.items():
         if name not in after.tables:
             yield f"DROP TABLE {qualified(target_schema, table.name)}"
@@ -55,9 +57,30 @@ def _statements(before: Schema, after: Schema, target_schema: str) -> Iterator[s
                     yield f"DROP INDEX {qualified(target_schema, index.name)}"
     for name, table in after.tables.items():
         yield from _made(before.tables.get(name), table, target_schema)
-    for name, view in after.views.items():
-        if before.views.get(name) != view:
-            yield view_ddl(view, after, target_schema)
+    for name in after.views.keys() - before.views.keys() - wanted.keys():
+        view_ddl(after.views[name], after, target_schema)  # it says what is refused
+    for name, view in wanted.items():
+        if name in gone or name not in standing:
+            yield view.create
+
+
+def _gone(
+    standing: Mapping[str, ViewDdl], wanted: Mapping[str, ViewDdl], after: Schema, target_schema: str
+) -> Sequence[str]:
+    """The views that do not stay as they are, each after those that it reads.
+
+    SQLite keeps a view whose table was dropped, and takes it up again when there is a table of that name. Raises
+    Refused when a view whose tables are all there would lose its translation.
+    """
+    gone: list[str] = []
+    there = after.tables.keys() | after.views.keys()
+    for name, view in standing.items():
+        if wanted.get(name) == view and not view.reads & set(gone):
+            continue
+        if name in after.views and name not in wanted and view.reads <= there:
+            view_ddl(after.views[name], after, target_schema)  # it says what is refused
+        gone.append(name)
+    return gone
 
 
 def _made(old: Table | None, new: Table, target_schema: str) -> Iterator[str]:

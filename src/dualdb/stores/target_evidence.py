@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dualdb.core.names import qualified, quoted, target_name
-from dualdb.core.schema import KeyKind
+from dualdb.core.names import qualified, quoted, rowid_index, target_name
+from dualdb.core.schema import HIDDEN_ROWID, KeyKind
 from dualdb.core.store import Undecodable
 from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
@@ -58,7 +58,7 @@ class TargetEvidence:
         """By table name the last id given out by a sequence; tables whose sequence was never used are left out."""
         found = {}
         for table in schema.tables.values():
-            if table.key.kind is KeyKind.DECLARED:
+            if table.rowid is None:
                 continue
             sequence = qualified(self._schema, f"sqlite_sequence_{table.name}")
             (row,) = self._rows(query(_ASK, "sequence").format(sequence=sequence))
@@ -70,9 +70,9 @@ class TargetEvidence:
         """By table name the highest id among the rows, of each table that gives out ids and has rows."""
         found = {}
         for table in schema.tables.values():
-            if table.key.kind is KeyKind.DECLARED:
+            if table.rowid is None:
                 continue
-            column, name = quoted(table.key.columns[0]), qualified(self._schema, table.name)
+            column, name = quoted(table.rowid.name), qualified(self._schema, table.name)
             (row,) = self._rows(f"SELECT max({column}) FROM {name}")
             if row[0] is not None:
                 found[table.name] = int(row[0])
@@ -89,6 +89,8 @@ def _wanted(schema: Schema) -> Iterator[tuple[str, tuple[str, ...]]]:
         key = f"sqlite_key_{table.name}"
         if not any(index.origin == "pk" for index in table.indexes):
             yield f"the key of {table.name}", (key,)
+        if table.rowid is HIDDEN_ROWID and table.key.kind is not KeyKind.ROWID:
+            yield f"the rowid of {table.name}", (rowid_index(table.name),)
         for index in table.indexes:
             yield index.name, (index.name, key) if index.origin == "pk" else (index.name,)
     for view in schema.views.values():

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from psycopg import errors
 
 from dualdb.core.names import literal, qualified, quoted, target_name
-from dualdb.core.schema import KeyKind, TargetType
+from dualdb.core.schema import TargetType
+from dualdb.core.sqltext import fold
 from dualdb.errors import BusyError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
@@ -155,19 +156,19 @@ def durable_head(connection: Target) -> str:
 def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """Let each automatic id go on behind every id ever used: behind the marks, and behind the rows that are there."""
     target_schema = _target_schema(connection)
-    marks = {name.lower(): mark for name, mark in at_least.items()}
+    marks = {fold(name): mark for name, mark in at_least.items()}
     for name, column, sequence in _sequences(connection, target_schema):
         highest = _one(connection, f"SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}")
         last = _last_of(connection, sequence)
-        mark = max(highest or 0, last, marks.get(name.lower(), 0))
+        mark = max(highest or 0, last, marks.get(fold(name), 0))
         _ask(connection, "set_sequence", (sequence, mark, mark))
 
 
 def lift_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """The same behind marks alone, while ids are given out: none is ever turned back."""
-    marks = {name.lower(): mark for name, mark in at_least.items()}
+    marks = {fold(name): mark for name, mark in at_least.items()}
     for name, _, sequence in _sequences(connection, _target_schema(connection)):
-        _ask(connection, "lift_sequence", (sequence, marks.get(name.lower(), 0)))
+        _ask(connection, "lift_sequence", (sequence, marks.get(fold(name), 0)))
 
 
 def sequence_marks(connection: Target) -> Mapping[str, int]:
@@ -227,7 +228,7 @@ def make_views(connection: Target, ddl: Ddl) -> list[str]:
     for name, view in ddl.views.items():
         try:
             with connection.transaction():
-                _run(connection, view)
+                _run(connection, view.create)
         except (errors.DataError, errors.ProgrammingError, errors.NotSupportedError):
             refused.append(name)
     return refused
@@ -285,11 +286,11 @@ def _passed_over(table: Table, target_schema: str) -> str:
 
     Who may insert rows need not have a right to the sequence (ddl-identity-columns.html); an id of theirs stays below.
     """
-    if table.key.kind is KeyKind.DECLARED:
+    if table.rowid is None:
         return ""
     sequence = literal(qualified(target_schema, f"sqlite_sequence_{table.name}"))
     return (
-        f" PERFORM setval(s, top) FROM (SELECT {sequence}::regclass AS s, max({quoted(table.key.columns[0])}) AS top"
+        f" PERFORM setval(s, top) FROM (SELECT {sequence}::regclass AS s, max({quoted(table.rowid.name)}) AS top"
         " FROM new_rows) AS used WHERE CASE WHEN has_sequence_privilege(s, 'USAGE') AND"
         " has_sequence_privilege(s, 'UPDATE') THEN top > coalesce(pg_sequence_last_value(s), 0) END;"
     )
@@ -340,9 +341,9 @@ def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, s
     """Table, column and sequence of each automatic id."""
     found = []
     for table in read_target_schema(connection).tables.values():
-        if table.key.kind is KeyKind.DECLARED:
+        if table.rowid is None:
             continue
-        column = table.key.columns[0]
+        column = table.rowid.name
         # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).
         asked = (qualified(target_schema, table.name), target_name(column))
         ((sequence,),) = _asked(connection, "sequence_of", asked)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.names import collated, qualified, quoted
 from dualdb.core.phase import AUTHORITY, Side
-from dualdb.core.schema import ROWID_COLUMN, TargetType
+from dualdb.core.schema import TargetType
 from dualdb.core.store import Changes
 from dualdb.core.types import from_target, representable
 from dualdb.stores.queries import query
@@ -274,9 +274,10 @@ def is_folded(table: Table) -> bool:
 
 
 def _folded(table: Table, name: str, text: str) -> str:
-    if name == ROWID_COLUMN or table.column(name).stored is not TargetType.TEXT:
+    column = table.column(name)
+    if column.stored is not TargetType.TEXT:
         return text
-    collation = table.column(name).collation
+    collation = column.collation
     return collated(text, collation) if collation.upper() in ("NOCASE", "RTRIM") else text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import qualified, quoted
+from dualdb.core.sqltext import fold
 from dualdb.stores.target_apply import POISON
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_journal import ddl_of, make_table, make_views, write_objects
@@ -60,7 +61,7 @@ def _keeps_rows(connection: Target, before: Table, wanted: Table, ddl: Ddl, targ
 
 
 def _index_texts(ddl: Ddl, table: Table) -> dict[str, str]:
-    texts = ddl.tables[table.name.lower()].indexes
+    texts = ddl.tables[fold(table.name)].indexes
     return {index.name: text for index in table.indexes for text in texts if f"INDEX {quoted(index.name)} ON" in text}
 
 

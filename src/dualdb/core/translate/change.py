@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from dualdb.core.names import quoted
 from dualdb.core.schema import KeyKind
+from dualdb.core.sqltext import fold
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import as_truth, into_column
 from dualdb.core.translate.place import ROWID_NAMES, Place, require, source_of
@@ -70,8 +71,8 @@ def _plan(sql: str, table: Table, columns: Sequence[ResultColumn] | None, work: 
         kind=Kind.WRITE,
         steps=(work.finish(sql),),
         columns=columns,
-        reads=frozenset({*work.reads, table.name.lower()}),
-        writes=frozenset({table.name.lower()}),
+        reads=frozenset({*work.reads, fold(table.name)}),
+        writes=frozenset({fold(table.name)}),
         notes=tuple(work.notes),
     )
 
@@ -83,28 +84,28 @@ def _assigned(table: Table, name: str) -> Column:
         raise Refused(f"the column {name!r}", f"{table.name} has none of that name", "correct the name") from None
     if column.generated is not None:
         raise Refused(f"a value for {table.name}.{column.name}", "the column is generated", "leave it out")
-    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY and column.name in table.key.columns:
+    if column == table.rowid:
         raise Refused(f"UPDATE of {table.name}.{column.name}", "it is the rowid", "delete the row and insert it anew")
     return column
 
 
 def _check_reads(node: exp.Expression, table: Table, work: Work) -> None:
     """SQLite evaluates SET row by row, so a subquery on the same table sees the rows changed before it."""
-    if any(True for _ in node.find_all(exp.Select)) and table.name.lower() in work.reads:
+    if any(True for _ in node.find_all(exp.Select)) and fold(table.name) in work.reads:
         raise Refused("a subquery on the updated table in SET", "SQLite sees rows that it has changed already")
 
 
 def _check_keys(node: exp.Update, table: Table, changed: Sequence[Column]) -> None:
     """Both engines check uniqueness row by row, in an order of their own: only one row may change its key."""
     keys = [index for index in table.indexes if index.unique]
-    names = {column.name.lower() for column in changed}
-    touched = [key for key in keys if any(term.column is None or term.column.lower() in names for term in key.terms)]
+    names = {fold(column.name) for column in changed}
+    touched = [key for key in keys if any(term.column is None or fold(term.column) in names for term in key.terms)]
     if not touched:
         return
     fixed = fixed_columns(node)
-    pinned = [[name.lower() for name in table.key.columns]] if table.key.kind is not KeyKind.ROWID else []
-    pinned += [[name] for name in ROWID_NAMES if all(column.name.lower() != name for column in table.columns)]
-    pinned += [[term.column.lower() for term in key.terms if term.column] for key in keys if key.where is None]
+    pinned = [[fold(name) for name in table.key.columns]] if table.key.kind is not KeyKind.ROWID else []
+    pinned += [[name] for name in ROWID_NAMES if all(fold(column.name) != name for column in table.columns)]
+    pinned += [[fold(term.column) for term in key.terms if term.column] for key in keys if key.where is None]
     if not any(columns and set(columns) <= fixed for columns in pinned):
         raise Refused(
             f"UPDATE of a unique key of {table.name} in several rows",

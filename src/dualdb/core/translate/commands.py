@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dualdb.core.sqltext import unquote
+from dualdb.core.sqltext import fold, unquote
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.pragmas import pragma
 from dualdb.core.translate.refusal import Refused
@@ -106,7 +106,7 @@ def drop(tokens: Sequence[Token]) -> Plan:
 def _object(tokens: Sequence[Token], position: int) -> tuple[str, int]:
     """A name, with `main.` or nothing before it, and where the text goes on."""
     if len(tokens) > position + 2 and tokens[position + 1].text == ".":
-        if tokens[position].text.lower() != "main":
+        if fold(tokens[position].text) != "main":
             raise Refused(f"the database {tokens[position].text!r}", "only the main database is translated")
         position += 2
     if len(tokens) <= position:

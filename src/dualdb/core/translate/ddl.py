@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from dualdb.core.names import collated, key_term, qualified, quoted
-from dualdb.core.schema import ROWID_COLUMN, KeyKind, Schema, TargetType
+from dualdb.core.names import collated, key_term, qualified, quoted, rowid_index
+from dualdb.core.schema import HIDDEN_ROWID, ROWID_COLUMN, KeyKind, Schema, TargetType
+from dualdb.core.sqltext import fold
 from dualdb.core.translate.conversion import into_column, of_one_class
 from dualdb.core.translate.grammar import GRAMMAR
 from dualdb.core.translate.place import column_term
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     Refusals = list[tuple[str, str]]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableDdl:
@@ -41,13 +44,22 @@ class TableDdl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViewDdl:
+    """One view's statement."""
+
+    create: str
+    reads: frozenset[str]
+    """Lower-cased names of the tables and views that it reads, what is read inside of these too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ddl:
     """A whole schema's statements."""
 
     tables: Mapping[str, TableDdl]
     """By lower-cased name."""
-    views: Mapping[str, str]
-    """CREATE VIEW statements by lower-cased name, in an order in which each finds what it reads."""
+    views: Mapping[str, ViewDdl]
+    """By lower-cased name, in an order in which each finds what it reads."""
     refusals: Sequence[tuple[str, str]]
     """What was left out, and why: (`view summary`, reason). It blocks phase postgres and nothing before it."""
 
@@ -65,10 +77,12 @@ def target_ddl(schema: Schema, target_schema: str) -> Ddl:
 def table_ddl(table: Table, target_schema: str) -> tuple[TableDdl, Sequence[tuple[str, str]]]:
     """One table's statements, and what was left out of them."""
     refusals: Refusals = []
-    work = _work(Schema(tables={table.name.lower(): table}), target_schema)
+    work = _work(Schema(tables={fold(table.name): table}), target_schema)
     parts = [_column(table, column, work, refusals) for column in table.columns]
-    if table.key.kind is KeyKind.ROWID:
+    if table.rowid is HIDDEN_ROWID:
         parts.insert(0, f"{quoted(ROWID_COLUMN)} bigint {_identity(table, target_schema)}")
+        if table.key.kind is not KeyKind.ROWID:
+            parts.append(f"CONSTRAINT {quoted(rowid_index(table.name))} UNIQUE ({quoted(ROWID_COLUMN)})")
     primary = _primary_key(table)
     if primary:
         parts.append(f"CONSTRAINT {quoted(f'sqlite_key_{table.name}')} PRIMARY KEY ({primary})")
@@ -77,17 +91,24 @@ def table_ddl(table: Table, target_schema: str) -> tuple[TableDdl, Sequence[tupl
     return TableDdl(create=create, indexes=tuple(_indexes(table, work, refusals))), tuple(refusals)
 
 
-def view_ddl(view: View, schema: Schema, target_schema: str) -> str:
-    """One CREATE VIEW statement; raises Refused."""
-    return view_sql(view, _work(schema, target_schema))
+def views_ddl(schema: Schema, target_schema: str) -> Mapping[str, ViewDdl]:
+    """The views that have a translation, in an order in which each finds what it reads."""
+    return _views(schema, target_schema, [])
+
+
+def view_ddl(view: View, schema: Schema, target_schema: str) -> ViewDdl:
+    """One view's statement; raises Refused."""
+    work = _work(schema, target_schema)
+    create = view_sql(view, work)
+    return ViewDdl(create=create, reads=frozenset(work.reads | work.views_read))
 
 
 def _work(schema: Schema, target_schema: str) -> Work:
     return Work(schema, target_schema, grammar=GRAMMAR)
 
 
-def _attempt(what: str, make: Callable[[], str], refusals: Refusals) -> str | None:
-    """The text, or None when it was refused, which is then on the list."""
+def _attempt(what: str, make: Callable[[], T], refusals: Refusals) -> T | None:
+    """What is made, or None when it was refused, which is then on the list."""
     try:
         return make()
     except Refused as refusal:
@@ -109,7 +130,7 @@ def _column(table: Table, column: Column, work: Work, refusals: Refusals) -> str
 
         made = _attempt(f"generated column {label}", generated, refusals)
         return f"{text} GENERATED ALWAYS AS ({made}) STORED" if made else text
-    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY and column.name in table.key.columns:
+    if column == table.rowid:
         return f"{text} {_identity(table, work.target_schema)}"
     if column.default is not None:
         default = _attempt(f"default of {label}", lambda: default_term(table, column, work).sql, refusals)
@@ -125,8 +146,6 @@ def _identity(table: Table, target_schema: str) -> str:
 
 def _primary_key(table: Table) -> str:
     """The columns of the PRIMARY KEY constraint; '' when the key's collation needs an index on an expression."""
-    if table.key.kind is KeyKind.ROWID:
-        return quoted(ROWID_COLUMN)
     columns = [table.column(name) for name in table.key.columns]
     if any(_collation(column) != "BINARY" for column in columns):
         return ""
@@ -144,8 +163,8 @@ def _checks(table: Table, work: Work, refusals: Refusals) -> list[str]:
         made = _attempt(f"check of {table.name}", partial(check_sql, check.expression, table, work), refusals)
         if made is None:
             continue
-        named = check.name is not None and check.name.lower() not in names
-        names.add((check.name or "").lower())
+        named = check.name is not None and fold(check.name) not in names
+        names.add(fold(check.name or ""))
         constraint = f"CONSTRAINT {quoted(check.name)} " if check.name is not None and named else ""
         found.append(f"{constraint}CHECK ({made})")
     return found
@@ -200,17 +219,15 @@ def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
 # Views ------------------------------------------------------------------------------------------------------------
 
 
-def _views(schema: Schema, target_schema: str, refusals: Refusals) -> dict[str, str]:
+def _views(schema: Schema, target_schema: str, refusals: Refusals) -> dict[str, ViewDdl]:
     """Views after those that they read."""
-    made: dict[str, str] = {}
-    reads: dict[str, frozenset[str]] = {}
+    made: dict[str, ViewDdl] = {}
     for name, view in schema.views.items():
-        work = _work(schema, target_schema)
-        sql = _attempt(f"view {view.name}", partial(view_sql, view, work), refusals)
-        if sql is not None:
-            made[name], reads[name] = sql, frozenset(work.views_read)
-    ordered: dict[str, str] = {}
+        ddl = _attempt(f"view {view.name}", partial(view_ddl, view, schema, target_schema), refusals)
+        if ddl is not None:
+            made[name] = ddl
+    ordered: dict[str, ViewDdl] = {}
     while len(ordered) < len(made):
-        ready = [name for name in made if name not in ordered and reads[name] <= ordered.keys()]
+        ready = [name for name in made if name not in ordered and made[name].reads & made.keys() <= ordered.keys()]
         ordered.update({name: made[name] for name in ready})
     return ordered

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.names import quoted
+from dualdb.core.sqltext import fold
 from dualdb.core.translate.comparison import compare
 from dualdb.core.translate.conversion import as_truth
 from dualdb.core.translate.place import Place, Source, require, source_of
@@ -49,7 +50,7 @@ def from_clause(select: exp.Select, parent: Place) -> From:
     sources = [source]
     for join in select.args.get("joins") or []:
         joined, source = _source(join.this, parent)
-        if any(other.name.lower() == source.name.lower() for other in sources):
+        if any(fold(other.name) == fold(source.name) for other in sources):
             raise Refused(f"two sources named {source.name!r}", "a name would mean either", "give one of them an alias")
         words, condition, source = _condition(join, sources, source, parent)
         sources.append(source)
@@ -65,7 +66,7 @@ def _condition(join: exp.Join, sources: Sequence[Source], source: Source, parent
     merged = _merged_names(join, sources, source)
     if merged and words not in {"JOIN", "LEFT JOIN"}:
         raise Refused(f"{words} … USING", "the merged column comes from either side", "write ON")
-    source = replace(source, merged=frozenset(name.lower() for name in merged))
+    source = replace(source, merged=frozenset(fold(name) for name in merged))
     place = Place(work=parent.work, sources=(*sources, source), parent=parent)
     tests = [_equal(name, sources, source, place) for name in merged]
     if join.args.get("on") is not None:
@@ -88,7 +89,7 @@ def _merged_names(join: exp.Join, sources: Sequence[Source], source: Source) -> 
 def _equal(name: str, sources: Sequence[Source], source: Source, place: Place) -> str:
     """The comparison of a merged column with the one of the same name further left."""
     right = source.find(name)
-    left = [found for other in sources if name.lower() not in other.merged and (found := other.find(name)) is not None]
+    left = [found for other in sources if fold(name) not in other.merged and (found := other.find(name)) is not None]
     if right is None or len(left) != 1:
         raise Refused(f"USING ({name})", "it does not name one column on either side", "write ON")
     return compare("=", left[0][1], right[1], place.work).sql
@@ -112,23 +113,27 @@ def _outer(parent: Place) -> Place | None:
 
 def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
     require(node, "this", "alias", "db", "indexed")
-    if not isinstance(node.this, exp.Identifier) or node.text("db").lower() not in {"", "main"}:
+    if not isinstance(node.this, exp.Identifier) or fold(node.text("db")) not in {"", "main"}:
         raise Refused(f"{node.sql()} in FROM", "only tables and views of the main database are translated")
     name, work = node.name, parent.work
     alias = node.alias or name
     as_alias = f" AS {quoted(alias)}" if node.alias and node.alias != name else ""
-    query = work.queries.get(name.lower()) if not node.text("db") else None
-    if query is not None:
-        return quoted(name) + as_alias, _derived(alias, query)
-    table = work.schema.tables.get(name.lower())
+    if fold(name) in work.queries and not node.text("db"):
+        query = work.queries[fold(name)]
+        if query is None:
+            raise Refused(f"WITH {name}", "it is read by itself or by a query before it", "write it before that one")
+        return quoted(query.name) + (f" AS {quoted(alias)}" if alias != query.name else ""), _derived(
+            alias, query.fields
+        )
+    table = work.schema.tables.get(fold(name))
     if table is not None:
-        work.reads.add(name.lower())
+        work.reads.add(fold(name))
         if alias == name:
             alias = table.name
         return work.table(table.name) + (as_alias or _declared_alias(alias, table.name)), source_of(table, alias)
-    view = work.schema.views.get(name.lower())
+    view = work.schema.views.get(fold(name))
     if view is not None:
-        work.views_read.add(name.lower())
+        work.views_read.add(fold(name))
         alias = node.alias or view.name
         return work.table(view.name) + as_alias, _derived(alias, work.grammar.view(view, work))
     raise Refused(f"the table {name!r}", "the schema has none of that name", "correct the name")

@@ -9,13 +9,14 @@ The order of what OR REPLACE does to each row:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from dualdb.core.names import literal, quoted, target_name
-from dualdb.core.schema import Affinity, KeyKind, TargetType
+from dualdb.core.schema import HIDDEN_ROWID
+from dualdb.core.sqltext import fold
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.conversion import into_column
 from dualdb.core.translate.place import ROWID_NAMES, Place, require, source_of
@@ -27,8 +28,6 @@ from dualdb.core.translate.written import (
     check_sql,
     compared,
     default_term,
-    generates_id,
-    id_column,
     returning,
     target_of,
     unique_keys,
@@ -40,15 +39,6 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Column, Table
     from dualdb.core.translate.work import Work
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Slot:
-    """One column that receives a value: a declared one, or None for the rowid by one of its names."""
-
-    name: str
-    column: Column | None
-    is_id: bool
 
 
 def insert(node: exp.Insert, work: Work, conflict: str | None) -> Plan:
@@ -73,7 +63,8 @@ def insert(node: exp.Insert, work: Work, conflict: str | None) -> Plan:
     raise Refused("this form of INSERT", "no rule covers it", "use VALUES or SELECT")
 
 
-def _slots(table: Table, names: Sequence[str] | None) -> list[_Slot]:
+def _slots(table: Table, names: Sequence[str] | None) -> list[Column]:
+    """The columns that receive a value, the hidden rowid by one of its names among them."""
     if names is None:
         names = [column.name for column in table.columns if column.generated is None]
     slots = [_slot(table, name) for name in names]
@@ -82,41 +73,39 @@ def _slots(table: Table, names: Sequence[str] | None) -> list[_Slot]:
     return slots
 
 
-def _slot(table: Table, name: str) -> _Slot:
-    key = id_column(table) if generates_id(table) else None
+def _slot(table: Table, name: str) -> Column:
     for column in table.columns:
-        if column.name.lower() == name.lower():
+        if fold(column.name) == fold(name):
             if column.generated is not None:
                 raise Refused(f"a value for {table.name}.{column.name}", "the column is generated", "leave it out")
-            is_id = column.name == key
-            return _Slot(name=column.name, column=column, is_id=is_id)
-    if name.lower() in ROWID_NAMES and key is not None:
-        alias_of = table.column(key) if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY else None
-        return _Slot(name=key, column=alias_of, is_id=True)
+            return column
+    if fold(name) in ROWID_NAMES and table.rowid is not None:
+        return table.rowid
     raise Refused(f"the column {name!r}", f"{table.name} has none of that name", "correct the name")
 
 
 class _Insert:
     """One INSERT under way."""
 
-    def __init__(self, node: exp.Insert, work: Work, table: Table, alias: str, slots: Sequence[_Slot]) -> None:
+    def __init__(self, node: exp.Insert, work: Work, table: Table, alias: str, slots: Sequence[Column]) -> None:
         self.node, self.work, self.table, self.slots = node, work, table, slots
         self.target = target_of(table, work)
         self.as_alias = f" AS {quoted(alias)}" if alias != table.name else ""
         self.source = source_of(table, alias)
         self.columns = ", ".join(quoted(slot.name) for slot in slots)
-        self.has_id = generates_id(table)
+        self.gives_id = table.rowid is not None and table.rowid not in slots
+        """Whether the new rows get their rowids from the table."""
         on_conflict = node.args.get("conflict")
         self.upsert = upsert_clause(on_conflict, self.source, work) if on_conflict is not None else ""
         terms, self.result = returning(node, self.source, work)
-        if self.has_id:
-            terms.append(self._id())
+        if table.rowid is not None:
+            terms.append(self._id(table.rowid))
         self.returning = f" RETURNING {', '.join(terms)}" if terms else ""
 
-    def _id(self) -> str:
+    def _id(self, rowid: Column) -> str:
         """The new row's id; NULL for a row that an upsert found and changed, which leaves last_insert_rowid() alone."""
         name = quoted(self.source.name)
-        column = f"{name}.{quoted(id_column(self.table))}"
+        column = f"{name}.{quoted(rowid.name)}"
         return f"CASE WHEN {name}.xmax = 0 THEN {column} END" if "DO UPDATE" in self.upsert else column
 
     def from_values(self, policy: str) -> Plan:
@@ -126,7 +115,7 @@ class _Insert:
             return self._replaced(rows)
         if policy == "IGNORE":
             rows_sql = " UNION ALL ".join(self._ignored(row) for row in rows)
-            columns = f"{quoted(id_column(self.table))}, {self.columns}" if self._uses_up_ids() else self.columns
+            columns = self.columns if self.used_up is None else f"{quoted(self.used_up.name)}, {self.columns}"
             return self._plan(
                 [f"INSERT INTO {self.target}{self.as_alias} ({columns}) {rows_sql} ON CONFLICT DO NOTHING"]
             )
@@ -147,7 +136,7 @@ class _Insert:
             field = replace(term, sql=f'"_row"."{position}"', constant=None)
             values.append(self._claimed_or_null(self._value(field, slot), slot))
         numbers = ", ".join(f'"{number}"' for number in range(1, len(self.slots) + 1))
-        if query.order is None and self.has_id and not any(slot.is_id for slot in self.slots):
+        if query.order is None and self.gives_id:
             raise Refused("INSERT … SELECT", "the new ids depend on an order that is not provable", "add ORDER BY")
         rows = f"{query.sql}{query.order or ''}"
         select = f'SELECT {", ".join(values)} FROM ({rows}) AS "_row" ({numbers})'
@@ -159,14 +148,14 @@ class _Insert:
 
     def _plan(self, steps: list[str], *, rows_written: int | None = None) -> Plan:
         steps[-1] += self.returning
-        name = self.table.name.lower()
+        name = fold(self.table.name)
         return Plan(
             kind=Kind.WRITE,
             steps=tuple(self.work.finish(step) for step in steps),
             columns=self.result,
             reads=frozenset(self.work.reads),
             writes=frozenset({name}),
-            insert_id=self.has_id,
+            insert_id=self.table.rowid is not None,
             rows_written=rows_written,
             notes=tuple(self.work.notes),
         )
@@ -184,20 +173,13 @@ class _Insert:
             row.append(self._with_default(term, slot) if policy == "REPLACE" else term)
         return row
 
-    def _value(self, term: Term, slot: _Slot) -> Term:
+    def _value(self, term: Term, slot: Column) -> Term:
         """A value as its column stores it; an id given by the application is claimed from the sequence."""
-        label = f"{self.table.name}.{slot.name}"
-        if slot.column is None:
-            if term.storage is not Storage.OPEN:
-                raise Refused("an expression as rowid", "no rule covers it", "bind it as a parameter")
-            return self.work.placeholder(
-                term, Storage.INTEGER, affinity=Affinity.INTEGER, stored=TargetType.BIGINT, label=label
-            )
-        return into_column(term, slot.column, label, self.work)
+        name = "rowid" if slot is HIDDEN_ROWID else slot.name
+        return into_column(term, slot, f"{self.table.name}.{name}", self.work)
 
-    def _with_default(self, term: Term, slot: _Slot) -> Term:
-        column = slot.column
-        if column is None or slot.is_id or not column.not_null or column.default is None:
+    def _with_default(self, term: Term, column: Column) -> Term:
+        if column == self.table.rowid or not column.not_null or column.default is None:
             return term
         default = default_term(self.table, column, self.work)
         return Term(sql=f"coalesce({term.sql}, {default.sql})", storage=STORED_AS[column.stored])
@@ -205,8 +187,8 @@ class _Insert:
     def _written(self, row: Sequence[Term]) -> str:
         return "(" + ", ".join(self._claimed(term, slot) for term, slot in zip(row, self.slots, strict=True)) + ")"
 
-    def _claimed(self, term: Term, slot: _Slot) -> str:
-        if not slot.is_id:
+    def _claimed(self, term: Term, slot: Column) -> str:
+        if slot != self.table.rowid:
             return term.sql
         if term.storage is Storage.NULL:
             return "DEFAULT"
@@ -223,8 +205,6 @@ class _Insert:
             if conflicts:
                 steps.append(f"DELETE FROM {self.target} WHERE {conflicts}")
             steps.append(f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) VALUES {self._written(row)}")
-        if len(rows) > 1 and self.has_id:
-            return self._plan(steps, rows_written=len(rows))
         return self._plan(steps, rows_written=len(rows))
 
     def _conflicts(self, row: Sequence[Term]) -> str:
@@ -245,7 +225,7 @@ class _Insert:
         """The new row's value in a unique key's column; None for an automatic id, which conflicts with nothing."""
         if column.name in given:
             return given[column.name]
-        if self.has_id and column.name == id_column(self.table):
+        if column == self.table.rowid:
             return None
         term = default_term(self.table, column, self.work)
         if not term.is_constant and term.storage is not Storage.NULL:
@@ -260,38 +240,38 @@ class _Insert:
         values = ", ".join(self._claimed_or_null(term, slot) for term, slot in zip(row, self.slots, strict=True))
         conditions = []
         for column in self.table.columns:
-            if not column.not_null or (self.has_id and column.name == id_column(self.table)):
+            if not column.not_null or column == self.table.rowid:
                 continue
             if column.name in given:
                 conditions.append(f"{given[column.name].sql} IS NOT NULL")
             elif column.default is None or default_term(self.table, column, self.work).storage is Storage.NULL:
                 conditions.append("FALSE")
         conditions += [f"({check}) IS NOT FALSE" for check in self._checks(given)]
-        if self._uses_up_ids():
-            return self._ignored_with_id(values, conditions)
-        if self.has_id:
+        if self.used_up is not None:
+            return self._ignored_with_id(self.used_up, values, conditions)
+        if self.table.rowid is not None:
             conflicts = self._conflicts(row)
             conditions += [f"NOT EXISTS (SELECT FROM {self.target} WHERE {conflicts})"] if conflicts else []
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT {values}{where}"
 
-    def _uses_up_ids(self) -> bool:
-        """Whether a row that is left out uses up an id all the same, as AUTOINCREMENT does."""
-        return self.table.autoincrement and not any(slot.is_id for slot in self.slots)
+    @property
+    def used_up(self) -> Column | None:
+        """The column of the id that a row uses up although it is left out, as AUTOINCREMENT does."""
+        return self.table.rowid if self.table.autoincrement and self.gives_id else None
 
-    def _ignored_with_id(self, values: str, conditions: Sequence[str]) -> str:
+    def _ignored_with_id(self, rowid: Column, values: str, conditions: Sequence[str]) -> str:
         """The same with the id taken first; the condition looks at it, or PostgreSQL would not take it at all."""
-        key = quoted(id_column(self.table))
-        slot = _Slot(name=id_column(self.table), column=None, is_id=True)
-        claimed = self._claimed(Term(sql="NULL::bigint", storage=Storage.INTEGER), slot)
+        key = quoted(rowid.name)
+        claimed = self._claimed(Term(sql="NULL::bigint", storage=Storage.INTEGER), rowid)
         test = " AND ".join(conditions) or "TRUE"
         taken = f'(SELECT {claimed} AS {key} OFFSET 0) AS "_id"'
         return (
             f'SELECT "_id".{key}, {values} FROM {taken} WHERE CASE WHEN "_id".{key} IS NULL THEN FALSE ELSE {test} END'
         )
 
-    def _claimed_or_null(self, term: Term, slot: _Slot) -> str:
-        if slot.is_id and term.storage is Storage.NULL:
+    def _claimed_or_null(self, term: Term, slot: Column) -> str:
+        if slot == self.table.rowid and term.storage is Storage.NULL:
             return self._claimed(Term(sql="NULL::bigint", storage=Storage.INTEGER), slot)
         return self._claimed(term, slot)
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import quoted
-from dualdb.core.schema import ROWID_COLUMN, KeyKind, TargetType
+from dualdb.core.schema import TargetType
+from dualdb.core.sqltext import fold
 from dualdb.core.translate.conversion import of_one_class
 from dualdb.core.translate.refusal import Refused
-from dualdb.core.translate.term import STORED_AS, Storage, Term, constant
+from dualdb.core.translate.term import STORED_AS, Term, constant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,9 +43,9 @@ class Source:
 
     def find(self, name: str) -> tuple[str, Term] | None:
         """The field of that name, case-insensitively."""
-        wanted = name.lower()
+        wanted = fold(name)
         for declared, term in self.fields.items():
-            if declared.lower() == wanted:
+            if fold(declared) == wanted:
                 return declared, term
         return None
 
@@ -123,8 +124,8 @@ class Place:
             found = place._find(name, qualifier)  # noqa: SLF001 - the same class
             if found is not None:
                 return found
-            if not qualifier and name.lower() in place.aliases:
-                return place._alias(name.lower())  # noqa: SLF001 - the same class
+            if not qualifier and fold(name) in place.aliases:
+                return place._alias(fold(name))  # noqa: SLF001 - the same class
             place = place.parent
         if not qualifier and name in self.work.strings:
             return constant(name)
@@ -152,8 +153,8 @@ class Place:
         candidates = [
             (source, *found)
             for source in self.sources
-            if (not qualifier or source.name.lower() == qualifier.lower())
-            and (qualifier or name.lower() not in source.merged)
+            if (not qualifier or fold(source.name) == fold(qualifier))
+            and (qualifier or fold(name) not in source.merged)
             and (found := source.find(name)) is not None
         ]
         if len(candidates) > 1:
@@ -166,19 +167,18 @@ class Place:
         return term
 
     def _rowid(self, name: str, qualifier: str) -> Term | None:
-        if name.lower() not in ROWID_NAMES:
+        if fold(name) not in ROWID_NAMES:
             return None
-        sources = [source for source in self.sources if not qualifier or source.name.lower() == qualifier.lower()]
+        sources = [source for source in self.sources if not qualifier or fold(source.name) == fold(qualifier)]
         if not sources:
             return None
         table = sources[0].table
-        if len(sources) > 1 or table is None or table.without_rowid or table.key.kind is KeyKind.DECLARED:
-            raise Refused(f"the column {name!r}", "PostgreSQL does not carry this table's rowid", "use its primary key")
+        if len(sources) > 1 or table is None or table.rowid is None:
+            raise Refused(f"the column {name!r}", "it is no table's rowid here", "name the table, or use its key")
         if not self.inside_aggregate:
-            self.uses.append((sources[0], table.key.columns[0]))
-        if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY:
-            return sources[0].fields[table.column(table.key.columns[0]).name]
-        return Term(sql=f"{quoted(sources[0].name)}.{quoted(ROWID_COLUMN)}", storage=Storage.INTEGER)
+            self.uses.append((sources[0], table.rowid.name))
+        found = sources[0].fields.get(table.rowid.name)
+        return found or column_term(table, table.rowid, f"{quoted(sources[0].name)}.")
 
 
 def require(node: exp.Expression, *names: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dualdb.core.sqltext import unquote
+from dualdb.core.sqltext import fold, unquote
 from dualdb.core.statement import Kind, Plan, ResultColumn
 from dualdb.core.translate.refusal import Refused
 
@@ -106,10 +106,10 @@ _OFF = frozenset({"0", "OFF", "NO", "FALSE"})
 def pragma(tokens: Sequence[Token]) -> Plan:
     """The plan of `PRAGMA [schema.]name [= value | (value)]`."""
     words = tokens[1:]
-    database, words = (unquote(words[0]).lower(), words[2:]) if _is_dot(words[1:2]) else ("main", words)
+    database, words = (fold(unquote(words[0])), words[2:]) if _is_dot(words[1:2]) else ("main", words)
     if not words:
         raise Refused("PRAGMA", "it names nothing", "correct the statement")
-    name, value = unquote(words[0]).lower(), "".join(unquote(token) for token in words[2:] if token.text != ")")
+    name, value = fold(unquote(words[0])), "".join(unquote(token) for token in words[2:] if token.text != ")")
     if name in _OF_THE_CONNECTION:
         return Plan(kind=Kind.CATALOG, pragma=name)
     if database != "main":

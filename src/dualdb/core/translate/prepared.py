@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dualdb.core.sqltext import Token, unquote
+from dualdb.core.sqltext import Token, fold, unquote
 from dualdb.core.translate.refusal import Refused
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def prepare(tokens: Sequence[Token]) -> Prepared:
         if position in types:
             parts.append(types[position])
         elif position in functions:
-            parts.append(FUNCTION + unquote(token).lower())
+            parts.append(FUNCTION + fold(unquote(token)))
         elif token.kind == "param":
             parts.append(parameters.name(token.text))
         elif token.text == "+" and _is_prefix(tokens, position):

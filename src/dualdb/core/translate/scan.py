@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.names import key_term, quoted
-from dualdb.core.schema import KeyKind, TargetType
+from dualdb.core.schema import TargetType
+from dualdb.core.sqltext import fold
+from dualdb.core.translate.place import ROWID_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,9 +28,7 @@ def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
     if len(sources) != 1 or sources[0].table is None:
         return None
     table = sources[0].table
-    if table.key.kind is KeyKind.DECLARED and not table.without_rowid:
-        return None
-    names = {column.name.lower() for column in select.find_all(exp.Column)}
+    names = {fold(column.name) for column in select.find_all(exp.Column)}
     fixed, examined = fixed_columns(select), _examined(select)
     orders = {_order(index, fixed) for index in table.indexes if _serves(index, table, names, examined)}
     if len(orders) > 1 or None in orders:
@@ -38,22 +38,21 @@ def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
         return None
     prefix = quoted(sources[0].name)
     terms = [f"{prefix}.{key_term(table.column(name))}" for name in before]
-    key = [quoted(name) for name in table.key.columns] if table.key.kind is KeyKind.ROWID else _key_terms(table)
+    walked = [table.rowid] if table.rowid is not None else [table.column(name) for name in table.key.columns]
+    key = [key_term(column) for column in walked]
     if any("(" in term for term in [*terms, *key]):
         return None  # a folded collation leaves equal keys in an order of their own
     return ", ".join([*(f"{term} NULLS FIRST" for term in terms), *(f"{prefix}.{term}" for term in key)])
 
 
-def _key_terms(table: Table) -> list[str]:
-    return [key_term(table.column(name)) for name in table.key.columns]
-
-
 def _serves(index: Index, table: Table, names: set[str], examined: set[str]) -> bool:
     """Whether the planner could choose the index: to find rows, to group them, or because it holds all columns."""
-    if index.origin == "pk" and (table.without_rowid or table.key.kind is KeyKind.INTEGER_PRIMARY_KEY):
+    if index.origin == "pk" and table.rowid is None:
         return False
-    columns = [term.column.lower() if term.column else "" for term in index.terms]
-    covering = names <= {*columns, *(name.lower() for name in table.key.columns)}
+    columns = [fold(term.column) if term.column else "" for term in index.terms]
+    # Besides its columns an index holds what finds the row: the rowid, or the WITHOUT ROWID key.
+    found_by = table.key.columns if table.rowid is None else (table.rowid.name, *ROWID_NAMES)
+    covering = names <= {*columns, *(fold(name) for name in found_by)}
     return columns[0] in examined or covering or "" in columns or index.where is not None
 
 
@@ -62,9 +61,9 @@ def _order(index: Index, fixed: set[str]) -> tuple[str, ...] | None:
     columns = [term.column for term in index.terms if term.column]
     if len(columns) < len(index.terms) or any(term.descending for term in index.terms) or index.where is not None:
         return None
-    if columns[0].lower() not in fixed:
+    if fold(columns[0]) not in fixed:
         return None
-    return tuple(column for column in columns if column.lower() not in fixed)
+    return tuple(column for column in columns if fold(column) not in fixed)
 
 
 def _conjuncts(select: exp.Expression) -> Iterator[exp.Expression]:
@@ -87,18 +86,18 @@ def fixed_columns(select: exp.Expression) -> set[str]:
         if isinstance(node, exp.EQ):
             for side, other in ((node.this, node.expression), (node.expression, node.this)):
                 if isinstance(side, exp.Column) and isinstance(other, (exp.Literal, exp.Placeholder)):
-                    found.add(side.name.lower())
+                    found.add(fold(side.name))
     return found | _grouped(select)
 
 
 def _grouped(select: exp.Expression) -> set[str]:
     group = select.args.get("group")
     terms = group.expressions if group is not None else []
-    return {terms[0].name.lower()} if len(terms) == 1 and isinstance(terms[0], exp.Column) else set()
+    return {fold(terms[0].name)} if len(terms) == 1 and isinstance(terms[0], exp.Column) else set()
 
 
 def _examined(select: exp.Select) -> set[str]:
     """Columns that could make the planner look at an index."""
     clauses = [select.args.get(name) for name in ("where", "group", "order", "having", "distinct")]
-    found = {column.name.lower() for clause in clauses if clause is not None for column in clause.find_all(exp.Column)}
-    return found | {column.name.lower() for one in select.find_all(exp.Distinct) for column in one.find_all(exp.Column)}
+    found = {fold(column.name) for clause in clauses if clause is not None for column in clause.find_all(exp.Column)}
+    return found | {fold(column.name) for one in select.find_all(exp.Distinct) for column in one.find_all(exp.Column)}

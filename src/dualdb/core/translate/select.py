@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from dualdb.core.names import quoted
 from dualdb.core.schema import Affinity, KeyKind, TargetType
+from dualdb.core.sqltext import fold
 from dualdb.core.translate.comparison import folded, ordered_as_bytes
 from dualdb.core.translate.conversion import as_truth, of_one_class, plain_value
 from dualdb.core.translate.from_clause import from_clause
@@ -20,7 +21,7 @@ from dualdb.core.translate.place import Place, require
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.scan import scan_order
 from dualdb.core.translate.term import Query, Storage
-from dualdb.core.translate.work import holds_parameter
+from dualdb.core.translate.work import CommonQuery, holds_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,13 +81,16 @@ def _with(node: exp.Expression, parent: Place) -> str:
         return ""
     require(clause, "expressions")
     parts = []
+    # Each of them sees all the others (https://sqlite.org/lang_with.html), whatever tables have their names.
+    parent.work.queries.update({fold(cte.alias): None for cte in clause.expressions})
     for cte in clause.expressions:
         require(cte, "this", "alias", "materialized")
         query = subquery(cte.this, Place(work=parent.work), named=True)
         names = [column.name for column in cte.args["alias"].args.get("columns") or []] or list(query.fields)
         if len(names) != len(query.fields):
             raise Refused(f"WITH {cte.alias}", "it names another number of columns than it selects", "correct it")
-        parent.work.queries[cte.alias.lower()] = dict(zip(names, query.fields.values(), strict=True))
+        fields = dict(zip(names, query.fields.values(), strict=True))
+        parent.work.queries[fold(cte.alias)] = CommonQuery(name=cte.alias, fields=fields)
         columns = ", ".join(quoted(name) for name in names)
         parts.append(f"{quoted(cte.alias)} ({columns}) AS ({query.sql})")
     return f"WITH {', '.join(parts)} "
@@ -105,9 +109,7 @@ class _Select:
         clause = from_clause(node, parent)
         self.from_sql, self.sources = clause.sql, clause.sources
         self.items = list(self._items(texts))
-        aliases = {
-            item.alias.lower(): item.node for item in reversed(self.items) if item.alias and item.node is not None
-        }
+        aliases = {fold(item.alias): item.node for item in reversed(self.items) if item.alias and item.node is not None}
         self.before = Place(work=self.work, sources=self.sources, parent=outer, aliases=aliases)
         """Where WHERE and GROUP BY stand."""
         self.after = Place(
@@ -166,13 +168,13 @@ class _Select:
 
     def _expanded(self, node: exp.Expression) -> Iterator[Item]:
         require(node, "this", "table")
-        wanted = node.text("table").lower()
-        sources = [source for source in self.sources if not wanted or source.name.lower() == wanted]
+        wanted = fold(node.text("table"))
+        sources = [source for source in self.sources if not wanted or fold(source.name) == wanted]
         if not sources:
             raise Refused(f"{node.sql()} in the result", "there is nothing of that name in FROM", "correct the name")
         for source in sources:
             for name, term in source.fields.items():
-                if wanted or name.lower() not in source.merged:
+                if wanted or fold(name) not in source.merged:
                     yield Item(name=name, term=term, source=source)
 
     def _result(self, item: Item) -> Term:
@@ -277,7 +279,7 @@ class _Select:
             return int(str(node.this)) - 1
         if isinstance(node, exp.Column) and not node.text("table"):
             for position, item in enumerate(self.items):
-                if item.alias and item.alias.lower() == node.name.lower():
+                if item.alias and fold(item.alias) == fold(node.name):
                     return position
         return None
 
@@ -334,10 +336,10 @@ def _unique_names(names: Sequence[str], terms: Sequence[Term]) -> dict[str, Term
     taken: set[str] = set()
     for name, term in zip(names, terms, strict=True):
         unique, number = name, 0
-        while unique.lower() in taken:
+        while fold(unique) in taken:
             number += 1
             unique = f"{name}:{number}"
-        taken.add(unique.lower())
+        taken.add(fold(unique))
         fields[unique] = term
     return fields
 
@@ -380,12 +382,12 @@ def _common(first: Term, second: Term) -> Term:
 def _compound_order(node: exp.Expression, fields: Mapping[str, Term]) -> str:
     """One ORDER BY term of a compound: a result column by number or name."""
     require(node, "this", "desc", "nulls_first")
-    names = [name.lower() for name in fields]
+    names = [fold(name) for name in fields]
     position = None
     if isinstance(node.this, exp.Literal) and str(node.this.this).isdigit():
         position = int(str(node.this.this))
-    elif isinstance(node.this, exp.Column) and not node.this.text("table") and node.this.name.lower() in names:
-        position = names.index(node.this.name.lower()) + 1
+    elif isinstance(node.this, exp.Column) and not node.this.text("table") and fold(node.this.name) in names:
+        position = names.index(fold(node.this.name)) + 1
     if position is None or not 0 < position <= len(names):
         raise Refused("ORDER BY an expression in a compound SELECT", "no rule covers it", "order by a result column")
     term = list(fields.values())[position - 1]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from dualdb.core.sqltext import fold
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate.change import delete, update
 from dualdb.core.translate.commands import COMMANDS
@@ -91,11 +92,23 @@ def reads_only_schema(node: exp.Expression) -> bool:
         raise Refused(f"{type(node).__name__.upper()}", "no rule covers this statement")
     if any(str(call.this).removeprefix(FUNCTION) in _SESSION for call in node.find_all(exp.Anonymous)):
         return False
-    named = {cte.alias.lower() for cte in node.find_all(exp.CTE)}
-    tables = [table for table in node.find_all(exp.Table) if table.name.lower() not in named]
+    tables = [table for table in node.find_all(exp.Table) if not _is_common(table)]
     theirs = [table for table in tables if isinstance(table.this, exp.Identifier)]
-    if all(table.name.lower() in _SCHEMA_TABLES for table in theirs):
+    if all(fold(table.name) in _SCHEMA_TABLES for table in theirs):
         return True
-    if any(table.name.lower() in _SCHEMA_TABLES for table in theirs):
+    if any(fold(table.name) in _SCHEMA_TABLES for table in theirs):
         raise Refused("sqlite_master beside other tables", "the two are not kept in one place", "query them apart")
+    return False
+
+
+def _is_common(table: exp.Table) -> bool:
+    """Whether the name is that of a query of a WITH around it."""
+    if table.text("db"):
+        return False
+    query = table.find_ancestor(exp.Query)
+    while query is not None:
+        clause = query.args.get("with_")
+        if clause is not None and any(fold(cte.alias) == fold(table.name) for cte in clause.expressions):
+            return True
+        query = query.find_ancestor(exp.Query)
     return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.names import quoted
+from dualdb.core.sqltext import fold
 from dualdb.core.translate.conversion import as_truth, into_column
 from dualdb.core.translate.place import Place, require, source_of
 from dualdb.core.translate.refusal import Refused
@@ -33,7 +34,7 @@ def upsert_clause(node: exp.Expression, source: Source, work: Work) -> str:
     if not target:
         raise Refused("ON CONFLICT DO UPDATE", "it names no unique key", "name the key's columns")
     # An unqualified name means the row that is there already, not the one that was to be inserted.
-    hidden = frozenset(name.lower() for name in source.fields)
+    hidden = frozenset(fold(name) for name in source.fields)
     excluded = replace(source_of(table, "excluded"), merged=hidden)
     place = Place(work=work, sources=(source, excluded))
     changed = [_assignment(one, table, place) for one in node.expressions]
@@ -51,7 +52,7 @@ def _target(keys: Sequence[exp.Expression], table: Table) -> str:
         column = key.this if isinstance(key, exp.Ordered) else key
         if not isinstance(column, exp.Column):
             raise Refused("ON CONFLICT (expression)", "no rule covers it", "name columns")
-        names.add(column.name.lower())
+        names.add(fold(column.name))
     found = [unique for unique in unique_keys(table) if unique.names == names]
     if len(found) != 1:
         reason = "it names no unique key of the table" if not found else "several unique keys have these columns"

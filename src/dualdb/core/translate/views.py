@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import quoted
-from dualdb.core.sqltext import unquote
+from dualdb.core.sqltext import fold, unquote
 from dualdb.core.translate.lexis import statement_tokens
 from dualdb.core.translate.place import Place
 from dualdb.core.translate.prepared import prepare
@@ -37,21 +37,22 @@ def view_sql(view: View, work: Work) -> str:
 
 def query_of_view(view: View, work: Work) -> Query:
     """The query that a view stands for, its columns under the view's names."""
-    if view.name.lower() in work.views_open:
+    if fold(view.name) in work.views_open:
         raise Refused(f"the view {view.name!r}", "it reads itself", "correct the view")
     tokens = statement_tokens(view.sql)
     columns, start = _header(tokens)
     prepared = prepare(tokens[start:])
-    sources, strings = work.sources, work.strings
+    sources, strings, queries = work.sources, work.strings, work.queries
     work.use(prepared)
-    work.views_open.add(view.name.lower())
+    work.queries = {}  # a view sees nothing of the statement that reads it
+    work.views_open.add(fold(view.name))
     try:
         node = parse(prepared)
         texts = result_texts(tokens[start:], view.sql)
         query = subquery(node, Place(work=work), named=True, texts=texts)
     finally:
-        work.views_open.discard(view.name.lower())
-        work.sources, work.strings = sources, strings
+        work.views_open.discard(fold(view.name))
+        work.sources, work.strings, work.queries = sources, strings, queries
     if not columns:
         return query
     return Query(sql=query.sql, fields=dict(zip(columns, query.fields.values(), strict=True)))

@@ -56,6 +56,15 @@ def holds_parameter(term: Term) -> bool:
     return _MARKER.search(term.sql) is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonQuery:
+    """A query that WITH has named."""
+
+    name: str
+    """As WITH spells it."""
+    fields: Mapping[str, Term]
+
+
 class Work:
     """One translation under way."""
 
@@ -76,8 +85,8 @@ class Work:
         self.parameters: list[Parameter] = []
         self.reads: set[str] = set()
         self.notes: list[str] = []
-        self.queries: dict[str, Mapping[str, Term]] = {}
-        """The columns of the common table expressions in scope, by lower-cased name."""
+        self.queries: dict[str, CommonQuery | None] = {}
+        """The queries of WITH in scope, by lower-cased name; None for one that is still to be translated."""
         self.views_open: set[str] = set()
         """Views that are being translated, lower-cased."""
         self.views_read: set[str] = set()

@@ -12,7 +12,8 @@ from sqlglot import exp
 
 from dualdb.core.ddltext import default_expression
 from dualdb.core.names import collated, qualified
-from dualdb.core.schema import ROWID_COLUMN, KeyKind, TargetType
+from dualdb.core.schema import TargetType
+from dualdb.core.sqltext import fold
 from dualdb.core.statement import Decoder, ResultColumn
 from dualdb.core.translate.conversion import as_truth, into_column, plain_value
 from dualdb.core.translate.lexis import statement_tokens
@@ -40,7 +41,7 @@ class Unique:
     @property
     def names(self) -> frozenset[str]:
         """Lower-cased names of the columns."""
-        return frozenset(column.name.lower() for column, _ in self.columns)
+        return frozenset(fold(column.name) for column, _ in self.columns)
 
 
 def written_table(node: exp.Expression, work: Work) -> tuple[Table, str]:
@@ -49,32 +50,20 @@ def written_table(node: exp.Expression, work: Work) -> tuple[Table, str]:
         raise Refused("what is written to", "it is no table")
     require(node, "this", "alias", "db")
     name = node.name
-    if node.text("db").lower() not in {"", "main"}:
+    if fold(node.text("db")) not in {"", "main"}:
         raise Refused(f"the database {node.text('db')!r}", "only the main database is translated")
-    table = work.schema.tables.get(name.lower())
+    table = work.schema.tables.get(fold(name))
     if table is None:
-        reason = "views cannot be written to" if name.lower() in work.schema.views else "the schema has no such table"
+        reason = "views cannot be written to" if fold(name) in work.schema.views else "the schema has no such table"
         raise Refused(f"writing to {name!r}", reason, "name a table of the main database")
-    if any(trigger.table.lower() == name.lower() for trigger in work.schema.triggers):
+    if any(fold(trigger.table) == fold(name) for trigger in work.schema.triggers):
         raise Refused(f"writing to {name!r}", "it has triggers, which are not translated", "drop the triggers")
     return table, node.alias or table.name
 
 
-def generates_id(table: Table) -> bool:
-    """Whether an inserted row gets its key from the table: what sqlite3 tells as lastrowid."""
-    return table.key.kind in {KeyKind.INTEGER_PRIMARY_KEY, KeyKind.ROWID}
-
-
-def id_column(table: Table) -> str:
-    """The column of the automatic id."""
-    return ROWID_COLUMN if table.key.kind is KeyKind.ROWID else table.column(table.key.columns[0]).name
-
-
 def unique_keys(table: Table) -> list[Unique]:
-    """Every unique key; raises Refused for one that is partial or over expressions."""
-    keys = []
-    if table.key.kind is KeyKind.INTEGER_PRIMARY_KEY:
-        keys.append(Unique(columns=((table.column(table.key.columns[0]), "BINARY"),)))
+    """Every unique key, the rowid's first; raises Refused for one that is partial or over expressions."""
+    keys = [Unique(columns=((table.rowid, "BINARY"),))] if table.rowid is not None else []
     return keys + [_unique(table, index) for index in table.indexes if index.unique]
 
 
