@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[Sequence[str], str, str]] = {
         "SQLITE_CONSTRAINT_PRIMARYKEY",
     ),
     "a rowid": (
-        ['INSERT INTO line SELECT "_dualdb_rowid", text FROM line'],
+        ['INSERT INTO line SELECT text, "_dualdb_rowid" FROM line'],
         "UNIQUE constraint failed: line.rowid",
         "SQLITE_CONSTRAINT_ROWID",
     ),

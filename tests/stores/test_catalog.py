@@ -89,12 +89,11 @@ def test_a_long_key_gives_way_to_the_rowid() -> None:
     ("sql", "part"),
     [
         ("CREATE VIRTUAL TABLE t USING fts5(a)", r"virtual table t \(module fts5\)"),
-        ("CREATE TABLE t(rowid, OID, _rowid_)", "nothing can name a row of table t"),
+        ("CREATE TABLE t(rowid, OID, _rowid_)", "nothing can name the rowid of table t"),
         ("CREATE TABLE _dualdb_mine(a)", "table _dualdb_mine has a name"),
         ("CREATE TABLE t(a); CREATE VIEW _DUALDB_v AS SELECT 1", "view _DUALDB_v has a name"),
         ("CREATE TABLE t(a); CREATE INDEX _dualdb_i ON t(a)", "index _dualdb_i has a name"),
-        ('CREATE TABLE "ä"(a); CREATE TABLE "Ä"(a)', "tables or views ä and Ä differ"),
-        ("CREATE TABLE t(straße, STRASSE, \u212a, k)", "columns of t, \u212a and k differ"),
+        ("CREATE TABLE t(rowid NOT NULL PRIMARY KEY, oid, _rowid_)", "nothing can name the rowid of table t"),
         ("CREATE TABLE t(a, _dualdb_rowid)", "column t._dualdb_rowid has a name"),
     ],
 )

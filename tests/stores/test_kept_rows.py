@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def table_of(database: Path) -> Table:
     """A table with a key of two columns and one of every class."""
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE t(a TEXT NOT NULL, b INTEGER NOT NULL, c REAL, d BLOB, PRIMARY KEY (b, a))")
+        connection.execute("CREATE TABLE t(a TEXT, b INTEGER, c REAL, d BLOB, PRIMARY KEY (b, a)) WITHOUT ROWID")
         return read_schema(connection).tables["t"]
 
 

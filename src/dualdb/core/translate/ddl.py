@@ -80,7 +80,8 @@ def table_ddl(table: Table, target_schema: str) -> tuple[TableDdl, Sequence[tupl
     work = _work(Schema(tables={fold(table.name): table}), target_schema)
     parts = [_column(table, column, work, refusals) for column in table.columns]
     if table.rowid is HIDDEN_ROWID:
-        parts.insert(0, f"{quoted(ROWID_COLUMN)} bigint {_identity(table, target_schema)}")
+        # The last one, for those who write on PostgreSQL without naming columns.
+        parts.append(f"{quoted(ROWID_COLUMN)} bigint {_identity(table, target_schema)}")
         if table.key.kind is not KeyKind.ROWID:
             parts.append(f"CONSTRAINT {quoted(rowid_index(table.name))} UNIQUE ({quoted(ROWID_COLUMN)})")
     primary = _primary_key(table)
