@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from functools import lru_cache
 from random import random
 from threading import RLock, Thread
@@ -63,7 +64,6 @@ class _Imports:
         import logging  # noqa: F401
 
         self._lock = RLock()  # an import may fork itself
-        self._held = False
         os.register_at_fork(before=self._hold, after_in_parent=self._let_go, after_in_child=self._let_go)
 
     def __enter__(self) -> None:
@@ -74,10 +74,10 @@ class _Imports:
 
     def _hold(self) -> None:
         # Not for ever: the import may wait for something that the one who forks holds.
-        self._held = self._lock.acquire(timeout=_FORK_WAITS_S)
+        self._lock.acquire(timeout=_FORK_WAITS_S)
 
     def _let_go(self) -> None:
-        if self._held:
+        with suppress(RuntimeError):  # it is not this thread's: the wait was given up
             self._lock.release()
 
 
