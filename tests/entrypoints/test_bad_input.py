@@ -276,6 +276,47 @@ def test_a_table_that_cannot_be_carried(
     assert_untouched(app, target, names)
 
 
+def test_a_virtual_table_that_a_plain_program_makes_later(app: Path, target_dsn: str) -> None:
+    """Everything says so, nothing waits for ever, and without it all is well again."""
+    done("init", app, "--target", target_dsn)
+    done("advance", app)
+    with closing(sqlite3.connect(app)) as connection, connection:
+        connection.execute("CREATE VIRTUAL TABLE notes USING fts5(body)")
+        connection.execute("INSERT INTO runs(name) VALUES ('c')")
+    assert "virtual table notes" in done("status", app)
+    assert "virtual table notes" in done("status", app, "--json")
+    result = run("relay", app, "--until-aligned")
+    one_line(result.returncode, result.stderr, "virtual table notes")
+    with closing(sqlite3.connect(app)) as connection:
+        connection.execute("DROP TABLE notes")
+    done("relay", app, "--until-aligned")
+    assert "no difference" in done("verify", app)
+
+
+@pytest.mark.parametrize(
+    "kind", ["TABLE public.runs (x integer)", "DOMAIN public.runs AS text", "SEQUENCE public.sqlite_sequence_runs"]
+)
+def test_somebody_elses_object_that_came_after_init(
+    app: Path, target_dsn: str, target: psycopg.Connection[Any], kind: str
+) -> None:
+    """It is named and left alone; when it is gone the step is taken."""
+    done("init", app, "--target", target_dsn)
+    target.execute(f"CREATE {kind}".encode())
+    refused("advance", app, because="rename or drop it there")
+    what, name, *_ = kind.split()
+    target.execute(f"DROP {what} {name}".encode())
+    done("advance", app)
+
+
+@pytest.mark.parametrize("schema", ["", "pg_mine", "dualdb", "sqlite", "information_schema"])
+def test_a_schema_that_is_kept_for_others(
+    app: Path, target_dsn: str, target: psycopg.Connection[Any], schema: str
+) -> None:
+    """Before anything is made."""
+    refused("init", app, "--target", target_dsn, "--schema", schema, because="choose another one")
+    assert_untouched(app, target, ["runs"])
+
+
 def test_a_second_init(app: Path, target_dsn: str, server_dsn: str) -> None:
     """For the same target, and for another one; what is there stays."""
     done("init", app, "--target", target_dsn)

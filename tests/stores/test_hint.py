@@ -61,6 +61,17 @@ def test_the_hint_has_the_permissions_of_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "app.db-dualdb").stat().st_mode & 0o777 == database.stat().st_mode & 0o666
 
 
+def test_the_hint_belongs_to_whom_the_file_belongs_to(tmp_path: Path) -> None:
+    """Whoever may write the file may announce a change, also when root prepared it."""
+    database = tmp_path / "app.db"
+    database.touch()
+    if os.geteuid() == 0:
+        os.chown(database, 12345, 23456)
+    make_hint(str(database))
+    found, wanted = os.stat(hint_path(str(database))), os.stat(database)
+    assert (found.st_uid, found.st_gid) == (wanted.st_uid, wanted.st_gid)
+
+
 @given(events=st.lists(st.sampled_from(["begin", "end", "die"]), max_size=30))
 def test_no_order_of_changes_leaves_a_stale_reader(tmp_path_factory: pytest.TempPathFactory, events: list[str]) -> None:
     """After a committed change the counter is odd, or another one than any reader saw before the change.

@@ -25,6 +25,7 @@ from dualdb.errors import TargetError
 from dualdb.stores import server_binaries, server_postmaster
 from dualdb.stores.server import ROOTS_PLACE, EmbeddedServer, ServerState, StopMode
 from dualdb.stores.server_cluster import socket_folder
+from dualdb.stores.target_connection import connect_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ AS_ROOT = os.geteuid() == 0
 STARTER = """
 import sys
 from pathlib import Path
+from dualdb.stores.target_connection import connect_target
 from dualdb.stores.server import EmbeddedServer
 EmbeddedServer(folder=Path(sys.argv[1])).ensure_running()
 """
@@ -119,6 +121,15 @@ def test_the_process_is_told_from_others_by_name_where_its_folder_may_not_be_see
     data = running.folder / "data"
     assert server_postmaster._is_postgres(pid_of(running), data)
     assert not server_postmaster._is_postgres(os.getpid(), data)
+
+
+def test_a_password_for_another_server_is_not_used(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libpq would take PGPASSWORD before the passfile; an application may well have it set."""
+    monkeypatch.setenv("PGPASSWORD", "for another server")
+    database = place / "app.db"
+    database.touch()
+    with closing(connect_target("embedded", str(database))) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_the_process_is_never_roots(running: EmbeddedServer) -> None:

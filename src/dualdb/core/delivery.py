@@ -80,6 +80,9 @@ class Outcome(Enum):
     """Anything else."""
 
 
+GOT_ON = frozenset({Outcome.PARTIAL, Outcome.COMPLETE, Outcome.NOTHING})
+"""What ends a row of failures: to look, or to find something to be done first, is no success yet."""
+
 FIRST: dict[State, Action] = {
     # What follows a wait, of whichever kind.
     State.UNKNOWN: Action.READ,

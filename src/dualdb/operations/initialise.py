@@ -65,6 +65,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
     database = os.path.realpath(database)
     address = address_of(target)
     check_chosen(target)
+    target_schema.check_name(schema)
     with connect_source(database, timeout_s=_PATIENCE_S) as source, ExitStack() as held:
         check_sound(database, source)
         if read_source(source) is not None:
@@ -154,6 +155,9 @@ def _use_wal(source: sqlite3.Connection, database: str) -> None:
             mode = source.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             break
         except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                message = f"{database} cannot be written ({exc}); run dualdb as a user who may write it and its folder"
+                raise SourceError(message) from exc
             if time.monotonic() > deadline_s:
                 message = (
                     f"{database} cannot be switched to WAL mode while others use it ({exc}); try again when they pause"

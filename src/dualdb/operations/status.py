@@ -26,7 +26,7 @@ from dualdb.core.phase import (
     judge,
     restored,
 )
-from dualdb.errors import LineageError, NotPreparedError, TargetError
+from dualdb.errors import LineageError, NotPreparedError, SchemaError, TargetError
 from dualdb.operations import readiness
 from dualdb.operations.status_report import (
     SIDES,
@@ -49,6 +49,7 @@ from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_standing import TargetStanding
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from dualdb.core.phase import ControlRow
@@ -111,11 +112,11 @@ def read_status(database: str) -> Status:
         sides: dict[Side, Standing] = {Side.SOURCE: SourceStanding(connection)}
         if target is not None:
             sides[Side.TARGET] = TargetStanding(target)
-        file = facts, read_schema(connection)
+        file = facts, _schema(connection)
         try:
             return _compose(database, rows, target_status, sides, file)
         except TargetError as exc:  # it went away while it was asked
-            del sides[Side.TARGET]
+            sides.pop(Side.TARGET, None)
             lost = replace(target_status, reachable=False, error=str(exc))
             return _compose(database, (facts.row, None), lost, sides, file)
 
@@ -125,7 +126,7 @@ def _compose(
     rows: tuple[ControlRow, ControlRow | None],
     target: TargetStatus,
     sides: dict[Side, Standing],
-    file: tuple[SourceControl, Schema],
+    file: tuple[SourceControl, Schema | SchemaError],
 ) -> Status:
     facts, schema = file
     if _choice_is_open(*rows):
@@ -159,7 +160,7 @@ def _compose(
         *_branched(database, sides.get(authority), following),
         *_restored(database, *rows),
         *_blockers(status, row.phase, follows=following is not None, broken=broken),
-        *map(_blocker, readiness.find_blockers(schema, _goal(row.phase), facts.target_schema)),
+        *map(_blocker, _schema_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))
 
@@ -195,6 +196,20 @@ def _torn(
         next=None,
         blockers=(_blocker(choose_one(database, *standing)),),
     )
+
+
+def _schema(connection: sqlite3.Connection) -> Schema | SchemaError:
+    """The application's schema, or why it cannot be carried any more: a plain program may have changed it."""
+    try:
+        return read_schema(connection)
+    except SchemaError as exc:
+        return exc
+
+
+def _schema_blockers(schema: Schema | SchemaError, goal: Phase, target_schema: str) -> list[str]:
+    if isinstance(schema, SchemaError):
+        return [str(schema)]
+    return readiness.find_blockers(schema, goal, target_schema)
 
 
 def _aside(sides: dict[Side, Standing]) -> AsideStatus:
@@ -249,7 +264,10 @@ def _in_force(source: ControlRow, target: ControlRow | None) -> ControlRow:
 def _server(database: str, target: str) -> str | None:
     if (os.environ.get("DUALDB_TARGET") or target) != EMBEDDED:
         return None
-    return EmbeddedServer.beside(database).status().state.value
+    try:
+        return EmbeddedServer.beside(database).status().state.value
+    except TargetError:  # another user's; what is known of the target says so
+        return None
 
 
 def _find_move(database: str, source: ControlRow, target: ControlRow | None) -> MoveStatus | None:

@@ -149,6 +149,8 @@ def make_hint(database: str) -> None:
     try:
         os.write(descriptor, _MAGIC + _COUNTER.pack(2))
         os.fchmod(descriptor, status.st_mode & 0o666)
+        if os.geteuid() == 0:  # as SQLite does with its own files (robustFchown in os_unix.c)
+            os.fchown(descriptor, status.st_uid, status.st_gid)
     finally:
         os.close(descriptor)
     try:
@@ -165,7 +167,14 @@ def make_hint(database: str) -> None:
 
 def _begin(database: str) -> tuple[Hint, int]:
     make_hint(database)
-    hint = Hint(hint_path(database), writable=True)
+    path = hint_path(database)
+    try:
+        hint = Hint(path, writable=True)
+    except PermissionError as exc:
+        from dualdb.errors import SourceError
+
+        message = f"{path} cannot be written ({exc.strerror}); give it the owner and the mode of {database}"
+        raise SourceError(message) from exc
     return hint, hint.begin_change()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dualdb.core import events
 from dualdb.core.delivery import Action, retry_after_s
 from dualdb.core.phase import Phase
-from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, TargetError
+from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, SchemaError, TargetError
 from dualdb.stores.control import settle
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay_batch import Carrier
@@ -165,7 +165,7 @@ class _Shift:
                     else:
                         self._stand_by()
                     self._failures = 0
-                except LineageError:
+                except (LineageError, SchemaError):  # it stays until somebody does something about it
                     raise
                 except DualdbError as exc:
                     self._failures += 1
@@ -225,7 +225,8 @@ class _Shift:
         error = carrier.error
         if error is not None and (carrier.failures > 1 or not isinstance(error, BusyError)):
             self._tell(error, retry_s)
-            if carrier.failures >= self._patience and not isinstance(error, DualdbError):
+            passes = isinstance(error, DualdbError) and not isinstance(error, SchemaError)
+            if carrier.failures >= self._patience and not passes:
                 raise error
         self._stop.wait(retry_s)
 

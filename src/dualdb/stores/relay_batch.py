@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dualdb.core import events
 from dualdb.core.delivery import (
     FIRST,
+    GOT_ON,
     RELAY,
     SNAPSHOT_S,
     Action,
@@ -74,7 +75,7 @@ class Carrier:
         outcome = self._outcome()
         if outcome in (Outcome.OVERTAKEN, Outcome.LOST, Outcome.BUSY, Outcome.BROKEN, Outcome.FAILED):
             self.failures += 1
-        elif outcome not in (Outcome.FOUND_PROGRESSING, Outcome.FOUND_ALIGNED):  # to look again is no success yet
+        elif outcome in GOT_ON:
             self.failures, self.error = 0, None
         self.state, self.action = RELAY[self.state, outcome]
         following = self.action

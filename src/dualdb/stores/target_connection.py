@@ -80,7 +80,8 @@ def _embedded(database: str) -> dict[str, str]:
 
     server = EmbeddedServer.beside(database)
     server.ensure_running()
-    return target_address.read(server.conninfo)
+    # Given outright: PGPASSWORD, which is for another server, would go before the passfile.
+    return target_address.read(server.conninfo) | {"password": server.password}
 
 
 def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose: str) -> Target:

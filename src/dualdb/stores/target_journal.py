@@ -14,7 +14,7 @@ from psycopg import errors
 from dualdb.core.names import literal, qualified, quoted, target_name
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
-from dualdb.errors import BusyError
+from dualdb.errors import BusyError, TargetError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
@@ -40,10 +40,20 @@ _TAKING_TURNS = 3
 
 
 def install_target_tables(connection: Target, schema: Schema, target_schema: str) -> None:
-    """Make the application's tables, indexes and views, empty, fenced and not captured, and describe them."""
+    """Make the application's tables, indexes and views, empty, fenced and not captured, and describe them.
+
+    Raises TargetError when something of somebody else's has a name there that they need.
+    """
     ddl = ddl_of(schema, target_schema)
-    for name, table in schema.tables.items():
-        make_table(connection, table, ddl, target_schema, name)
+    try:
+        for name, table in schema.tables.items():
+            make_table(connection, table, ddl, target_schema, name)
+    except (errors.DuplicateTable, errors.DuplicateObject) as exc:
+        message = (
+            f"schema {target_schema} of the target holds something that is not dualdb's"
+            f" ({exc.diag.message_primary}); rename or drop it there, and try again"
+        )
+        raise TargetError(message) from exc
     make_views(connection, ddl)
     write_objects(connection, schema)
 

@@ -51,6 +51,16 @@ def ours() -> Iterator[None]:
         raise TargetError(message) from exc
 
 
+_TAKEN = frozenset({"dualdb", "sqlite", "information_schema"})
+
+
+def check_name(schema: str) -> None:
+    """Raise TargetError for a schema that the application's tables cannot go to, whatever the target holds."""
+    if not schema or schema in _TAKEN or schema.startswith("pg_"):
+        message = f"--schema {schema!r} is a name that PostgreSQL or dualdb keeps for itself; choose another one"
+        raise TargetError(message)
+
+
 def check_rights(connection: Target, schema: str) -> None:
     """Raise TargetError, naming the grant, when the target's user may not make what is needed."""
     user, database, may_create, name, may_use = _asked(connection, "rights", {"schema": target_name(schema)})
