@@ -102,6 +102,21 @@ def test_init_of_a_missing_file(tmp_path: Path, target_dsn: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["init --target embedded", "status", "verify", "advance", "rollback", "relay"])
+def test_an_application_with_a_table_of_our_name(app: Path, command: str) -> None:
+    """It is the application's, and is left alone."""
+    with closing(sqlite3.connect(app)) as connection:
+        connection.execute("CREATE TABLE _dualdb_control (mine)")
+    refused(*command.split(), app, because="the table _dualdb_control has a name that dualdb keeps for itself; rename")
+    assert objects(app) == ["_dualdb_control", "runs"]
+
+
+def test_an_empty_address(app: Path) -> None:
+    """It is not taken for libpq's default."""
+    refused("init", app, "--target", "", because="the target is empty")
+    assert objects(app) == ["runs"]
+
+
 @pytest.mark.parametrize("command", ["status", "verify", "advance", "rollback", "relay", "recopy"])
 def test_a_file_that_was_never_prepared(app: Path, command: str) -> None:
     """The line says which command comes first."""

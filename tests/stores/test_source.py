@@ -19,6 +19,7 @@ from dualdb.stores.layout import LAYOUT
 from dualdb.stores.pair import Pair
 from dualdb.stores.queries import load
 from dualdb.stores.source import SourceStore
+from dualdb.stores.source_file import open_source
 from dualdb.stores.source_read import _by_key, _by_range
 
 if TYPE_CHECKING:
@@ -295,3 +296,20 @@ def test_the_applications_triggers_are_set_aside_and_come_back(captured: Path) -
         assert connection.execute(own).fetchall() == []
         journal.restore_triggers(connection)
         assert connection.execute(own).fetchall() == [(first,), (second,)]
+
+
+def test_a_folder_that_may_not_be_searched_is_not_taken_for_a_missing_file(tmp_path: Path) -> None:
+    """The file may well be there."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    (folder / "app.db").touch()
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # whom no mode keeps out
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SourceError, match="cannot be reached .*; run dualdb as a user who may"):
+            open_source(str(folder / "app.db"))
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)

@@ -256,8 +256,11 @@ def relay(database: str, *, until_aligned: bool) -> None:
     from dualdb.stores.relay import Relay, relay_until_aligned
 
     console = Console()
+    waiting = ""
     with Pair.open(database) as pair:
-        if until_aligned and pair.phase is Phase.SQLITE:
+        if pair.phase is Phase.SQLITE:
+            waiting = f"; nothing follows in phase sqlite, it begins with: {_command('advance', database)}"
+        if until_aligned and waiting:
             raise PhaseError(
                 f"{database} is in phase sqlite, where nothing follows; run: {_command('advance', database)}"
             )
@@ -265,7 +268,7 @@ def relay(database: str, *, until_aligned: bool) -> None:
             pair.target.connection()  # what has an end does not wait for a server that may never come
     with console.progress() as observer:
         if not until_aligned:
-            console.say(f"relaying {database} until Ctrl-C")
+            console.say(f"relaying {database} until Ctrl-C{waiting}")
             Relay(database, observer).run_forever()
         carried = relay_until_aligned(database, observer)
     console.say(f"the follower is up to date; {carried:,} rows carried")

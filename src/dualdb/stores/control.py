@@ -31,7 +31,7 @@ from dualdb.core.phase import (
     restored,
     written,
 )
-from dualdb.errors import BusyError, LayoutError, LineageError, NotPreparedError, OvertakenError
+from dualdb.errors import BusyError, LayoutError, LineageError, NotPreparedError, OvertakenError, SchemaError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
@@ -97,6 +97,9 @@ def read_source(connection: sqlite3.Connection) -> SourceControl | None:
     except sqlite3.OperationalError as exc:
         if "no such table" in str(exc):
             return None
+        if "no such column" in str(exc):
+            message = "the table _dualdb_control has a name that dualdb keeps for itself; rename it"
+            raise SchemaError(message) from exc
         raise
     if layout is None:
         return None

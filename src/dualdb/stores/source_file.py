@@ -27,8 +27,13 @@ _FAULTS = (
 
 def open_source(path: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
     """A connection of our own to an existing file, in autocommit. Raises what `faults` does, at once."""
-    if not os.path.exists(path):
-        raise SourceError(f"there is no file {path}; give the path of the application's SQLite file")
+    try:
+        os.stat(path)
+    except PermissionError as exc:
+        message = f"{path} cannot be reached ({exc.strerror}); run dualdb as a user who may search its folders"
+        raise SourceError(message) from exc
+    except OSError as exc:
+        raise SourceError(f"there is no file {path}; give the path of the application's SQLite file") from exc
     if os.path.isdir(path):
         raise SourceError(f"{path} is a folder; give the path of the application's SQLite file")
     with faults(path):

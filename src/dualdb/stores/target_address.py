@@ -42,6 +42,9 @@ def read(target: str, origin: str = "the target") -> dict[str, str]:
     Raises TargetError for what libpq refuses, or does not certainly read as it is meant; it says where that came from
     and not what it is.
     """
+    if not target.strip():
+        message = f"{origin} is empty; {_REMEDY}"
+        raise TargetError(message)
     parts = _parsed(target)
     # Raised outside every `except`: what libpq says quotes the string, and a traceback would show it as the context.
     if parts is None:
