@@ -16,9 +16,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
-from dualdb.errors import DualdbError, PhaseError, TargetError, TargetLostError
+from dualdb.errors import BusyError, DualdbError, PhaseError, TargetError, TargetLostError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback
+from dualdb.stores import target_schema
 from dualdb.stores.control import read_source
 
 if TYPE_CHECKING:
@@ -235,3 +236,20 @@ def test_two_at_once_with_two_targets(
         initialise(app, other_dsn)
         won[other_dsn] = True
     assert_paired(app, next(dsn for dsn, success in won.items() if success))
+
+
+def test_another_init_with_the_same_target_that_is_quicker_is_told_as_such(
+    app: str, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the same file that the target serves by then, not another one."""
+    ask = target_schema.identity
+
+    def quicker(connection: psycopg.Connection[Any]) -> str:
+        monkeypatch.setattr(target_schema, "identity", ask)
+        initialise(app, target_dsn)
+        return ask(connection)
+
+    monkeypatch.setattr(target_schema, "identity", quicker)
+    with pytest.raises(BusyError, match=r"another init has prepared .*; see dualdb status"):
+        initialise(app, target_dsn)
+    advance(app, observer=unheard)

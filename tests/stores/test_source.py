@@ -308,7 +308,7 @@ def test_a_folder_that_may_not_be_searched_is_not_taken_for_a_missing_file(tmp_p
     if user == 0:  # whom no mode keeps out
         os.seteuid(65534)
     try:
-        with pytest.raises(SourceError, match="cannot be reached .*; run dualdb as a user who may"):
+        with pytest.raises(SourceError, match=r"cannot be reached .*; run dualdb as a user who may"):
             open_source(str(folder / "app.db"))
     finally:
         os.seteuid(user)

@@ -74,7 +74,10 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
         found = _readable_schema(source)
         with closing(connect_target(target, database, purpose="dualdb init")) as connection:
             identity = target_schema.identity(connection)
-            _check_free(database, facts, _served(connection), identity)
+            served = _served(connection)
+            if served is not None and read_source(source) != facts:
+                raise BusyError(_prepared_meanwhile(database))
+            _check_free(database, facts, served, identity)
             target_schema.check_rights(connection, schema)
             target_schema.check_empty(connection, schema)
             claim = _Claim(source_id=secrets.token_hex(16), target=address, schema=schema, identity=identity)
@@ -175,8 +178,7 @@ def _prepare_source(database: str, source: sqlite3.Connection, schema: Schema, c
     try:
         source.execute("BEGIN IMMEDIATE")
         if read_source(source) is not None:
-            message = f"another init has prepared {database} meanwhile; see dualdb status {quote(database)}"
-            raise BusyError(message)
+            raise BusyError(_prepared_meanwhile(database))
         for statement in split_statements(load("source/control.sql") + load("source/journal.sql")):
             source.execute(statement)
         first = (LAYOUT, claim.source_id, Phase.SQLITE.value, claim.target, claim.schema, claim.identity)
@@ -211,6 +213,10 @@ def _claim_of(facts: SourceControl) -> _Claim:
         schema=facts.target_schema,
         identity=facts.target_identity,
     )
+
+
+def _prepared_meanwhile(database: str) -> str:
+    return f"another init has prepared {database} meanwhile; see dualdb status {quote(database)}"
 
 
 def _overtaken(database: str) -> str:
