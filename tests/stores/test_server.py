@@ -397,6 +397,16 @@ if AS_ROOT:  # who alone can be two users
         with pytest.raises(TargetError, match=r"a\.db-postgres belongs to user 0; run dualdb as that user"):
             EmbeddedServer.beside(place / "a.db")
 
+    def test_root_makes_no_server_that_the_application_could_not_reach(place: Path) -> None:
+        """It would be found out at the switch, when the application's writers are to go on there."""
+        database = place / "a.db"
+        database.touch()
+        os.chown(database, 65534, 65534)
+        with pytest.raises(TargetError, match=r"a\.db belongs to user 65534, .*; run dualdb as that user"):
+            EmbeddedServer.beside(database)
+        os.chown(database, 0, 0)
+        assert EmbeddedServer.beside(database).status().state is ServerState.ABSENT
+
     def test_an_ordinary_user_has_the_data_beside_the_file(place: Path, running: EmbeddedServer) -> None:
         """Without root's rights no account is made and nothing outside the file's folder is touched."""
         assert running.status().state is ServerState.RUNNING  # so the copy of the programs is there

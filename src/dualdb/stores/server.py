@@ -112,7 +112,8 @@ class EmbeddedServer:
     def beside(cls, database: str | os.PathLike[str], *, durable: bool = True) -> EmbeddedServer:
         """The server of a database file, which need not exist yet; starts nothing.
 
-        Raises TargetError when the file has a server of another user's: one file never gets two.
+        Raises TargetError when the file has a server of another user's, for one file never gets two; and when a first
+        one would be root's and the file is another user's, whose programs could not reach it.
         """
         path = Path(os.path.realpath(os.fspath(database)))
         beside = path.with_name(path.name + "-postgres")
@@ -121,6 +122,13 @@ class EmbeddedServer:
         if other.exists():
             owner = other.stat().st_uid
             message = f"the embedded server of {path} in {other} belongs to user {owner}; run dualdb as that user"
+            raise TargetError(message)
+        owner = path.stat().st_uid if path.exists() else os.geteuid()
+        if os.geteuid() == 0 != owner and not chosen.exists():
+            message = (
+                f"{path} belongs to user {owner}, whose programs could not reach an embedded server of root's;"
+                " run dualdb as that user"
+            )
             raise TargetError(message)
         return cls(folder=chosen, durable=durable, note=str(path))
 
