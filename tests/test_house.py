@@ -149,7 +149,9 @@ def _wheel(tmp_path: Path) -> Path:
 
 def _wheel_through_sdist(tmp_path: Path) -> Path:
     with tarfile.open(_build(ROOT, "sdist", tmp_path / "sdist")) as packed:
-        packed.extractall(tmp_path / "tree", filter="data")
+        if hasattr(tarfile, "data_filter"):  # Debian 12 has Python 3.11.2, where it was still to come
+            packed.extraction_filter = tarfile.data_filter
+        packed.extractall(tmp_path / "tree")
     (tree,) = (tmp_path / "tree").iterdir()
     return _build(tree, "wheel", tmp_path / "dist")
 
