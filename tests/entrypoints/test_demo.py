@@ -24,11 +24,18 @@ SMALL = ("--writers", "3", "--rows", "3000", "--rate", "15", "--linger", "0.5")
 PATIENCE_S = 240
 
 
+HEEDING = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    " runpy.run_module('dualdb', run_name='__main__')"
+)
+"""`python -m dualdb` that heeds Ctrl-C also where the tests run in the background of a shell, which has it ignored."""
+
+
 class Run:
     """A demo in a process group of its own, its output read line by line."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        program = [sys.executable, "-u", "-m", "dualdb", "demo", *SMALL, *words]
+        program = [sys.executable, "-u", "-c", HEEDING, "demo", *SMALL, *words]
         self.lines: list[str] = []
         self._process = subprocess.Popen(
             program,
