@@ -45,6 +45,12 @@ DELETE FROM _dualdb_watermark
 -- Nothing counts as copied.
 DELETE FROM _dualdb_copy
 
+-- name: set_quarantine_aside
+-- Keep what is in quarantine as a table of that name.
+CREATE TABLE main.{name} AS
+SELECT coalesce(t.name, q.tbl) AS "table", q.key, q.reason, q.image, q.noticed_at
+FROM _dualdb_quarantine AS q LEFT JOIN _dualdb_table AS t ON t.id = q.tbl
+
 -- name: forget_quarantine
 -- No row is in quarantine.
 DELETE FROM _dualdb_quarantine

@@ -59,6 +59,16 @@ DELETE FROM dualdb.copy
 -- Everything counts as copied.
 UPDATE dualdb.copy SET done = true, cursor = NULL
 
+-- name: any_quarantined
+-- Whether a row is in quarantine.
+SELECT EXISTS (SELECT 1 FROM dualdb.quarantine)
+
+-- name: set_quarantine_aside
+-- Keep what is in quarantine as a table of that name.
+CREATE TABLE {name} AS
+SELECT coalesce(r.name, q.tbl::text) AS "table", q.key, q.reason, q.image, q.noticed_at
+FROM dualdb.quarantine AS q LEFT JOIN dualdb.relation AS r ON r.id = q.tbl
+
 -- name: forget_quarantine
 -- No row is in quarantine.
 DELETE FROM dualdb.quarantine

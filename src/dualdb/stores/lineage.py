@@ -6,10 +6,12 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, MoveState, Side
+from dualdb.core.sqltext import quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.queries import query
+from dualdb.stores.source_schema import aside_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,6 +65,9 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
     journal.set_aside_triggers(connection, schema)
     connection.execute(query(_ASK, "give_up_triggers"), (_SET_ASIDE,))
     connection.execute(query(_ASK, "forget_copies"))
+    if connection.execute(query(_RELAY, "any_quarantined")).fetchone()[0]:  # nobody else may have these rows
+        name = quote_name(aside_name(connection, "quarantine"))
+        connection.execute(query(_ASK, "set_quarantine_aside").format(name=name))
     connection.execute(query(_ASK, "forget_quarantine"))
     connection.execute(query(_RELAY, "set_watermark"), (target_row.epoch, position, False, NO_SCHEMA))
     # A way back that was begun and not decided can be decided by nobody: this side has forgotten it.

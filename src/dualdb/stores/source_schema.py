@@ -66,10 +66,15 @@ def _set_aside(connection: sqlite3.Connection, table: Table) -> None:
     attached = "SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?)"
     for (trigger,) in connection.execute(attached, (table.name,)).fetchall():
         connection.execute(f"DROP TRIGGER main.{quote_name(trigger)}")
-    taken = {fold(name) for (name,) in connection.execute("SELECT name FROM main.sqlite_master")}
-    names = (f"{ASIDE}{number}_{table.name}" for number in count(1))
-    free = next(name for name in names if fold(name) not in taken)
+    free = aside_name(connection, table.name)
     connection.execute(f"ALTER TABLE main.{quote_name(table.name)} RENAME TO {quote_name(free)}")
+
+
+def aside_name(connection: sqlite3.Connection, name: str) -> str:
+    """A free name for what is set aside from under that one."""
+    taken = {fold(name) for (name,) in connection.execute("SELECT name FROM main.sqlite_master")}
+    names = (f"{ASIDE}{number}_{name}" for number in count(1))
+    return next(free for free in names if fold(free) not in taken)
 
 
 def _same(table: Table, wanted: Table | None) -> bool:

@@ -59,13 +59,19 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
 
 
 def set_aside_target_tables(connection: Target) -> str:
-    """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name."""
+    """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name.
+
+    Rows in quarantine go there as `_dualdb_quarantine`: they may be the only ones left.
+    """
     taken = {name for (name,) in _asked(connection, "schemas")}
     aside = next(name for number in count(1) if (name := f"{ASIDE}{number}") not in taken)
     _run(connection, f"CREATE SCHEMA {quoted(aside)}")
     for table in _tables(connection):
         _run(connection, f"DROP TRIGGER IF EXISTS {quoted(_FENCE)} ON {table}")
         _run(connection, f"ALTER TABLE {table} SET SCHEMA {quoted(aside)}")
+    if _one(connection, query(_AUTHORITY, "any_quarantined")):
+        name = qualified(aside, "_dualdb_quarantine")
+        _run(connection, query(_AUTHORITY, "set_quarantine_aside").format(name=name))
     _ask(connection, "forget_tables")
     return aside
 
