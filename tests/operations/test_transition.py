@@ -19,7 +19,9 @@ from dualdb.entrypoints.cli import main
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback, rollback_to
+from dualdb.operations.verify import verify
 from dualdb.operations.verify_report import Progress
+from dualdb.stores import mirror
 from dualdb.stores.control import Control, read_source
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
@@ -208,6 +210,31 @@ def test_the_same_command_finishes_a_rollback_that_a_dead_one_began(prepared: st
     with Pair.open(prepared) as pair:
         relay_pair_until_aligned(pair, unheard, 10)
     assert target_rows(target_dsn) == rows(prepared)
+
+
+@pytest.mark.parametrize("interrupted", ["_capture", "_follow"])
+def test_advance_finishes_an_interrupted_one_although_the_schema_changed_meanwhile(
+    prepared: str, monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    """The tables on PostgreSQL were made from another schema than the file has when the command is run again."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, interrupted, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            advance(prepared, Phase.DUAL_WRITE, observer=unheard)
+    with closing(sqlite3.connect(prepared)) as connection:
+        connection.executescript(
+            "CREATE TABLE later (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO later(name) VALUES ('meanwhile');"
+            "ALTER TABLE once ADD COLUMN more TEXT DEFAULT 'x'; DROP TABLE never"
+        )
+    advance(prepared, Phase.DUAL_WRITE, observer=unheard)
+    with Pair.open(prepared) as pair:
+        relay_pair_until_aligned(pair, unheard, 30)
+        assert verify(pair, full=True).agrees
 
 
 def test_advance_finishes_a_decided_rollback_too(prepared: str) -> None:

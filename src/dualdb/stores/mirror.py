@@ -16,6 +16,7 @@ from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.lineage import older_source
 from dualdb.stores.queries import query
+from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
@@ -33,12 +34,11 @@ _TARGET = "target/authority.sql"
 def begin(control: Control) -> None:
     """Bring the pair from phase sqlite to dual_write, or finish what was begun of that."""
     facts = _facts(control)
-    schema = read_schema(control.source)
     if facts.row.phase is Phase.SQLITE:
-        _make_tables(control, schema)
+        _make_tables(control, read_schema(control.source))
         _capture(control, facts)
         facts = _facts(control)
-    _follow(control, facts, schema)
+    _follow(control, facts)
 
 
 def end(control: Control) -> None:
@@ -86,11 +86,13 @@ def _capture(control: Control, facts: SourceControl) -> None:
         source.execute(query(_SOURCE, "mirror"), (Phase.DUAL_WRITE.value, target_epoch, journal.journal_head(source)))
 
 
-def _follow(control: Control, facts: SourceControl, schema: Schema) -> None:
+def _follow(control: Control, facts: SourceControl) -> None:
     row = facts.row
     with losses(), control.target.transaction():
         if not _tell(control.target, row):
             return
+        # The schema that the tables there were made from: when this is resumed the file may have another one.
+        schema = read_target_schema(control.target)
         target_journal.follow_from(control.target, row.epoch, row.fenced_head, schema)
 
 
