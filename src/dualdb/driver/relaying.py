@@ -30,7 +30,8 @@ def keep_relaying(path: str) -> None:
 @lru_cache(maxsize=128)
 def _start(path: str, _process: int) -> None:
     # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
-    Thread(target=_relay, args=(path,), name="dualdb-relay-start", daemon=True).start()
+    with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread: others relay
+        Thread(target=_relay, args=(path,), name="dualdb-relay-start", daemon=True).start()
 
 
 def _relay(path: str) -> None:
@@ -43,7 +44,8 @@ def _relay(path: str) -> None:
         from dualdb.stores.relay import Relay
         from dualdb.telemetry import relay_metrics
 
-    Relay(path, relay_metrics()).start()
+    with suppress(RuntimeError):  # as above
+        Relay(path, relay_metrics()).start()
     time.sleep(_SETTLED_S)
     # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would wait
     # for that behind the fence, all at once.

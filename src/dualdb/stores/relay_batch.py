@@ -232,7 +232,8 @@ def _at_most(limit_s: float, end: Callable[[], None]) -> Iterator[None]:
     """Call `end` from another thread if this takes longer."""
     timer = Timer(limit_s, end)
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread; to copy is worth more
+        timer.start()
     try:
         yield
     finally:
