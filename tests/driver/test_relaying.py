@@ -89,6 +89,26 @@ print("written", flush=True)
 sys.stdin.readline()
 """
 
+FORKS_AGAIN_AND_AGAIN = """
+import os, signal, sys
+import dualdb
+
+path = sys.argv[1]
+connection = dualdb.connect(path)
+connection.execute("SELECT count(*) FROM metric").fetchone()
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(40):
+    if not os.fork():
+        signal.alarm(25)
+        own = dualdb.connect(path, timeout=20)
+        with own:
+            own.execute("INSERT INTO metric (value) VALUES (7.5)")
+        os._exit(0)
+    assert os.wait()[1] == 0
+print("forked", flush=True)
+"""
+
 ENDS = """
 import sys
 import dualdb
@@ -164,6 +184,23 @@ def test_a_fork_while_the_thread_imports_leaves_the_child_able_to(mirrored: Mirr
         ask(parent)
         assert _line(parent) == "written\n"
         until(lambda: mirrored.target(ARRIVED) == [(1,)], 20)
+
+
+def test_a_process_forks_while_its_relay_is_at_work(mirrored: Mirrored) -> None:
+    """A mutex of SQLite's that the relay's thread holds in that instant would stay locked in the child."""
+    with program(FORKS_AGAIN_AND_AGAIN, mirrored.path) as parent:
+        assert _line(parent) == "ready\n"
+        until(lambda: holds(mirrored, parent), 20)
+        ask(parent)
+        with closing(sqlite3.connect(mirrored.path, timeout=20)) as connection:
+            while parent.poll() is None:
+                with connection:
+                    connection.execute("INSERT INTO metric (value) VALUES (0.5)")
+                time.sleep(0.002)  # or nobody else gets the write lock
+        output, errors = parent.communicate(timeout=20)
+        assert output == "forked\n", errors
+    with closing(sqlite3.connect(mirrored.path)) as connection:
+        assert connection.execute("SELECT count(*) FROM metric WHERE value = 7.5").fetchone() == (40,)
 
 
 @pytest.mark.parametrize("moment", ["begins", "relays"])

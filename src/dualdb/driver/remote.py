@@ -6,6 +6,7 @@ are raised as `MovedError`: the caller goes where the authority is and executes 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from shlex import quote
@@ -446,7 +447,7 @@ class Remote:
         return self._patiently(lambda: Session(self.pool, self.timeout_s, fresh=fresh))
 
     def _learn(self, seen: int) -> Catalogue:
-        known = catalogues_of(self._path, self.pool.pairing.target)
+        known = catalogues_of(self._path, self.pool.pairing.target, os.getpid())
         return self._patiently(lambda: known.current(seen, self.pool, self._target_schema))
 
     def _patiently(self, ask: Callable[[], T]) -> T:

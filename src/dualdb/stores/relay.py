@@ -10,7 +10,7 @@ import atexit
 import os
 import time
 from shlex import quote
-from threading import Event, Thread
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from dualdb.core import events
@@ -18,6 +18,7 @@ from dualdb.core.delivery import Action, retry_after_s
 from dualdb.core.phase import Phase
 from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, SchemaError, TargetError
 from dualdb.stores.control import settle
+from dualdb.stores.forks import Pause, fork_gate
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay_batch import Carrier
 from dualdb.stores.target_lease import Lease
@@ -38,6 +39,8 @@ _LOOKS = 10
 _STOPPED_S = 5.0
 _EXIT_S = 1.0
 _SOURCE_TIMEOUT_S = 2.0
+_FORK_WAITS_S = 1.0
+"""So long a fork of the application waits for the relay's present step: it may hang with the server."""
 _PATIENCE = 5
 """How often in a row something unforeseen may fail before a command that waits for it gives up."""
 
@@ -49,7 +52,7 @@ class Relay:
         """Nothing is opened before it runs."""
         self.path = path
         self._report = report
-        self._stop = Event()
+        self._stop = Pause()
         self._thread: Thread | None = None
         self._process = os.getpid()
 
@@ -57,7 +60,7 @@ class Relay:
         """Relay in a background thread of this process, unless it does already; after a fork that is another one."""
         if self._process != os.getpid():
             # The parent's thread does not run here. Its connections are the parent's and are left alone.
-            self._process, self._stop, self._thread = os.getpid(), Event(), None
+            self._process, self._stop, self._thread = os.getpid(), Pause(), None
         if self._thread is not None and self._thread.is_alive():
             return
         self._stop.clear()
@@ -88,6 +91,10 @@ class Relay:
             return relay_pair_until_aligned(pair, self._report, within_s)
 
     def _run_in_background(self) -> None:
+        with fork_gate().at_work(_FORK_WAITS_S):
+            self._run_at_work()
+
+    def _run_at_work(self) -> None:
         failures = 0
         while not self._stop.is_set():
             shift: _Shift | None = None
@@ -110,7 +117,7 @@ def relay_until_aligned(path: str, report: Report = events.unheard, within_s: fl
 
 def relay_pair_until_aligned(pair: Pair, report: Report, within_s: float | None = None) -> int:
     """The same over the caller's pair."""
-    shift = _Shift(pair, report, Event(), foreground=True, patience=_PATIENCE)
+    shift = _Shift(pair, report, Pause(), foreground=True, patience=_PATIENCE)
     deadline = None if within_s is None else time.monotonic() + within_s
 
     def over() -> bool:
@@ -135,7 +142,7 @@ class _Shift:
     """One run of the relay over one pair."""
 
     def __init__(
-        self, pair: Pair, report: Report, stop: Event, *, foreground: bool, patience: float = float("inf")
+        self, pair: Pair, report: Report, stop: Pause, *, foreground: bool, patience: float = float("inf")
     ) -> None:
         self.carried = 0
         self.aligned = False
@@ -177,7 +184,7 @@ class _Shift:
         """Carry in one direction while the lock is ours and the phase stays."""
         phase = self._pair.phase
         carrier = Carrier(self._pair.authority, self._pair.follower, self._report)
-        while self._lease.keep() and not self._stop.is_set():
+        while self._lease.keep() and not self._stop.wait(0):  # between two steps a fork gets its turn
             before = carrier.carried
             action = carrier.step()
             self.carried += carrier.carried - before
