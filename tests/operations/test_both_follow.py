@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from click.testing import CliRunner
-from tests.operations.test_restored_from_a_backup import SCHEMA, copy, log, names, phase_of, run
+from tests.operations.test_restored_from_a_backup import SCHEMA, copy, log, names, phase_of, saved_server
 
 import dualdb
 from dualdb.core.events import unheard
@@ -28,15 +28,10 @@ from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
 
-END_ALL = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
 BOTH = ["a", "b", "in postgres"]
 
 
@@ -93,19 +88,6 @@ def older_authority(prepared: str, tmp_path: Path, target_dsn: str) -> str:
 def torn(request: pytest.FixtureRequest) -> str:
     """Each of these."""
     return str(request.getfixturevalue(request.param))
-
-
-def saved_server(dsn: str, folder: Path) -> Callable[[], None]:
-    """Save PostgreSQL as it is; what puts it back."""
-    dump = folder / "saved.sql"
-    run("pg_dump", "--clean", "--if-exists", f"--dbname={dsn}", f"--file={dump}")
-
-    def restore() -> None:
-        run("psql", "--quiet", f"--dbname={dsn}", f"--file={dump}")
-        with psycopg.connect(dsn) as connection:  # a server that is restored whole has been down
-            connection.execute(END_ALL)
-
-    return restore
 
 
 def command(*words: str) -> Result:

@@ -8,8 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psycopg
-from tests.operations.test_both_follow import command, prepared, saved_server
-from tests.operations.test_restored_from_a_backup import copy, log, names
+from tests.operations.test_both_follow import command, prepared
+from tests.operations.test_restored_from_a_backup import copy, log, names, saved_server
 
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tests.stores.mirrored import leave_at
 
 import dualdb
 from dualdb.core.events import unheard
-from dualdb.core.phase import ControlRow, MoveState, Phase, Side, restored
+from dualdb.core.phase import ControlRow, MoveState, Phase, Side, Step, restored
 from dualdb.errors import LineageError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.status import read_status
-from dualdb.operations.transition import advance, rollback
+from dualdb.operations.transition import advance, rollback, rollback_to
+from dualdb.operations.verify import verify
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order, settle
+from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
 from dualdb.stores.server_binaries import find_binaries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SCHEMA = """
@@ -32,6 +36,11 @@ CREATE TABLE points (run INTEGER REFERENCES runs(id), value REAL);
 INSERT INTO runs(name) VALUES ('a'), ('b');
 INSERT INTO points VALUES (1, 0.5);
 """
+
+END_ALL = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.fixture
@@ -64,6 +73,19 @@ def names(database: str, table: str = "runs") -> list[str]:
 def run(program: str, *arguments: str) -> None:
     """One of PostgreSQL's own tools."""
     subprocess.run([find_binaries().program(program), *arguments], check=True, capture_output=True, timeout=60)
+
+
+def saved_server(dsn: str, folder: Path) -> Callable[[], None]:
+    """Save PostgreSQL as it is; what puts it back."""
+    dump = folder / "saved.sql"
+    run("pg_dump", "--clean", "--if-exists", f"--dbname={dsn}", f"--file={dump}")
+
+    def restore() -> None:
+        run("psql", "--quiet", f"--dbname={dsn}", f"--file={dump}")
+        with psycopg.connect(dsn) as connection:  # a server that is restored whole has been down
+            connection.execute(END_ALL)
+
+    return restore
 
 
 def phase_of(database: str) -> str:
@@ -213,19 +235,79 @@ def test_a_file_of_an_earlier_mirror_begins_anew_and_postgresqls_rows_are_kept(
     assert aside == [("a",), ("b",), ("in postgres",)]
 
 
+def test_a_postgresql_of_behind_its_fence_is_not_taken_for_equal(
+    prepared: str, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It still waits for the end of its move. That was decided, and is not the file's last word: it has left the mirror
+    since, was written to, and has begun another one.
+    """
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    log(prepared, "in postgres")
+    leave_at(prepared, Step.FENCE, Phase.DUAL_WRITE)
+    restore = saved_server(target_dsn, tmp_path)
+    leave_at(prepared, Step.SETTLE, Phase.DUAL_WRITE)
+    assert rollback(prepared, observer=unheard).after is Phase.SQLITE
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO runs(name) VALUES ('that nobody captured')")
+    advance(prepared, observer=unheard)
+    restore()
+    relay_until_aligned(prepared, unheard, 30)
+    with Pair.open(prepared) as pair:
+        assert verify(pair, full=True).agrees
+    with psycopg.connect(target_dsn) as server:
+        found = server.execute("SELECT name FROM runs ORDER BY id").fetchall()
+        aside = server.execute("SELECT name FROM dualdb_aside_1.runs ORDER BY id").fetchall()
+    assert found == [("a",), ("b",), ("in postgres",), ("that nobody captured",)]
+    assert aside == [("a",), ("b",), ("in postgres",)]
+    assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.POSTGRES]
+
+
+@pytest.mark.parametrize("first", ["rollback", "status", "a writer"])
+def test_a_file_of_behind_its_fence_can_be_led_out(
+    prepared: str, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Its move was decided, and the way back taken since: it is the authority, in whatever state, and not fenced."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, observer=unheard)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    log(prepared, "in postgres")
+    rollback(prepared, observer=unheard)
+    copy(str(tmp_path / "saved.db"), prepared)
+    if first == "status":
+        (blocker,) = read_status(prepared).blockers
+        assert "restored from a backup, and PostgreSQL holds later rows" in blocker.reason
+        assert "dualdb rollback" in blocker.remedy
+    elif first == "a writer":
+        for _ in range(2):  # the first one finds the fence, and lifts it
+            with (
+                suppress(sqlite3.OperationalError),
+                closing(dualdb.connect(prepared, timeout=5)) as connection,
+                connection,
+            ):
+                connection.execute("INSERT INTO points VALUES (1, 1.5)")
+        with closing(sqlite3.connect(prepared)) as connection:
+            assert connection.execute("SELECT count(*) FROM points WHERE value = 1.5").fetchone()[0] >= 1
+    rollback_to(prepared, Phase.SQLITE, observer=unheard)
+    advance(prepared, Phase.DUAL_WRITE, observer=unheard)
+    with psycopg.connect(target_dsn) as server:
+        aside = server.execute("SELECT name FROM dualdb_aside_1.runs ORDER BY id").fetchall()
+    assert aside == [("a",), ("b",), ("in postgres",)]
+    log(prepared, "goes on")
+    relay_until_aligned(prepared, unheard, 30)
+    with Pair.open(prepared) as pair:
+        assert verify(pair, full=True).agrees
+
+
 def test_a_postgresql_of_before_the_switch_is_refused(prepared: str, target_dsn: str, tmp_path: Path) -> None:
     """An older state must not answer, and must not take writes: the error says what happened."""
     advance(prepared, observer=unheard)
-    dump = tmp_path / "saved.sql"
-    run("pg_dump", "--clean", "--if-exists", f"--dbname={target_dsn}", f"--file={dump}")
+    restore = saved_server(target_dsn, tmp_path)
     advance(prepared, observer=unheard)
     log(prepared, "in postgres")
-    run("psql", "--quiet", f"--dbname={target_dsn}", f"--file={dump}")
-    with psycopg.connect(target_dsn) as connection:  # a server that is restored whole has been down
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    restore()
     with closing(dualdb.connect(prepared, timeout=1)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="restored from a backup"):
             connection.execute("SELECT name FROM runs").fetchall()

@@ -276,6 +276,15 @@ def restored(source: ControlRow, target: ControlRow) -> Side | None:
     return None if alone else Side.TARGET
 
 
+def unchanged_since(left: ControlRow, taken: ControlRow) -> bool:
+    """Whether the side that a move has taken is still in the epoch that the decision began, so that what its row says
+    of that instant holds; by the row of the side that was left, and has yet to hear of it.
+
+    The file may have left the mirror since, have been written to with nobody capturing it, and have begun another one.
+    """
+    return taken.epoch == left.epoch + 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """A change of authority: its number, where it leads, and until when it may be decided."""

@@ -156,10 +156,11 @@ def _compose(
     broken = ""
     if following is not None and authority in sides and not sides[authority].retains(following.position):
         broken = SIDES[authority.value]
+    older = list(_restored(database, *rows))
     found = [
-        *_branched(database, sides.get(authority), following),
-        *_restored(database, *rows),
-        *_blockers(status, row.phase, follows=following is not None, broken=broken),
+        # Of a file that was restored all else is to be known when it has become what it is.
+        *(older or _branched(database, sides.get(authority), following)),
+        *(() if older else _blockers(status, row.phase, follows=following is not None, broken=broken)),
         *map(_blocker, _schema_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))

@@ -159,7 +159,7 @@ def _unfinished_move(task: _Task, way: Mapping[Phase, Phase]) -> StepReport | No
     """End a change of authority that is under way: its report if it was decided, or if it led the other way and was
     given up; None when it is to be taken anew, or when there is none.
     """
-    at_home = AUTHORITY[_phase(task)] is Side.SOURCE and _move_state(task.database) is not MoveState.MOVING
+    at_home = _is_at_home(task)
     began = time.monotonic()
     try:
         with Control.open(task.database) as control:
@@ -171,15 +171,19 @@ def _unfinished_move(task: _Task, way: Mapping[Phase, Phase]) -> StepReport | No
             after = _conclude(control)
             if AUTHORITY[before] is not AUTHORITY[after] is Side.SOURCE:
                 _tell_triggers(task, control)  # who decided may have died before telling; of earlier ones it is unknown
-    except (TargetError, LineageError, NotPreparedError):
+    except (TargetError, LineageError, NotPreparedError) as exc:
         # The file's own row says that it is the authority: what is wrong with the target is not in the way here.
-        if at_home:
+        if at_home or (isinstance(exc, LineageError) and _is_at_home(task)):  # it may just have been freed of its fence
             return None
         raise
     led_to = leaving.move_to or coming.move_to
     if after is before and led_to is way.get(before):
         return None
     return replace(_report(before, after, began=began), given_up=led_to if after is before else None)
+
+
+def _is_at_home(task: _Task) -> bool:
+    return AUTHORITY[_phase(task)] is Side.SOURCE and _move_state(task.database) is not MoveState.MOVING
 
 
 def _conclude(control: Control) -> Phase:

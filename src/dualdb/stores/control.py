@@ -29,6 +29,7 @@ from dualdb.core.phase import (
     chosen,
     judge,
     restored,
+    unchanged_since,
     written,
 )
 from dualdb.errors import BusyError, LayoutError, LineageError, NotPreparedError, OvertakenError, SchemaError
@@ -230,6 +231,10 @@ class Control:
         source, _ = self.read()
         if restored(source, target) is not Side.SOURCE:
             return
+        if judge(source, target).step is Step.UNFENCE:
+            # Behind the fence of a move that was decided, and taken back since, nobody could work with the file.
+            self._rows = {Side.SOURCE: source, Side.TARGET: target}
+            self.perform(Step.UNFENCE, judge(source, target))
         if AUTHORITY[target.phase] is Side.TARGET and source.phase is not Phase.SQLITE:
             self.demote(source, target)
         elif AUTHORITY[target.phase] is Side.TARGET or source.phase is not Phase.SQLITE:
@@ -298,7 +303,7 @@ class Control:
     def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step in (Step.DECIDE, Step.TAKE):
             at = replace(at, marks=journal.sequence_marks(self.source, read_schema(self.source)))
-        elif step is Step.SETTLE and before.move_state is MoveState.YIELDED:
+        elif step is Step.SETTLE and _begins_anew(before, at.other):
             # The position first: what is made in between is then followed, not taken for copied.
             position = journal.journal_head(self.source)
             at = replace(at, position=position, schema=read_schema(self.source), target_schema=self.facts.target_schema)
@@ -353,6 +358,13 @@ def _control_row(found: tuple[Any, ...]) -> ControlRow:
 def _values(row: ControlRow, head: str | None) -> tuple[Any, ...]:
     to = row.move_to.value if row.move_to else None
     return row.epoch, row.phase.value, row.move, row.move_state.value, to, row.deadline, head
+
+
+def _begins_anew(target: ControlRow, source: ControlRow) -> bool:
+    """Whether PostgreSQL, which was left, holds something else than the file did when that was taken."""
+    if target.move_state is MoveState.YIELDED:
+        return True
+    return source.phase is Phase.DUAL_WRITE and not unchanged_since(target, source)
 
 
 def _choose_one(database: str, source: ControlRow, target: ControlRow) -> str:

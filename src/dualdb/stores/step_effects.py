@@ -46,10 +46,10 @@ class Circumstances:
     schema_version: str = ""
     """SETTLE: of the side that was taken."""
     schema: Schema | None = None
-    """SETTLE after YIELD: the file's, from which the target's tables are made anew."""
+    """SETTLE where the target begins anew: the file's, from which its tables are made."""
     target_schema: str = ""
     position: str = ""
-    """SETTLE after YIELD: of the file, from which the target follows."""
+    """The same: of the file, from which it follows."""
 
 
 def overtaken(database: str, step: Step, side: Side) -> str:
