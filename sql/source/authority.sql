@@ -47,7 +47,7 @@ DELETE FROM _dualdb_copy
 
 -- name: set_quarantine_aside
 -- Keep what is in quarantine as a table of that name.
-CREATE TABLE main.{name} AS
+CREATE TABLE {name} AS
 SELECT coalesce(t.name, q.tbl) AS "table", q.key, q.reason, q.image, q.noticed_at
 FROM _dualdb_quarantine AS q LEFT JOIN _dualdb_table AS t ON t.id = q.tbl
 

@@ -31,9 +31,9 @@ def keep_relaying(path: str) -> None:
 
 @lru_cache(maxsize=128)
 def _start(path: str, _process: int) -> None:
-    fork_gate()  # it takes a hundredth of a second, and from here on forks wait for the thread
-    # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
     with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread: others relay
+        fork_gate()  # it takes a hundredth of a second, and from here on forks wait for the thread
+        # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
         Thread(target=_relay, args=(path,), name="dualdb-relay-start", daemon=True).start()
 
 

@@ -66,7 +66,7 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
     connection.execute(query(_ASK, "give_up_triggers"), (_SET_ASIDE,))
     connection.execute(query(_ASK, "forget_copies"))
     if connection.execute(query(_RELAY, "any_quarantined")).fetchone()[0]:  # nobody else may have these rows
-        name = quote_name(aside_name(connection, "quarantine"))
+        name = f"main.{quote_name(aside_name(connection, 'quarantine'))}"
         connection.execute(query(_ASK, "set_quarantine_aside").format(name=name))
     connection.execute(query(_ASK, "forget_quarantine"))
     connection.execute(query(_RELAY, "set_watermark"), (target_row.epoch, position, False, NO_SCHEMA))
