@@ -28,11 +28,6 @@ UPDATE _dualdb_control SET phase = ?, epoch = max(epoch, ?) + 1, fenced_head = ?
 -- The mirror is off.
 UPDATE _dualdb_control SET phase = ?, epoch = epoch + 1, fenced_head = NULL
 
--- name: demote
--- The authority is the other side, in this epoch and phase, since that move: this file was restored from a backup.
-UPDATE _dualdb_control SET epoch = ?, phase = ?, move = ?, move_state = ?, move_to = NULL, deadline = NULL,
-    fenced_head = NULL
-
 -- name: held
 -- How far this file has come as a follower.
 SELECT position, aligned FROM _dualdb_watermark

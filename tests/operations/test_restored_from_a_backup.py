@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.stores.mirrored import leave_at
 
 import dualdb
 from dualdb.core.events import unheard
 from dualdb.core.phase import ControlRow, MoveState, Phase, Side, Step, restored
+from dualdb.entrypoints.cli import main
 from dualdb.errors import LineageError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.status import read_status
@@ -37,6 +40,7 @@ INSERT INTO runs(name) VALUES ('a'), ('b');
 INSERT INTO points VALUES (1, 0.5);
 """
 
+SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
 END_ALL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -81,6 +85,11 @@ def saved_server(dsn: str, folder: Path) -> Callable[[], None]:
     run("pg_dump", "--clean", "--if-exists", f"--dbname={dsn}", f"--file={dump}")
 
     def restore() -> None:
+        with psycopg.connect(dsn) as connection:  # what came later is not there afterwards
+            connection.execute(END_ALL)
+            for (schema,) in connection.execute(SCHEMAS).fetchall():
+                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+            connection.execute("CREATE SCHEMA public")
         run("psql", "--quiet", f"--dbname={dsn}", f"--file={dump}")
         with psycopg.connect(dsn) as connection:  # a server that is restored whole has been down
             connection.execute(END_ALL)
@@ -261,6 +270,99 @@ def test_a_postgresql_of_behind_its_fence_is_not_taken_for_equal(
     assert found == [("a",), ("b",), ("in postgres",), ("that nobody captured",)]
     assert aside == [("a",), ("b",), ("in postgres",)]
     assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.POSTGRES]
+
+
+@pytest.fixture(params=["sqlite", "dual_write", "postgres", "its fence"])
+def older_target(
+    prepared: str, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> str:
+    """The file is the authority again, and PostgreSQL that of an earlier phase, or of behind its fence."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    restore = saved_server(target_dsn, tmp_path)
+    for phase in (Phase.DUAL_WRITE, Phase.POSTGRES):
+        advance(prepared, phase, observer=unheard)
+        log(prepared, f"in {phase.value}")
+        relay_until_aligned(prepared, unheard, 30)
+        if request.param == phase.value:
+            restore = saved_server(target_dsn, tmp_path)
+    if request.param == "its fence":
+        leave_at(prepared, Step.FENCE, Phase.DUAL_WRITE)
+        restore = saved_server(target_dsn, tmp_path)
+    rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)
+    log(prepared, "in sqlite again")
+    relay_until_aligned(prepared, unheard, 30)
+    restore()
+    return prepared
+
+
+def command(*words: str) -> str:
+    """What `dualdb` says, which ends well."""
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def check_whole(database: str) -> None:
+    """Nothing is lost, both sides agree, and every later step can be taken."""
+    logged = ["a", "b", "in dual_write", "in postgres", "in sqlite again"]
+    relay_until_aligned(database, unheard, 30)
+    assert names(database) == logged
+    with Pair.open(database) as pair:
+        assert verify(pair, full=True).agrees
+    assert read_status(database).blockers == ()
+    advance(database, Phase.POSTGRES, observer=unheard)
+    log(database, "later")
+    rollback(database, observer=unheard)
+    assert names(database) == [*logged, "later"]
+
+
+def test_an_older_postgresql_under_a_file_with_the_say_is_told(older_target: str) -> None:
+    """By every command, with the one that leads out of it, and nothing is taken for copied."""
+    (blocker,) = read_status(older_target).blockers
+    assert "PostgreSQL was restored from a backup" in blocker.reason
+    assert f"run dualdb recopy {older_target}" in blocker.remedy
+    with pytest.raises(LineageError, match="dualdb recopy"):
+        advance(older_target, observer=unheard)
+    with pytest.raises(LineageError, match="dualdb recopy"):
+        relay_until_aligned(older_target, unheard, 30)
+    with pytest.raises(LineageError, match="dualdb recopy"), Pair.open(older_target) as pair:
+        verify(pair, full=True)
+    log(older_target, "goes on")
+    assert names(older_target)[-1] == "goes on"
+
+
+def test_an_older_postgresql_is_copied_anew(older_target: str) -> None:
+    """What it holds is kept beside the copy."""
+    assert "dualdb_aside_1" in command("recopy", older_target)
+    check_whole(older_target)
+
+
+def test_an_older_postgresql_is_left_and_mirrored_again(older_target: str, target_dsn: str) -> None:
+    """The way through phase sqlite does the same."""
+    command("rollback", older_target, "--to", "sqlite")
+    assert f"run dualdb advance {older_target}" in read_status(older_target).blockers[0].remedy
+    command("advance", older_target, "--to", "dual_write")
+    with psycopg.connect(target_dsn) as server:
+        assert server.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'dualdb_aside_1'").fetchone() == (1,)
+    check_whole(older_target)
+
+
+def test_a_fenced_file_whose_postgresql_was_restored_is_freed(
+    prepared: str, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was about to leave for a PostgreSQL that has the say by its own row, of long ago."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    restore = saved_server(target_dsn, tmp_path)
+    rollback(prepared, observer=unheard)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    restore()
+    command("recopy", prepared)
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO runs(name) VALUES ('not fenced')")
+    relay_until_aligned(prepared, unheard, 30)
+    with Pair.open(prepared) as pair:
+        assert verify(pair, full=True).agrees
 
 
 @pytest.mark.parametrize("first", ["rollback", "status", "a writer"])

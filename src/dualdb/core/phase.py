@@ -276,6 +276,14 @@ def restored(source: ControlRow, target: ControlRow) -> Side | None:
     return None if alone else Side.TARGET
 
 
+def led_by(authority: ControlRow, row: ControlRow) -> ControlRow:
+    """The row of a side that was restored, and becomes the follower of an authority with that row."""
+    # A move that was begun there and not decided can be decided by nobody: this side has forgotten it.
+    state = MoveState.ABORTED if authority.move_state is MoveState.MOVING else MoveState.REST
+    heard = replace(row, epoch=authority.epoch, phase=authority.phase, move=authority.move)
+    return replace(heard, move_state=state, move_to=None, deadline=None, fenced_head=None)
+
+
 def unchanged_since(left: ControlRow, taken: ControlRow) -> bool:
     """Whether the side that a move has taken is still in the epoch that the decision began, so that what its row says
     of that instant holds; by the row of the side that was left, and has yet to hear of it.

@@ -74,10 +74,10 @@ def begin_anew(database: str, goes_on: Side | None = None) -> Begun:
             return _end_choice(control, goes_on)
         if restored(source, target) is Side.SOURCE and AUTHORITY[target.phase] is Side.TARGET:
             _check_goes_on(control, goes_on, Side.TARGET)
-            held = SourceStanding(control.source).rows()
-            control.demote(source, target)
-            kept = f"tables of {database} whose names begin with _dualdb_aside_"
-            return Begun(follower=Side.SOURCE.value, held=held, kept=kept)
+            return _demote_source(control, source, target)
+        if restored(source, target) is Side.TARGET and source.phase is Phase.DUAL_WRITE:
+            _check_goes_on(control, goes_on, Side.SOURCE)
+            return _demote_target(control, source, target)
         return _begin_follower(control, goes_on)
 
 
@@ -173,6 +173,26 @@ def _schema(control: Control, side: Side) -> Schema:
 
 def _standings(control: Control) -> dict[Side, Standing]:
     return {Side.SOURCE: SourceStanding(control.source), Side.TARGET: TargetStanding(control.target)}
+
+
+# --- a side that was restored, and does not know that it follows -----------------------------------------------------
+
+
+def _demote_source(control: Control, source: ControlRow, target: ControlRow) -> Begun:
+    held = SourceStanding(control.source).rows()
+    control.demote_source(source, target)
+    kept = f"tables of {control.database} whose names begin with _dualdb_aside_"
+    return Begun(follower=Side.SOURCE.value, held=held, kept=kept)
+
+
+def _demote_target(control: Control, source: ControlRow, target: ControlRow) -> Begun:
+    held = TargetStanding(control.target).rows()
+    aside = control.demote_target(source, target)
+    judgement = control.judge()
+    if judgement.step is Step.UNFENCE:  # the file was about to leave for a PostgreSQL that has forgotten it
+        with suppress(OvertakenError):
+            control.perform(judgement.step, judgement)
+    return Begun(follower=Side.TARGET.value, held=held, kept=f"schema {aside} of the target")
 
 
 # --- one side that follows ------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from dualdb.operations.status_report import (
 )
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target
-from dualdb.stores.lineage import choose_one, older_source
+from dualdb.stores.lineage import choose_one, older_source, older_target
 from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.standing import SourceStanding
@@ -389,9 +389,11 @@ def _branched(database: str, authority: Standing | None, following: Following | 
 
 
 def _restored(database: str, source: ControlRow, target: ControlRow | None) -> Iterator[Blocker]:
-    """Only the file's side: of an old PostgreSQL the way to it tells."""
-    if target is not None and restored(source, target) is Side.SOURCE:
-        yield _blocker(older_source(database, target))
+    if target is None:
+        return
+    older = restored(source, target)
+    if older is not None:
+        yield _blocker(older_source(database, target) if older is Side.SOURCE else older_target(database, source))
 
 
 def _follows_nobody(phase: Phase, name: str) -> Blocker:

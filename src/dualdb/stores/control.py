@@ -28,6 +28,7 @@ from dualdb.core.phase import (
     both_follow,
     chosen,
     judge,
+    led_by,
     restored,
     unchanged_since,
     written,
@@ -37,13 +38,13 @@ from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.hint import announced
 from dualdb.stores.layout import find_unknown
-from dualdb.stores.lineage import choose_one, demote, older_source
+from dualdb.stores.lineage import choose_one, older_source, older_target, source_begins_anew, target_begins_anew
 from dualdb.stores.queries import query
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.step_effects import SOURCE_EFFECTS, TARGET_EFFECTS, Circumstances, overtaken
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
-from dualdb.stores.target_pairing import Pairing, connect_paired, older_target
+from dualdb.stores.target_pairing import Pairing, connect_paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,7 +206,7 @@ class Control:
             raise LineageError(_choose_one(self.database, source, target))
         older = restored(source, target)
         if older is Side.TARGET:
-            raise LineageError(older_target(self.database))
+            raise LineageError(older_target(self.database, source))
         if older is Side.SOURCE:
             self._bring_up(target)
             source, target = self.read()
@@ -236,18 +237,31 @@ class Control:
             self._rows = {Side.SOURCE: source, Side.TARGET: target}
             self.perform(Step.UNFENCE, judge(source, target))
         if AUTHORITY[target.phase] is Side.TARGET and source.phase is not Phase.SQLITE:
-            self.demote(source, target)
+            self.demote_source(source, target)
         elif AUTHORITY[target.phase] is Side.TARGET or source.phase is not Phase.SQLITE:
             raise LineageError(older_source(self.database, target))
 
-    def demote(self, source: ControlRow, target: ControlRow) -> None:
+    def demote_source(self, source: ControlRow, target: ControlRow) -> None:
         """Make the file the follower of its target, in place of whatever it took itself for; keeps all of its rows."""
         position = target_journal.durable_head(self.target)
         with source_change(self.database, self.source):
             facts = read_source(self.source)
             if facts is None or facts.row != source:
                 raise OvertakenError(f"the control row of {self.database} changed meanwhile; look again")
-            demote(self.source, target, position)
+            source_begins_anew(self.source, target.epoch, position)
+            self.source.execute(query(_SOURCE, "step"), row_values(led_by(target, source)))
+
+    def demote_target(self, source: ControlRow, target: ControlRow) -> str:
+        """Make PostgreSQL the follower of the file in place of whatever it took itself for, to be copied anew; the name
+        of the schema that what it holds has moved into.
+        """
+        position, schema = journal.journal_head(self.source), read_schema(self.source)
+        with losses(), self.target.transaction():
+            if lock_target(self.target) != target:
+                raise OvertakenError(f"the control row of {self.database}'s target changed meanwhile; look again")
+            aside = target_begins_anew(self.target, schema, self.facts.target_schema, source.epoch, position)
+            self.target.execute(query(_TARGET, "step").encode(), row_values(led_by(source, target)))
+        return aside
 
     def read(self) -> tuple[ControlRow, ControlRow]:
         """The source's row and the target's. Raises NotPreparedError."""
@@ -298,7 +312,7 @@ class Control:
                 raise OvertakenError(overtaken(self.database, step, Side.SOURCE))
             effect = SOURCE_EFFECTS.get(step)
             head = effect(connection, at) if effect else None
-            connection.execute(query(_SOURCE, "step"), _values(after, head))
+            connection.execute(query(_SOURCE, "step"), row_values(after, head))
 
     def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step in (Step.DECIDE, Step.TAKE):
@@ -315,7 +329,7 @@ class Control:
                 raise OvertakenError(overtaken(self.database, step, Side.TARGET))
             effect = TARGET_EFFECTS.get(step)
             head = effect(self.target, at) if effect else None
-            self.target.execute(query(_TARGET, "step").encode(), _values(after, head))
+            self.target.execute(query(_TARGET, "step").encode(), row_values(after, head))
 
 
 # --- transactions, rows, words --------------------------------------------------------------------------------------
@@ -355,7 +369,8 @@ def _control_row(found: tuple[Any, ...]) -> ControlRow:
     )
 
 
-def _values(row: ControlRow, head: str | None) -> tuple[Any, ...]:
+def row_values(row: ControlRow, head: str | None = None) -> tuple[Any, ...]:
+    """What the query `step` of either side writes, with the journal's head where the row records one."""
     to = row.move_to.value if row.move_to else None
     return row.epoch, row.phase.value, row.move, row.move_state.value, to, row.deadline, head
 

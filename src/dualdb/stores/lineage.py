@@ -5,7 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from dualdb.core.phase import AUTHORITY, MoveState, Side
+from dualdb.core.phase import AUTHORITY, Phase, Side
 from dualdb.core.sqltext import quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.stores import journal, target_journal
@@ -41,6 +41,18 @@ def older_source(database: str, target: ControlRow) -> str:
     )
 
 
+def older_target(database: str, source: ControlRow) -> str:
+    """What to tell when PostgreSQL was restored from a backup of before its last change of phase, under such a file."""
+    name = quote(database)
+    again = f"run dualdb recopy {name}"
+    if source.phase is Phase.SQLITE:
+        again = f"run dualdb advance {name} --to dual_write"
+    return (
+        f"PostgreSQL was restored from a backup, and {database} has the say and holds later rows; {again}, which copies"
+        " it anew and keeps what PostgreSQL holds in a schema of its own"
+    )
+
+
 def choose_one(database: str, source: tuple[str, int], target: tuple[str, int]) -> str:
     """What to tell when each side follows the other, in the one's and the other's phase and epoch."""
     name = quote(database)
@@ -52,8 +64,8 @@ def choose_one(database: str, source: tuple[str, int], target: tuple[str, int]) 
     )
 
 
-def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str) -> None:
-    """Make a file that was restored from a backup the follower that its control row does not know it is.
+def source_begins_anew(connection: sqlite3.Connection, epoch: int, position: str) -> None:
+    """Let a file that was restored from a backup follow from that position of PostgreSQL, with nothing copied.
 
     Inside a write transaction. Nothing that the file holds was carried by anybody who is left, so every table of it
     will be set aside when it is led to the authority's schema; and so is every trigger, for good: the application may
@@ -69,11 +81,7 @@ def demote(connection: sqlite3.Connection, target_row: ControlRow, position: str
         name = f"main.{quote_name(aside_name(connection, 'quarantine'))}"
         connection.execute(query(_ASK, "set_quarantine_aside").format(name=name))
     connection.execute(query(_ASK, "forget_quarantine"))
-    connection.execute(query(_RELAY, "set_watermark"), (target_row.epoch, position, False, NO_SCHEMA))
-    # A way back that was begun and not decided can be decided by nobody: this side has forgotten it.
-    state = MoveState.ABORTED if target_row.move_state is MoveState.MOVING else MoveState.REST
-    values = (target_row.epoch, target_row.phase.value, target_row.move, state.value)
-    connection.execute(query(_ASK, "demote"), values)
+    connection.execute(query(_RELAY, "set_watermark"), (epoch, position, False, NO_SCHEMA))
 
 
 def target_begins_anew(connection: Target, schema: Schema, target_schema: str, epoch: int, position: str) -> str:

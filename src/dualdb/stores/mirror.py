@@ -9,12 +9,12 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from dualdb.core.phase import AUTHORITY, Phase, Side
+from dualdb.core.phase import AUTHORITY, Phase, Side, led_by, restored
 from dualdb.errors import LineageError, OvertakenError
 from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.control import read_source, read_target, source_change
-from dualdb.stores.lineage import older_source
+from dualdb.stores.control import read_source, read_target, row_values, source_change
+from dualdb.stores.lineage import older_source, older_target
 from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
@@ -45,6 +45,9 @@ def end(control: Control) -> None:
     """Bring the pair from phase dual_write back to sqlite; the target keeps its copy and follows no more."""
     stop_capturing(control.database, control.source)
     row = _facts(control).row
+    target = read_target(control.target)
+    if target is not None and restored(row, target) is Side.TARGET:
+        return  # it hears of nothing before what it holds is set aside, when the next mirror begins
     with losses(), control.target.transaction():
         control.target.execute(query(_TARGET, "follow_nobody").encode())
         _tell(control.target, row)
@@ -64,12 +67,16 @@ def _make_tables(control: Control, schema: Schema) -> None:
     target = read_target(control.target)
     if target is None:
         raise OvertakenError(_moved_on(control.database))
-    if AUTHORITY[target.phase] is Side.TARGET:
+    row = control.facts.row
+    older = restored(row, target) is Side.TARGET
+    if AUTHORITY[target.phase] is Side.TARGET and not older:
         raise LineageError(older_source(control.database, target))
     with losses(), control.target.transaction():
-        if target.epoch > control.facts.row.epoch:
-            # The file was restored from a backup: perhaps nobody else has what is there.
+        if older or target.epoch > row.epoch:
+            # One of the two was restored from a backup: perhaps nobody else has what is there.
             target_journal.set_aside_target_tables(control.target)
+        if older:
+            control.target.execute(query(_TARGET, "step").encode(), row_values(led_by(row, target)))
         target_journal.drop_target_tables(control.target)
         target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
 
@@ -88,6 +95,9 @@ def _capture(control: Control, facts: SourceControl) -> None:
 
 def _follow(control: Control, facts: SourceControl) -> None:
     row = facts.row
+    target = read_target(control.target)
+    if target is not None and restored(row, target) is Side.TARGET:
+        raise LineageError(older_target(control.database, row))
     with losses(), control.target.transaction():
         if not _tell(control.target, row):
             return

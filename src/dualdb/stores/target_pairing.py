@@ -123,11 +123,3 @@ def _ask_authority(database: str) -> tuple[str, int]:
     with connect_source(database) as source:
         found = source.execute(query("source/watch.sql", "authority")).fetchone()
     return found[0], found[-1]
-
-
-def older_target(database: str) -> str:
-    """What to tell when the target was restored from a backup of before a change of authority."""
-    return (
-        f"PostgreSQL holds a state from before its last change of phase: it was restored from a backup, and {database}"
-        " knows more; restore it to a later point in time, or fail over to a server that has it"
-    )
