@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "open-sesame-4711"
 SCHEMA = "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO runs(name) VALUES ('a'), ('b')"
 

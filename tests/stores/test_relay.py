@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 TABLES = """
 CREATE TABLE run (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, loss REAL, cost NUMERIC, note BLOB);
 CREATE TABLE step (run INTEGER NOT NULL, at INTEGER NOT NULL, value REAL, PRIMARY KEY (run, at)) WITHOUT ROWID;

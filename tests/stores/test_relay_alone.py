@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from dualdb.core.events import Event
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT);
 INSERT INTO run(name) VALUES ('a'), ('b');

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from dualdb.stores.pair import Pair
 
+pytestmark = pytest.mark.once
+
 SCRIPT = """
 CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT, size INTEGER);
 CREATE TABLE step (run TEXT NOT NULL COLLATE NOCASE, at REAL NOT NULL, value TEXT, PRIMARY KEY (run, at)) WITHOUT ROWID;

@@ -18,6 +18,8 @@ from dualdb.stores.target_read import Position
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 TABLES = """
 CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, value REAL);
 CREATE TABLE part (a TEXT NOT NULL, b REAL NOT NULL, raw BLOB NOT NULL, v INT, PRIMARY KEY (a, b, raw));

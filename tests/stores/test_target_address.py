@@ -24,6 +24,8 @@ from dualdb.stores.target_connection import connect_target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.once
+
 CLOSED = 1
 """A port of localhost where nobody listens."""
 PLAIN = "0123456789-plain"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+pytestmark = pytest.mark.once
+
 _FILL = """
 CREATE TABLE one (id INTEGER PRIMARY KEY, value REAL);
 CREATE TABLE two (run INTEGER NOT NULL, step TEXT NOT NULL, value REAL, PRIMARY KEY (run, step)) WITHOUT ROWID;
