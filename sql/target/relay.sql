@@ -184,6 +184,10 @@ SELECT target_schema FROM dualdb.control
 -- The tables and views that dualdb made there.
 SELECT type, name FROM dualdb.object WHERE type IN ('table', 'view') ORDER BY name
 
+-- name: existing
+-- Those of these tables that are there; somebody may have dropped one past us.
+SELECT t FROM unnest(%s::text[]) WITH ORDINALITY AS asked (t, place) WHERE to_regclass(t) IS NOT NULL ORDER BY place
+
 -- name: add_object
 -- Describe one object of the application's schema.
 INSERT INTO dualdb.object (ordinal, type, name, tbl_name, sql) VALUES (%s, %s, %s, %s, %s)

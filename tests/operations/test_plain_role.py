@@ -21,6 +21,7 @@ from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.errors import TargetError
 from dualdb.operations.initialise import initialise
+from dualdb.operations.recopy import begin_anew
 from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify import verify
 from dualdb.stores.control import read_source
@@ -207,6 +208,20 @@ def test_a_role_that_may_less_is_told_the_grant(app: str, roles: Roles, granted:
         roles.run(statement, role=role)
     initialise(app, roles.dsn(role))
     assert advance(app, Phase.POSTGRES, observer=unheard)[-1].after is Phase.POSTGRES
+
+
+def test_a_role_that_may_set_nothing_aside_is_told(app: str, roles: Roles) -> None:
+    """It could make its schemas once; nothing is changed, and with the right it can again."""
+    role = roles.make()
+    for statement in (ON_DATABASE, ON_SCHEMA):
+        roles.run(statement, role=role)
+    initialise(app, roles.dsn(role))
+    advance(app, Phase.DUAL_WRITE, observer=unheard)
+    roles.run("REVOKE CREATE ON DATABASE {database} FROM {role}", role=role)
+    with pytest.raises(TargetError, match=r"cannot be set aside \(permission denied .*nothing was changed; grant"):
+        begin_anew(app)
+    roles.run(ON_DATABASE, role=role)
+    assert begin_anew(app).kept == "schema dualdb_aside_1 of the target"
 
 
 def test_a_role_that_makes_a_schema_of_its_own_needs_no_other(app: str, roles: Roles) -> None:

@@ -16,16 +16,17 @@ import dualdb
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
-from dualdb.errors import LineageError, PhaseError, SourceError
+from dualdb.errors import BusyError, LineageError, PhaseError, SourceError
 from dualdb.operations.initialise import initialise
 from dualdb.operations.recopy import begin_anew
 from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify import verify
 from dualdb.stores import recopy as stores_recopy
+from dualdb.stores import target_journal
 from dualdb.stores.control import Control, Order
 from dualdb.stores.pair import Pair
-from dualdb.stores.relay import relay_until_aligned
+from dualdb.stores.relay import Relay, relay_until_aligned
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -243,6 +244,119 @@ def test_a_trigger_that_no_longer_compiles_stands_in_nobodys_way(prepared: str) 
         assert copy.execute("SELECT name, sql FROM _dualdb_trigger").fetchall() == [("lost", texts["lost"])]
         found = copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
     assert found == [("good",)]
+
+
+@pytest.mark.parametrize("moment", ["_make_ordinary", "finish"])
+def test_a_copy_that_is_interrupted_is_not_taken_for_one(
+    prepared: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """What is not an ordinary file yet takes itself for the follower."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+
+    def interrupt(*_: object) -> None:
+        assert [path.stat().st_size for path in Path(prepared).parent.glob("*before-recopy*.db")] == [0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stores_recopy, moment, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        begin_anew(prepared)
+    assert list(Path(prepared).parent.glob("*before-recopy*")) == []
+
+
+def test_no_copy_stays_where_nothing_was_begun(prepared: str) -> None:
+    """Somebody has the file's write lock."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    with closing(sqlite3.connect(prepared)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BusyError, match="write lock"):
+            begin_anew(prepared)
+    assert list(Path(prepared).parent.glob("*before-recopy*")) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.DUAL_WRITE, Phase.POSTGRES])
+def test_a_new_table_that_is_being_copied_is_no_reason_not_to(prepared: str, target_dsn: str, phase: Phase) -> None:
+    """Rows of another table are wrong, and the command is there to put them right."""
+    advance(prepared, phase, observer=unheard)
+    wrong = "UPDATE points SET value = 99.5"
+    with closing(dualdb.connect(prepared)) as connection, connection:
+        connection.execute("CREATE TABLE later (id INTEGER PRIMARY KEY, name TEXT)")
+        connection.executemany("INSERT INTO later(name) VALUES (?)", [("x",)] * 200)
+    if phase is Phase.DUAL_WRITE:
+        with psycopg.connect(target_dsn) as server:
+            server.execute("SET dualdb.applying = 'on'")
+            server.execute(wrong)
+            server.execute("UPDATE dualdb.watermark SET aligned = false")
+            server.execute("INSERT INTO dualdb.copy VALUES (99, NULL, false, 0)")
+    else:
+        with closing(sqlite3.connect(prepared)) as plain, plain:
+            plain.execute("UPDATE _dualdb_control SET applying = 1")
+            plain.execute(wrong)
+            plain.execute("UPDATE _dualdb_control SET applying = 0")
+            plain.execute("UPDATE _dualdb_watermark SET aligned = 0")
+            plain.execute("INSERT INTO _dualdb_copy VALUES (99, NULL, 0, 0)")
+    assert "goes on" not in recopied(prepared).output
+    assert agree(prepared)
+
+
+def test_a_table_that_somebody_dropped_on_postgresql_is_made_again(prepared: str, target_dsn: str) -> None:
+    """All the others are set aside."""
+    advance(prepared, observer=unheard)
+    with psycopg.connect(target_dsn) as server:
+        server.execute("DROP TABLE points CASCADE")
+    assert "PostgreSQL held these rows: runs 2\n" in recopied(prepared).output
+    assert agree(prepared)
+    with psycopg.connect(target_dsn) as server:
+        assert server.execute("SELECT count(*) FROM dualdb_aside_1.runs").fetchone() == (2,)
+
+
+def test_a_table_in_use_is_not_waited_for_without_end(
+    prepared: str, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dashboard has a long transaction: nothing is changed, and the remedy is told."""
+    advance(prepared, observer=unheard)
+    monkeypatch.setattr(target_journal, "_ASIDE_LOCK_S", 0.3)
+    with psycopg.connect(target_dsn) as reader:
+        reader.execute("SELECT count(*) FROM runs")
+        with pytest.raises(BusyError, match="stop the long transaction and try again"):
+            begin_anew(prepared)
+    relay_until_aligned(prepared, unheard, 30)
+    assert agree(prepared)
+    assert begin_anew(prepared).follower == "target"
+
+
+def test_a_relay_that_carries_does_not_stand_in_the_way(prepared: str) -> None:
+    """Its batches and the command want the same rows and tables, each time in one order."""
+    advance(prepared, observer=unheard)
+    relay = Relay(prepared)
+    relay.start()
+    try:
+        with closing(sqlite3.connect(prepared, timeout=20)) as plain:
+            for number in range(6):
+                with plain:
+                    plain.executemany("INSERT INTO points VALUES (1, ?)", [(float(number),)] * 500)
+                    plain.execute("INSERT INTO runs(name) VALUES ('x')")
+                assert begin_anew(prepared).follower == "target"
+    finally:
+        relay.stop()
+    relay_until_aligned(prepared, unheard, 30)
+    assert agree(prepared)
+
+
+def test_no_id_of_a_row_that_was_set_aside_is_given_again(prepared: str, tmp_path: Path, target_dsn: str) -> None:
+    """The file was restored; who brings the rows back from beside the copy finds their ids free."""
+    advance(prepared, observer=unheard)
+    copy(prepared, str(tmp_path / "saved.db"))
+    log(prepared, "lost by the file")
+    relay_until_aligned(prepared, unheard, 30)
+    copy(str(tmp_path / "saved.db"), prepared)
+    recopied(prepared)
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        assert plain.execute("INSERT INTO runs(name) VALUES ('new') RETURNING id").fetchone() == (4,)
+        with psycopg.connect(target_dsn) as server:
+            rows = server.execute("SELECT id, name FROM dualdb_aside_1.runs WHERE name LIKE 'lost%'").fetchall()
+        plain.executemany("INSERT INTO runs(id, name) VALUES (?, ?)", rows)
+    relay_until_aligned(prepared, unheard, 30)
+    assert agree(prepared)
 
 
 def test_only_a_full_disk_is_told_to_need_room(prepared: str) -> None:

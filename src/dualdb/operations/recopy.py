@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side, Step, both_follow, restored
 from dualdb.core.sqltext import fold
-from dualdb.errors import OvertakenError, PhaseError
+from dualdb.errors import BusyError, OvertakenError, PhaseError, TargetError
 from dualdb.operations import readiness
 from dualdb.operations.coordination import coordinating
 from dualdb.operations.status_report import SIDES
@@ -225,7 +225,7 @@ def _begin_source(control: Control, row: ControlRow) -> Begun:
     kept = recopy.save_source(control.database)
     try:
         recopy.begin_source(control, row, kept)
-    except OvertakenError:
+    except (BusyError, OvertakenError, TargetError):  # before anything was changed
         os.unlink(kept)
         raise
     return Begun(follower=Side.SOURCE.value, held=held, kept=kept)
@@ -241,10 +241,11 @@ def _begin_target(control: Control, row: ControlRow) -> Begun:
 
 
 def _goes_on(follower: Standing, authority: Standing, row: ControlRow) -> bool:
-    """Whether everything is being copied already: the command was interrupted, and is run again."""
+    """Whether everything is about to be copied already: the command was interrupted, and is run again."""
     found = follower.following(0)
     if found is None or found.epoch != row.epoch or not authority.retains(found.position):
         return False
     if authority.find_branch(found.position):
         return False
-    return not found.aligned and not (found.copies and all(copy.done for copy in found.copies))
+    # Where a table is done, another one may be new, and nobody began anew.
+    return not found.aligned and not any(copy.done for copy in found.copies)

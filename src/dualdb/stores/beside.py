@@ -20,9 +20,24 @@ def make_beside(database: str, purpose: str, suffix: str) -> str:
             break
         except FileExistsError:
             number += 1
+    _sync_folder(path)
+    return path
+
+
+def scratch_of(path: str) -> str:
+    """Where to write what is to have that path when it is whole."""
+    return f"{path}.unfinished"
+
+
+def finish(path: str) -> None:
+    """Let what is in its scratch file have that path, in one durable step."""
+    os.replace(scratch_of(path), path)
+    _sync_folder(path)
+
+
+def _sync_folder(path: str) -> None:
     folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return path

@@ -255,6 +255,7 @@ class Control:
         """Make PostgreSQL the follower of the file in place of whatever it took itself for, to be copied anew; the name
         of the schema that what it holds has moved into.
         """
+        self.keep_ids()
         position, schema = journal.journal_head(self.source), read_schema(self.source)
         with losses(), self.target.transaction():
             if lock_target(self.target) != target:
@@ -262,6 +263,13 @@ class Control:
             aside = target_begins_anew(self.target, schema, self.facts.target_schema, source.epoch, position)
             self.target.execute(query(_TARGET, "step").encode(), row_values(led_by(source, target)))
         return aside
+
+    def keep_ids(self) -> None:
+        """Let the file give no id again that a PostgreSQL has given whose rows are about to be set aside."""
+        with losses():
+            marks = target_journal.sequence_marks(self.target)
+        with source_change(self.database, self.source):
+            journal.raise_sequences(self.source, marks)
 
     def read(self) -> tuple[ControlRow, ControlRow]:
         """The source's row and the target's. Raises NotPreparedError."""

@@ -17,7 +17,7 @@ from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
-from dualdb.stores.beside import make_beside
+from dualdb.stores.beside import finish, make_beside, scratch_of
 from dualdb.stores.catalog import OUR_TABLES, read_schema
 from dualdb.stores.control import lock_target, read_source, source_change
 from dualdb.stores.lineage import target_begins_anew
@@ -39,19 +39,30 @@ def save_source(database: str) -> str:
     """
     path = make_beside(database, "before-recopy", ".db")
     try:
-        with closing(sqlite3.connect(database)) as origin, closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        with closing(sqlite3.connect(database)) as origin, closing(_new(path)) as copy:
             origin.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
             copy.execute("PRAGMA synchronous = FULL")
             copy.execute("BEGIN")
             _make_ordinary(copy)
             copy.execute("COMMIT")
-    except sqlite3.Error as exc:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        finish(path)
+    except BaseException as exc:
+        for name in (scratch_of(path), path):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+        if not isinstance(exc, sqlite3.Error):
+            raise
         message = f"{database} cannot be copied to {path} ({exc}), and nothing was changed; {remedy(database, exc)}"
         raise SourceError(message) from exc
     return path
+
+
+def _new(path: str) -> sqlite3.Connection:
+    """An empty database where nobody takes it for the copy yet; only this user may read it."""
+    scratch = scratch_of(path)
+    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return sqlite3.connect(scratch, isolation_level=None)
 
 
 def remedy(database: str, error: sqlite3.Error) -> str:
@@ -102,6 +113,7 @@ def begin_target(control: Control, row: ControlRow) -> str:
 
     Raises OvertakenError when its control row is no longer that one.
     """
+    control.keep_ids()
     position = journal.journal_head(control.source)
     schema = read_schema(control.source)
     with losses(), control.target.transaction():

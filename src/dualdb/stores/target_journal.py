@@ -35,6 +35,8 @@ _SESSION = "target/session.sql"
 _WRITER = "dualdb.writer"
 ASIDE = "dualdb_aside_"
 """What the names of schemas begin with that hold tables which were set aside."""
+_ASIDE_LOCK_S = 5.0
+"""How long each table is waited for that is set aside: a batch of a relay's takes less, and readers are not ended."""
 _TAKING_TURNS = 3
 """How often the holders of a table are ended before the fence gives up."""
 
@@ -61,8 +63,26 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
 def set_aside_target_tables(connection: Target) -> str:
     """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name.
 
-    Rows in quarantine go there as `_dualdb_quarantine`: they may be the only ones left.
+    Rows in quarantine go there as `_dualdb_quarantine`: they may be the only ones left. Inside a transaction; raises
+    BusyError when somebody keeps a table in use, TargetError when the role may not do it.
     """
+    try:
+        with connection.transaction():
+            return _set_aside(connection)
+    except (errors.LockNotAvailable, errors.DeadlockDetected) as exc:
+        raise BusyError(f"the tables stayed in use ({exc}); stop the long transaction and try again") from exc
+    except errors.InsufficientPrivilege as exc:
+        message = (
+            f"PostgreSQL's tables cannot be set aside ({exc.diag.message_primary}), and nothing was changed; grant the"
+            " role that right and try again"
+        )
+        raise TargetError(message) from exc
+
+
+def _set_aside(connection: Target) -> str:
+    _ask(connection, "wait_for_locks", (str(int(_ASIDE_LOCK_S * 1000)),))
+    # A relay's batch takes its watermark first and then tables: so must this.
+    connection.execute(query(_AUTHORITY, "held").encode())
     taken = {name for (name,) in _asked(connection, "schemas")}
     aside = next(name for number in count(1) if (name := f"{ASIDE}{number}") not in taken)
     _run(connection, f"CREATE SCHEMA {quoted(aside)}")
@@ -73,6 +93,7 @@ def set_aside_target_tables(connection: Target) -> str:
         name = qualified(aside, "_dualdb_quarantine")
         _run(connection, query(_AUTHORITY, "set_quarantine_aside").format(name=name))
     _ask(connection, "forget_tables")
+    _ask(connection, "wait_for_locks", ("0",))
     return aside
 
 
@@ -344,9 +365,10 @@ def _switch(connection: Target, tables: Iterable[str], how: str, triggers: Seque
 
 
 def _tables(connection: Target) -> list[str]:
-    """The application's tables, qualified and quoted, in name order."""
+    """The application's tables that are there, qualified and quoted, in name order."""
     target_schema = _target_schema(connection)
-    return sorted(qualified(target_schema, name) for kind, name in _asked(connection, "made") if kind == "table")
+    made = sorted(qualified(target_schema, name) for kind, name in _asked(connection, "made") if kind == "table")
+    return [name for (name,) in _asked(connection, "existing", (made,))]
 
 
 def _target_schema(connection: Target) -> str:
@@ -356,8 +378,9 @@ def _target_schema(connection: Target) -> str:
 def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
     """Table, column and sequence of each automatic id."""
     found = []
+    there = set(_tables(connection))
     for table in read_target_schema(connection).tables.values():
-        if table.rowid is None:
+        if table.rowid is None or qualified(target_schema, table.name) not in there:
             continue
         column = table.rowid.name
         # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).

@@ -82,12 +82,13 @@ class TargetStanding:
         return find_branch(self._connection, position, self._rows("timeline")[0][0])
 
     def rows(self) -> tuple[tuple[str, int], ...]:
-        """The application's tables and how many rows each of them has."""
+        """The application's tables that are there, and how many rows each of them has."""
+        tables = {qualified(schema, name): name for schema, name in self._rows("tables")}
         found = []
-        for schema, name in self._rows("tables"):
-            with losses():
-                count = self._connection.execute(f"SELECT count(*) FROM {qualified(schema, name)}".encode())
-                found.append((name, count.fetchall()[0][0]))
+        with losses():
+            for (there,) in self._connection.execute(query(_RELAY, "existing").encode(), (list(tables),)).fetchall():
+                count = self._connection.execute(f"SELECT count(*) FROM {there}".encode())
+                found.append((tables[there], count.fetchall()[0][0]))
         return tuple(found)
 
     def _rows(self, name: str, values: Any = None) -> list[tuple[Any, ...]]:  # noqa: ANN401 - psycopg's parameters
