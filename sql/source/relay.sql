@@ -34,7 +34,7 @@ UPDATE _dualdb_control SET pruned_through = max(pruned_through, ?)
 
 -- name: numbering
 -- Whether the numbers of the tables are still those that were read.
-SELECT count(*), max(id) FROM _dualdb_table
+SELECT group_concat(id || ' ' || name) FROM _dualdb_table
 
 -- name: restart
 -- Journal that a table must be copied from its beginning.
@@ -104,6 +104,10 @@ DELETE FROM _dualdb_quarantine WHERE tbl = ?
 -- Keep a table's number and stored types; a number is never forgotten, so never given to another table.
 INSERT INTO _dualdb_table(id, name, stored) VALUES (?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored
+
+-- name: retire_number
+-- Another number of the same name, given before the file was restored, gets one that no table of the application has.
+UPDATE _dualdb_table SET name = '_dualdb_former_' || id WHERE name = ? COLLATE NOCASE AND id <> ?
 
 -- name: names
 -- The tables' numbers and names, those that are gone included.

@@ -172,6 +172,11 @@ SELECT id, name FROM dualdb.relation
 INSERT INTO dualdb.relation (id, name, stored) VALUES (%s, %s, %s)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, stored = excluded.stored
 
+-- name: retire_number
+-- Another number of the same name gets one that no table of the application has.
+UPDATE dualdb.relation SET name = '_dualdb_former_' || id
+WHERE lower(name COLLATE "C") = lower(%s COLLATE "C") AND id <> %s
+
 -- name: forget_numbers
 -- The tables were dropped, all of them.
 DELETE FROM dualdb.relation

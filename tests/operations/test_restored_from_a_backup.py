@@ -123,6 +123,47 @@ def test_a_file_of_before_the_switch_follows_again_and_keeps_its_rows(prepared: 
     assert names(prepared) == ["a", "b", "in postgres", "later"]
 
 
+def test_a_table_that_the_restored_file_numbered_anew_is_set_aside_once(
+    prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authority knows one of that name by a lower number; a VACUUM later on is no news."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    create = "CREATE TABLE {} (id INTEGER PRIMARY KEY, name TEXT)"
+    advance(prepared, observer=unheard)
+    copy(prepared, str(tmp_path / "first.db"))
+    with closing(dualdb.connect(prepared)) as connection:
+        connection.execute(create.format("other"))
+        connection.execute(create.format("later"))
+    relay_until_aligned(prepared, unheard, 30)
+    copy(prepared, str(tmp_path / "second.db"))
+    copy(str(tmp_path / "first.db"), prepared)
+    command("recopy", prepared)
+    with closing(dualdb.connect(prepared)) as connection:
+        connection.execute(create.format("later"))
+    advance(prepared, observer=unheard)
+    copy(str(tmp_path / "second.db"), prepared)
+    relay_until_aligned(prepared, unheard, 30)
+    before = aside(prepared)
+    assert before
+    for _ in range(2):
+        with closing(sqlite3.connect(prepared)) as plain:
+            plain.execute("VACUUM")
+        log(prepared, "later")
+        relay_until_aligned(prepared, unheard, 30)
+    assert aside(prepared) == before
+    with Pair.open(prepared) as pair:
+        assert verify(pair, full=True).agrees
+    rollback(prepared, observer=unheard)
+    assert names(prepared) == ["a", "b", "later", "later"]
+
+
+def aside(database: str) -> list[str]:
+    """The tables that were set aside in the file."""
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '\\_dualdb\\_aside%' ESCAPE '\\'")
+        return sorted(name for (name,) in found)
+
+
 def test_a_program_that_has_such_a_file_open_goes_to_postgresql(prepared: str, tmp_path: Path) -> None:
     """Its own relay finds out, and its writes go where everybody else's go."""
     advance(prepared, observer=unheard)

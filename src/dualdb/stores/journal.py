@@ -187,6 +187,7 @@ def raise_sequences(connection: sqlite3.Connection, at_least: Mapping[str, int])
 
 def write_numbering(connection: sqlite3.Connection, schema: Schema) -> None:
     """Keep the tables' numbers and stored types; a number is never forgotten, so never given to another table."""
+    connection.executemany(query(ASK, "retire_number"), [(table.name, table.id) for table in schema.tables.values()])
     connection.executemany(
         query(ASK, "set_number"),
         [(table.id, table.name, stored_text(table)) for table in schema.tables.values()],

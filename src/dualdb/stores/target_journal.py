@@ -241,6 +241,10 @@ def write_objects(connection: Target, schema: Schema) -> None:
             [(ordinal, *row) for ordinal, row in enumerate(rows)],
         )
         cursor.executemany(
+            query(ASK, "retire_number").encode(),
+            [(table.name, table.id) for table in schema.tables.values()],
+        )
+        cursor.executemany(
             query(ASK, "set_number").encode(),
             [(table.id, table.name, stored_text(table)) for table in schema.tables.values()],
         )
