@@ -4,6 +4,7 @@ and without.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,9 +80,8 @@ CONTENT = (
 @pytest.fixture
 def twins(database: Path, target_dsn: str) -> Iterator[Twins]:
     """Both connections, without implicit transactions."""
-    both = Twins(database, target_dsn, SCHEMA, isolation_level=None)
-    yield both
-    both.close()
+    with closing(Twins(database, target_dsn, SCHEMA, isolation_level=None)) as both:
+        yield both
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -67,11 +67,8 @@ STATEMENTS: list[tuple[str, Any]] = [
 @pytest.fixture
 def twins(database: Path, target_dsn: str) -> Iterator[Twins]:
     """The same rows on both sides."""
-    both = Twins(database, target_dsn, SCHEMA, isolation_level=None)
-    try:
+    with closing(Twins(database, target_dsn, SCHEMA, isolation_level=None)) as both:
         yield both
-    finally:
-        both.close()
 
 
 def test_each_statement_sees_and_gives_the_rowids_of_sqlite(twins: Twins) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,11 +37,8 @@ LOOKS = [
 @pytest.fixture
 def twins(database: Path, target_dsn: str) -> Iterator[Twins]:
     """The same schema on both sides."""
-    both = Twins(database, target_dsn, SCHEMA, isolation_level=None)
-    try:
+    with closing(Twins(database, target_dsn, SCHEMA, isolation_level=None)) as both:
         yield both
-    finally:
-        both.close()
 
 
 def test_a_table_is_remade_under_its_views(twins: Twins) -> None:

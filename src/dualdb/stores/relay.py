@@ -232,8 +232,8 @@ class _Shift:
         error = carrier.error
         if error is not None and (carrier.failures > 1 or not isinstance(error, BusyError)):
             self._tell(error, retry_s)
-            passes = isinstance(error, DualdbError) and not isinstance(error, SchemaError)
-            if carrier.failures >= self._patience and not passes:
+            may_pass = isinstance(error, DualdbError) and not isinstance(error, SchemaError)
+            if carrier.failures >= self._patience and not may_pass:
                 raise error
         self._stop.wait(retry_s)
 

@@ -122,9 +122,8 @@ def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
         query = work.queries[fold(name)]
         if query is None:
             raise Refused(f"WITH {name}", "it is read by itself or by a query before it", "write it before that one")
-        return quoted(query.name) + (f" AS {quoted(alias)}" if alias != query.name else ""), _derived(
-            alias, query.fields
-        )
+        as_alias = f" AS {quoted(alias)}" if alias != query.name else ""
+        return quoted(query.name) + as_alias, _derived(alias, query.fields)
     table = work.schema.tables.get(fold(name))
     if table is not None:
         work.reads.add(fold(name))
