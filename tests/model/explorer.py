@@ -1,17 +1,22 @@
 """Explores every interleaving of a change of authority, over the very tables that the product obeys.
 
-The model has two databases, two coordinators, a relay, writers that may try either database at any time, and
+The model has two databases, two coordinators, relays, writers that may try either database at any time, and
 bystanders. Every actor may stop for ever between any two of its atomic actions, which is also what being killed looks
-like to the others. Reading both control rows takes two actions; each step is one transaction, as in `stores.control`.
+like to the others, and wake up at any later time. Reading both control rows takes two actions; each step is one
+transaction, as in `stores.control`. A relay reads the follower's watermark, takes a snapshot of the authority, applies
+all of it or a part, and does next what `core.delivery` says; schemas do not change here.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from dualdb.core import delivery
 from dualdb.core import phase as protocol
+from dualdb.core.delivery import Action, Outcome, State
 from dualdb.core.phase import BYSTANDER, ControlRow, Move, MoveState, Phase, Side, Step
 
 if TYPE_CHECKING:
@@ -36,13 +41,29 @@ class Coordinator:
     aligned: Data | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A relay batch in flight: read from the authority, not yet applied."""
+class Mark(NamedTuple):
+    """A follower's watermark: which commits of the authority's it holds, and whether that is a state it ever was in."""
+
+    epoch: int
+    data: Data
+    aligned: bool
+
+
+class Batch(NamedTuple):
+    """Read from the authority, not yet applied: all of a snapshot, or a part of it."""
+
+    data: Data
+    outcome: Outcome
+
+
+class Relay(NamedTuple):
+    """What a relay knows, and does next."""
 
     follower: Side
-    expected: tuple[int, Data]
-    data: Data
+    state: State
+    action: Action
+    held: Mark | None = None
+    batch: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +74,13 @@ class World:
     fenced: tuple[bool, bool] = (False, True)
     data: tuple[Data, Data] = (frozenset(), frozenset())
     acknowledged: Data = frozenset()
-    watermarks: tuple[tuple[int, Data] | None, tuple[int, Data] | None] = (None, (1, frozenset()))
+    watermarks: tuple[Mark | None, Mark | None] = (None, Mark(1, frozenset(), aligned=True))
     heads: tuple[Data, Data] = (frozenset(), frozenset())
     coordinators: tuple[Coordinator | None, ...] = (Coordinator(), Coordinator())
-    batch: Batch | None = None
+    relays: tuple[Relay | None, ...] = (None,)
     moves: int = 0
     losses: int = 0
+    cuts: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,8 +90,11 @@ class Limits:
     commits: int = 2
     moves: int = 2
     coordinators: int = 2
+    relays: int = 1
     losses: int = 0
     """How often a fail-over may forget that a move was opened."""
+    cuts: int = 0
+    """How often a relay's connection may be lost while it commits, before or after that is done."""
     faults: frozenset[str] = field(default_factory=frozenset)
     """Deliberate mistakes, to show that the explorer finds them."""
 
@@ -77,7 +102,8 @@ class Limits:
 def successors(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
     """Every state that one atomic action of one actor leads to."""
     yield from _commits(world, limits)
-    yield from _relay(world)
+    for number in range(limits.relays):
+        yield from _relay(world, number, limits)
     for number in range(limits.coordinators):
         yield from _coordinate(world, number, limits)
     yield from _bystand(world, limits)
@@ -94,12 +120,12 @@ class Explored:
 
 def explore(limits: Limits) -> Explored:
     """Walk every reachable state; raises Violation with the shortest counter-example."""
-    start = World(coordinators=(Coordinator(),) * limits.coordinators)
+    start = World(coordinators=(Coordinator(),) * limits.coordinators, relays=(None,) * limits.relays)
     came_from: dict[World, tuple[World | None, str]] = {start: (None, "start")}
     queue = deque([start])
     while queue:
         world = queue.popleft()
-        broken = _broken(world, limits)
+        broken = next(_broken(world, limits), None)
         if broken:
             raise Violation(f"{broken}: {' → '.join(_path(world, came_from))}")
         for name, following in successors(world, limits):
@@ -122,20 +148,25 @@ def _path(world: World, came_from: dict[World, tuple[World | None, str]]) -> lis
 # --- invariants -----------------------------------------------------------------------------------------------------
 
 
-def _broken(world: World, limits: Limits) -> str | None:
+def _broken(world: World, limits: Limits) -> Iterator[str]:
     if not world.fenced[0] and not world.fenced[1]:
-        return "two authorities"
+        yield "two authorities"
     holder = _holder(world)
-    if not world.acknowledged <= world.data[INDEX[holder]]:
-        return "an acknowledged commit is lost"
+    data = world.data[INDEX[holder]]
+    if not world.acknowledged <= data:
+        yield "an acknowledged commit is lost"
     follower = world.watermarks[INDEX[holder.other]]
-    if follower is not None and not follower[1] <= world.data[INDEX[holder]]:
-        return "the follower is ahead of the authority"
+    if follower is not None:
+        if not follower.data <= data:
+            yield "the follower is ahead of the authority"
+        if follower.data != world.data[INDEX[holder.other]]:
+            yield "the follower holds something else than its watermark says"
+        if not world.fenced[INDEX[holder]] and not _catches_up(_seen_by_relays(world)):
+            yield "a relay alone does not bring the follower to where the authority is"
     if all(world.fenced) and not _gets_free(world, limits):
-        return "stuck although both databases answer"
+        yield "stuck although both databases answer"
     if _taken_for_restored(world):
-        return "a side is taken for restored from a backup"
-    return None
+        yield "a side is taken for restored from a backup"
 
 
 def _taken_for_restored(world: World) -> bool:
@@ -169,6 +200,30 @@ def _gets_free(world: World, limits: Limits) -> bool:
     return not all(world.fenced)
 
 
+def _seen_by_relays(world: World) -> World:
+    """All that matters to a relay; the rest may be anything."""
+    return replace(world, coordinators=(), heads=(frozenset(), frozenset()), moves=0, losses=0, cuts=0)
+
+
+@cache
+def _catches_up(world: World) -> bool:
+    """Whether each relay alone, if nothing goes wrong, gets the follower to where the authority is."""
+    return all(_carries_all(world, number) for number in range(len(world.relays)))
+
+
+def _carries_all(world: World, number: int) -> bool:
+    holder = _holder(world)
+    for _ in range(12):
+        held = world.watermarks[INDEX[holder.other]]
+        if held is not None and held.aligned and held.data == world.data[INDEX[holder]]:
+            return True
+        following = [state for _, state in _relay(world, number, Limits())]
+        if not following:
+            return False
+        world = following[0]
+    return False
+
+
 # --- actors ---------------------------------------------------------------------------------------------------------
 
 
@@ -185,27 +240,79 @@ def _commits(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
             )
 
 
-def _relay(world: World) -> Iterator[tuple[str, World]]:
-    if world.batch is None:
-        for side, at in INDEX.items():
-            held = world.watermarks[at]
-            source = world.data[1 - at]
-            if held is not None and held[1] != source:
-                yield f"relay reads for {side.value}", replace(world, batch=Batch(side, held, source))
+def _relay(world: World, number: int, limits: Limits) -> Iterator[tuple[str, World]]:
+    relay = world.relays[number]
+    if relay is None:
+        for side in Side:  # whichever phase it has heard of
+            unknown = Relay(side, State.UNKNOWN, delivery.FIRST[State.UNKNOWN])
+            yield from _read_watermark(world, number, unknown)
         return
-    batch, at = world.batch, INDEX[world.batch.follower]
-    if world.watermarks[at] == batch.expected:
-        yield (
-            "relay applies",
-            replace(
-                world,
-                batch=None,
-                data=_with(world.data, at, batch.data),
-                watermarks=_with(world.watermarks, at, (batch.expected[0], batch.data)),
-            ),
-        )
+    if relay.action is Action.READ:
+        yield from _read_watermark(world, number, relay)
+        return
+    assert relay.action is Action.BATCH, "schemas do not change here"
+    yield from _snapshot(world, number, relay) if relay.batch is None else _apply(world, number, relay, limits)
+
+
+def _snapshot(world: World, number: int, relay: Relay) -> Iterator[tuple[str, World]]:
+    """All that was committed; or, where several commits are missing, the first of them."""
+    held, authority = relay.held, INDEX[relay.follower.other]
+    assert held is not None
+    source = world.data[authority]
+    missing = source - held.data
+    if world.rows[authority].epoch != held.epoch:
+        yield f"relay {number} finds another epoch", _next(world, number, relay, Outcome.OVERTAKEN)
+    elif held.aligned and not missing:
+        yield f"relay {number} finds nothing new", _next(world, number, relay, Outcome.NOTHING)
     else:
-        yield "relay is overtaken", replace(world, batch=None)
+        everything = Batch(source, Outcome.COMPLETE)
+        yield f"relay {number} reads all", _put(world, number, relay._replace(batch=everything))
+        if len(missing) > 1:
+            part = Batch(held.data | {min(missing)}, Outcome.PARTIAL)
+            yield f"relay {number} reads a part", _put(world, number, relay._replace(batch=part))
+
+
+def _apply(world: World, number: int, relay: Relay, limits: Limits) -> Iterator[tuple[str, World]]:
+    held, batch, follower = relay.held, relay.batch, INDEX[relay.follower]
+    assert held is not None
+    assert batch is not None
+    if world.watermarks[follower] != held and "applies blindly" not in limits.faults:
+        yield f"relay {number} is overtaken", _next(world, number, relay, Outcome.OVERTAKEN)
+        return
+    mark = Mark(held.epoch, batch.data, aligned=batch.outcome is Outcome.COMPLETE)
+    data = _with(world.data, follower, mark.data)
+    applied = replace(world, data=data, watermarks=_with(world.watermarks, follower, mark))
+    yield f"relay {number} applies", _next(applied, number, relay._replace(held=mark), batch.outcome)
+    if world.cuts < limits.cuts:
+        for moment, state in (("before", world), ("after", applied)):
+            cut = replace(state, cuts=world.cuts + 1)
+            yield f"relay {number} is cut off {moment} its commit", _next(cut, number, relay, Outcome.LOST)
+
+
+def _read_watermark(world: World, number: int, relay: Relay) -> Iterator[tuple[str, World]]:
+    held = world.watermarks[INDEX[relay.follower]]
+    if held is None:
+        if world.relays[number] is not None:
+            yield f"relay {number} finds no follower", _next(world, number, relay, Outcome.OVERTAKEN)
+        return
+    outcome = Outcome.FOUND_ALIGNED if held.aligned else Outcome.FOUND_PROGRESSING
+    name = f"relay {number} reads the watermark of the {relay.follower.value}"
+    yield name, _next(world, number, relay._replace(held=held), outcome)
+
+
+def _next(world: World, number: int, relay: Relay, outcome: Outcome) -> World:
+    """What the relay does after that, by the product's own table; after a look or a stop it begins anew."""
+    state, action = delivery.RELAY[relay.state, outcome]
+    if action in (Action.LOOK, Action.STOP):
+        return _put(world, number, None)
+    if action in (Action.WAIT, Action.BACK_OFF):
+        action = delivery.FIRST[state]
+    held = None if state is State.UNKNOWN else relay.held
+    return _put(world, number, Relay(relay.follower, state, action, held))
+
+
+def _put(world: World, number: int, relay: Relay | None) -> World:
+    return replace(world, relays=(*world.relays[:number], relay, *world.relays[number + 1 :]))
 
 
 def _coordinate(world: World, number: int, limits: Limits) -> Iterator[tuple[str, World]]:
@@ -233,10 +340,10 @@ def _coordinate(world: World, number: int, limits: Limits) -> Iterator[tuple[str
         held = world.watermarks[1 - leaving]
         # What `transition` asks of one snapshot of the authority: fenced for this very move, and nothing to carry.
         if world.rows[leaving] == (mind.source, mind.target)[leaving]:
-            if held is not None and held[1] == world.data[leaving]:
-                yield f"{name} finds both aligned", _think(world, number, replace(mind, aligned=held[1]))
+            if held is not None and held.aligned and held.data == world.data[leaving]:
+                yield f"{name} finds both aligned", _think(world, number, replace(mind, aligned=held.data))
             elif "decides unaligned" in limits.faults and held is not None:
-                yield f"{name} does not look", _think(world, number, replace(mind, aligned=held[1]))
+                yield f"{name} does not look", _think(world, number, replace(mind, aligned=held.data))
         yield f"{name} gives up", _perform(world, Step.ABORT, number, limits)
         return
     yield f"{name} {step.value}s", _perform(world, step, number, limits)
@@ -297,11 +404,11 @@ def _write(
         fenced = _with(fenced, at, False)
     elif step is Step.DECIDE:
         held = marks[at]
-        if held is None or held[1] != aligned:
+        if held is None or held.data != aligned or not (held.aligned or "decides unaligned" in limits.faults):
             return world
         fenced, marks, heads = _with(fenced, at, False), _with(marks, at, None), _with(heads, at, world.data[at])
     elif step is Step.SETTLE:
-        marks = _with(marks, at, (row.epoch, heads[1 - at]))
+        marks = _with(marks, at, Mark(row.epoch, heads[1 - at], aligned=True))
     moves = world.moves + (step is Step.OPEN)
     return replace(world, rows=_with(world.rows, at, row), fenced=fenced, watermarks=marks, heads=heads, moves=moves)
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dualdb.core import delivery
 from dualdb.core import phase as protocol
+from dualdb.core.delivery import Action, Outcome, State
 from dualdb.core.phase import Side, Standing, Step
 
 from .explorer import Limits, Violation, explore
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
         pytest.param(Limits(coordinators=1, moves=3, commits=3), id="one coordinator, there and back and there"),
         pytest.param(Limits(coordinators=2, moves=2, commits=2), id="two coordinators, there and back"),
         pytest.param(Limits(coordinators=1, moves=3, commits=2, losses=1), id="one coordinator and a fail-over"),
+        pytest.param(Limits(coordinators=1, relays=2, moves=2, commits=2), id="two relays, one of them late"),
+        pytest.param(Limits(coordinators=1, moves=2, commits=3, cuts=2), id="a relay that is cut off while it commits"),
+        pytest.param(
+            Limits(coordinators=2, relays=2, moves=2, commits=2, cuts=1), id="two of both", marks=pytest.mark.soak
+        ),
         pytest.param(
             Limits(coordinators=2, moves=3, commits=3), id="two coordinators, three moves", marks=pytest.mark.soak
         ),
@@ -41,6 +48,20 @@ def test_the_explorer_finds_a_coordinator_that_cheats(fault: str) -> None:
     """A coordinator that skips the alignment, or writes without comparing, breaks an invariant."""
     with pytest.raises(Violation):
         explore(Limits(faults=frozenset({fault})))
+
+
+def test_the_explorer_finds_a_relay_that_cheats() -> None:
+    """A late relay that does not compare the watermark turns the follower back."""
+    with pytest.raises(Violation):
+        explore(Limits(coordinators=1, relays=2, moves=0, faults=frozenset({"applies blindly"})))
+
+
+@pytest.mark.parametrize("state", [State.PROGRESSING, State.ALIGNED])
+def test_the_explorer_finds_a_wrong_entry_in_the_relays_table(monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+    """A relay that was overtaken and does not read the watermark again is overtaken for ever."""
+    monkeypatch.setitem(delivery.RELAY, (state, Outcome.OVERTAKEN), (state, Action.BATCH))
+    with pytest.raises(Violation, match="a relay alone does not bring the follower"):
+        explore(Limits(coordinators=1, relays=2, moves=0, commits=3))
 
 
 @pytest.mark.parametrize(
