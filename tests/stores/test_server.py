@@ -128,6 +128,7 @@ def test_a_password_for_another_server_is_not_used(place: Path, monkeypatch: pyt
     monkeypatch.setenv("PGPASSWORD", "for another server")
     database = place / "app.db"
     database.touch()
+    EmbeddedServer.beside(database).ensure_running()
     with closing(connect_target("embedded", str(database))) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 

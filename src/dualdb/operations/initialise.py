@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -28,11 +28,14 @@ from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.hint import make_hint
 from dualdb.stores.layout import LAYOUT
 from dualdb.stores.queries import load, query
+from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.source_file import check_sound, connect_source
-from dualdb.stores.target_address import address_of, check_chosen
+from dualdb.stores.target_address import EMBEDDED, address_of, check_chosen, chosen
 from dualdb.stores.target_connection import connect_stored, connect_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
     from dualdb.stores.control import SourceControl
@@ -72,6 +75,8 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
             held.enter_context(coordinating(database))
         facts = read_source(source)  # again, now that nobody else changes it
         found = _readable_schema(source)
+        if chosen(target)[0] == EMBEDDED:
+            held.enter_context(_embedded_server(database, source))
         with closing(connect_target(target, database, purpose="dualdb init")) as connection:
             identity = target_schema.identity(connection)
             served = _served(connection)
@@ -92,6 +97,21 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
                     _check_still(database, source, claim)
                 elif claim != _claim_of(facts):
                     _claim_anew(database, source, facts, claim)
+
+
+@contextmanager
+def _embedded_server(database: str, source: sqlite3.Connection) -> Iterator[None]:
+    """The embedded server, made if there is none; one that was made for nothing is taken away again."""
+    server = EmbeddedServer.beside(database)
+    made = server.status().state is ServerState.ABSENT
+    try:
+        server.ensure_running()
+        yield
+    except BaseException:
+        facts = read_source(source)
+        if made and (facts is None or facts.target != EMBEDDED):
+            server.remove()
+        raise
 
 
 def _readable_schema(source: sqlite3.Connection) -> Schema:

@@ -34,8 +34,8 @@ def connect_target(
 ) -> Target:
     """A connection to the target of a database file, or to what DUALDB_TARGET names instead; its time zone is UTC.
 
-    An embedded server is started. Raises TargetError, naming host and database, never a password, when the server
-    cannot be reached, refuses the login or is older than 15.
+    An embedded server is started, and never made. Raises TargetError, naming host and database, never a password, when
+    the server cannot be reached, refuses the login or is older than 15.
     """
     wanted, origin = target_address.chosen(target)
     parts = _embedded(database) if wanted == EMBEDDED else target_address.read(wanted, origin)
@@ -43,18 +43,11 @@ def connect_target(
 
 
 def connect_stored(target: str, database: str, *, timeout_s: int = 5, purpose: str = "dualdb") -> Target:
-    """A connection to just that target, whatever DUALDB_TARGET says; no embedded server is made for it.
+    """A connection to just that target, whatever DUALDB_TARGET says.
 
     Raises TargetError as `connect_target` does.
     """
-    if target != EMBEDDED:
-        parts = target_address.read(target)
-    else:
-        from dualdb.stores.server import EmbeddedServer, ServerState
-
-        if EmbeddedServer.beside(database).status().state is ServerState.ABSENT:
-            raise TargetError(f"{database} has no embedded server; name another target")
-        parts = _embedded(database)
+    parts = _embedded(database) if target == EMBEDDED else target_address.read(target)
     return _connect(parts, autocommit=True, timeout_s=timeout_s, purpose=purpose)
 
 
@@ -76,9 +69,15 @@ def losses() -> Iterator[None]:
 
 
 def _embedded(database: str) -> dict[str, str]:
-    from dualdb.stores.server import EmbeddedServer  # only this target needs the server's code
+    from dualdb.stores.server import EmbeddedServer, ServerState  # only this target needs the server's code
 
     server = EmbeddedServer.beside(database)
+    if server.status().state is ServerState.ABSENT:
+        message = (
+            f"{database} has no embedded server: there are no data in {server.folder}; put that folder back where it"
+            " was, or name the server that it was prepared for in DUALDB_TARGET"
+        )
+        raise TargetError(message)
     server.ensure_running()
     # Given outright: PGPASSWORD, which is for another server, would go before the passfile.
     return target_address.read(server.conninfo) | {"password": server.password}
