@@ -5,6 +5,7 @@ from __future__ import annotations
 from dualdb.core.delivery import (
     FIRST,
     LARGEST,
+    LONGEST_REST_S,
     RELAY,
     SMALLEST,
     Action,
@@ -89,4 +90,4 @@ def test_the_pace_stays_within_bounds_and_finds_its_aim() -> None:
     for _ in range(30):
         pace = paced(pace, took_s=10.0, changed=pace.journal_rows, copied=0)
     assert pace.journal_rows == SMALLEST
-    assert retry_after_s(1) < retry_after_s(3) < retry_after_s(100) <= 5.0
+    assert retry_after_s(1) < retry_after_s(3) < retry_after_s(100) <= LONGEST_REST_S

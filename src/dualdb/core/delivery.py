@@ -194,6 +194,10 @@ def _scaled(number: int, factor: float, *, relevant: bool) -> int:
     return min(LARGEST, max(SMALLEST, int(number * factor))) if relevant else number
 
 
+LONGEST_REST_S = 2.5
+"""No wait of a relay's is longer: while it waits it does not beat, and the lock of a silent holder is taken away."""
+
+
 def retry_after_s(failures: int) -> float:
     """How long to back off after so many failures in a row."""
-    return min(5.0, 0.05 * 2.0 ** min(failures, 7))
+    return min(LONGEST_REST_S, 0.05 * 2.0 ** min(failures, 7))

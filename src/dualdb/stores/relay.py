@@ -14,7 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from dualdb.core import events
-from dualdb.core.delivery import Action, retry_after_s
+from dualdb.core.delivery import LONGEST_REST_S, Action, retry_after_s
 from dualdb.core.phase import Phase
 from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, SchemaError, TargetError
 from dualdb.stores.control import settle
@@ -36,7 +36,6 @@ _IMPATIENT_S = 0.05
 """The same, in the foreground."""
 _LOOKS = 10
 """After how many looks in a row the relay does what a bystander of a move may do."""
-_STOPPED_S = 5.0
 _EXIT_S = 1.0
 _SOURCE_TIMEOUT_S = 2.0
 _FORK_WAITS_S = 1.0
@@ -241,7 +240,7 @@ class _Shift:
         self._report(events.LineageBroken(reason=str(error)))
         if self._foreground and error is not None:
             raise error
-        self._stop.wait(_STOPPED_S)
+        self._stop.wait(LONGEST_REST_S)
 
     def _stand_by(self) -> None:
         """Another relay holds the lock: wait, and end it if it is a stopped process."""

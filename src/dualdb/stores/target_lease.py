@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 SILENT_S = 5.0
+"""Twice the longest rest of a relay that holds the lock."""
 BEAT_S = 0.5
 
 
