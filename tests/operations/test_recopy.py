@@ -24,6 +24,7 @@ from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify import verify
 from dualdb.stores import recopy as stores_recopy
 from dualdb.stores import target_journal
+from dualdb.stores.beside import make_beside
 from dualdb.stores.control import Control, Order
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import Relay, relay_until_aligned
@@ -307,6 +308,25 @@ def test_a_table_that_somebody_dropped_on_postgresql_is_made_again(prepared: str
     assert agree(prepared)
     with psycopg.connect(target_dsn) as server:
         assert server.execute("SELECT count(*) FROM dualdb_aside_1.runs").fetchone() == (2,)
+
+
+def test_a_table_whose_name_postgresql_cannot_have_is_told_by_its_comment(prepared: str, target_dsn: str) -> None:
+    """It lies there under a form of its name that nobody knows."""
+    name = "measurements " * 6
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        plain.execute(f'CREATE TABLE "{name}" (id INTEGER PRIMARY KEY)')
+        plain.execute(f'INSERT INTO "{name}" VALUES (7)')
+    advance(prepared, observer=unheard)
+    recopied(prepared)
+    with psycopg.connect(target_dsn) as server:
+        asked = "SELECT obj_description(oid) FROM pg_class WHERE relnamespace = 'dualdb_aside_1'::regnamespace"
+        assert (f"The table {name}",) in server.execute(asked).fetchall()
+
+
+def test_where_no_file_can_be_made_nothing_is_changed(tmp_path: Path) -> None:
+    """One line, with the folder."""
+    with pytest.raises(SourceError, match=rf"no file can be made in {tmp_path}/gone .*nothing was changed"):
+        make_beside(str(tmp_path / "gone" / "app.db"), "before-recopy", ".db")
 
 
 def test_a_table_in_use_is_not_waited_for_without_end(

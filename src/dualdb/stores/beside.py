@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 import time
 
+from dualdb.errors import SourceError
+
 
 def make_beside(database: str, purpose: str, suffix: str) -> str:
     """Make an empty file `<database>-dualdb-<purpose>-<time><suffix>` that only this user may read; its path.
 
-    The name was never used before, and it is durable in its folder.
+    The name was never used before, and it is durable in its folder. Raises SourceError when none can be made there.
     """
+    try:
+        return _make(database, purpose, suffix)
+    except OSError as exc:
+        folder = os.path.dirname(database) or "."
+        message = (
+            f"no file can be made in {folder} ({exc.strerror}), and nothing was changed; run dualdb as a user who may"
+            " write there"
+        )
+        raise SourceError(message) from exc
+
+
+def _make(database: str, purpose: str, suffix: str) -> str:
     stem = f"{database}-dualdb-{purpose}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     number = 1
     while True:

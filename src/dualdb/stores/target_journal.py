@@ -86,8 +86,11 @@ def _set_aside(connection: Target) -> str:
     taken = {name for (name,) in _asked(connection, "schemas")}
     aside = next(name for number in count(1) if (name := f"{ASIDE}{number}") not in taken)
     _run(connection, f"CREATE SCHEMA {quoted(aside)}")
+    named = {qualified(_target_schema(connection), name): name for _, name in _asked(connection, "made")}
     for table in _tables(connection):
         _run(connection, f"DROP TRIGGER IF EXISTS {quoted(_FENCE)} ON {table}")
+        if target_name(named[table]) != named[table]:
+            _run(connection, f"COMMENT ON TABLE {table} IS {literal(f'The table {named[table]}')}")
         _run(connection, f"ALTER TABLE {table} SET SCHEMA {quoted(aside)}")
     if _one(connection, query(_AUTHORITY, "any_quarantined")):
         name = qualified(aside, "_dualdb_quarantine")
