@@ -23,7 +23,7 @@ from dualdb.operations.initialise import initialise
 from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback, rollback_to
 from dualdb.operations.verify import verify
-from dualdb.stores import mirror
+from dualdb.stores import journal, mirror
 from dualdb.stores.control import Control, Order, settle
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
@@ -442,6 +442,33 @@ def test_a_file_of_behind_its_fence_can_be_led_out(
     relay_until_aligned(prepared, unheard, 30)
     with Pair.open(prepared) as pair:
         assert verify(pair, full=True).agrees
+
+
+@pytest.mark.parametrize("first", ["rollback", "a writer"])
+def test_a_file_of_behind_an_earlier_fence_follows(
+    prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """PostgreSQL has the say again since: nobody may write into the file for an instant."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, observer=unheard)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    rollback(prepared, observer=unheard)
+    advance(prepared, observer=unheard)
+    log(prepared, "in postgres")
+    copy(str(tmp_path / "saved.db"), prepared)
+    unfenced: list[object] = []
+    monkeypatch.setattr(journal, "remove_fence", unfenced.append)
+    if first == "a writer":
+        log(prepared, "through dualdb")
+    relay_until_aligned(prepared, unheard, 30)
+    assert unfenced == []
+    monkeypatch.undo()
+    assert names(prepared, "_dualdb_aside_1_runs") == ["a", "b"]
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
+    assert names(prepared)[:3] == ["a", "b", "in postgres"]
+    assert names(prepared)[3:] == (["through dualdb"] if first == "a writer" else [])
 
 
 def test_a_postgresql_of_before_the_switch_is_refused(prepared: str, target_dsn: str, tmp_path: Path) -> None:

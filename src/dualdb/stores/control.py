@@ -232,10 +232,11 @@ class Control:
         source, _ = self.read()
         if restored(source, target) is not Side.SOURCE:
             return
-        if judge(source, target).step is Step.UNFENCE:
+        judgement = judge(source, target)
+        if AUTHORITY[target.phase] is Side.SOURCE and judgement.step is Step.UNFENCE:
             # Behind the fence of a move that was decided, and taken back since, nobody could work with the file.
             self._rows = {Side.SOURCE: source, Side.TARGET: target}
-            self.perform(Step.UNFENCE, judge(source, target))
+            self.perform(judgement.step, judgement)
         if AUTHORITY[target.phase] is Side.TARGET and source.phase is not Phase.SQLITE:
             self.demote_source(source, target)
         elif AUTHORITY[target.phase] is Side.TARGET or source.phase is not Phase.SQLITE:
