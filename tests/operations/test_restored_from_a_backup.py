@@ -313,7 +313,7 @@ def test_a_postgresql_of_behind_its_fence_is_not_taken_for_equal(
     assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.POSTGRES]
 
 
-@pytest.fixture(params=["sqlite", "dual_write", "postgres", "its fence"])
+@pytest.fixture(params=["sqlite", "dual_write", "postgres", "its fence", "a move given up since", "an earlier mirror"])
 def older_target(
     prepared: str, target_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> str:
@@ -326,10 +326,22 @@ def older_target(
         relay_until_aligned(prepared, unheard, 30)
         if request.param == phase.value:
             restore = saved_server(target_dsn, tmp_path)
+        if request.param == "an earlier mirror" and phase is Phase.DUAL_WRITE:
+            restore = saved_server(target_dsn, tmp_path)
+            rollback(prepared, observer=unheard)
+            with closing(sqlite3.connect(prepared)) as plain, plain:
+                plain.execute("UPDATE runs SET name = 'B' WHERE name = 'b'")  # which nobody captures
+            advance(prepared, phase, observer=unheard)
+            break
+        if request.param == "a move given up since" and phase is Phase.DUAL_WRITE:
+            restore = saved_server(target_dsn, tmp_path)
     if request.param == "its fence":
         leave_at(prepared, Step.FENCE, Phase.DUAL_WRITE)
         restore = saved_server(target_dsn, tmp_path)
     rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)
+    if request.param == "a move given up since":
+        leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+        rollback_to(prepared, Phase.DUAL_WRITE, observer=unheard)
     log(prepared, "in sqlite again")
     relay_until_aligned(prepared, unheard, 30)
     restore()
@@ -343,9 +355,8 @@ def command(*words: str) -> str:
     return done.output
 
 
-def check_whole(database: str) -> None:
+def check_whole(database: str, logged: list[str]) -> None:
     """Nothing is lost, both sides agree, and every later step can be taken."""
-    logged = ["a", "b", "in dual_write", "in postgres", "in sqlite again"]
     relay_until_aligned(database, unheard, 30)
     assert names(database) == logged
     with Pair.open(database) as pair:
@@ -374,18 +385,53 @@ def test_an_older_postgresql_under_a_file_with_the_say_is_told(older_target: str
 
 def test_an_older_postgresql_is_copied_anew(older_target: str) -> None:
     """What it holds is kept beside the copy."""
+    logged = names(older_target)
     assert "dualdb_aside_1" in command("recopy", older_target)
-    check_whole(older_target)
+    check_whole(older_target, logged)
 
 
 def test_an_older_postgresql_is_left_and_mirrored_again(older_target: str, target_dsn: str) -> None:
     """The way through phase sqlite does the same."""
+    logged = names(older_target)
     command("rollback", older_target, "--to", "sqlite")
     assert f"run dualdb advance {older_target}" in read_status(older_target).blockers[0].remedy
     command("advance", older_target, "--to", "dual_write")
     with psycopg.connect(target_dsn) as server:
         assert server.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'dualdb_aside_1'").fetchone() == (1,)
-    check_whole(older_target)
+    check_whole(older_target, logged)
+
+
+def test_a_postgresql_that_was_replaced_after_a_move_was_given_up_is_mirrored_again(
+    prepared: str, target_dsn: str
+) -> None:
+    """No backup was restored: it was dropped, and init run again."""
+    advance(prepared, observer=unheard)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    command("rollback", prepared, "--to", "dual_write")
+    with psycopg.connect(target_dsn) as server:
+        server.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")
+        server.execute("CREATE SCHEMA public")
+    command("init", prepared, "--target", target_dsn)
+    command("advance", prepared, "--to", "dual_write")
+    relay_until_aligned(prepared, unheard, 30)
+    with Pair.open(prepared) as pair:
+        assert verify(pair, full=True).agrees
+
+
+def test_a_fenced_file_whose_older_postgresql_was_told_of_the_end_is_led_out(
+    prepared: str, tmp_path: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The move that it never heard of is given up in its row, which then knows as many moves as the file."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, observer=unheard)
+    restore = saved_server(target_dsn, tmp_path)
+    advance(prepared, observer=unheard)
+    rollback(prepared, observer=unheard)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    restore()
+    CliRunner().invoke(main, ["rollback", prepared, "--to", "dual_write"])
+    command("recopy", prepared)
+    check_whole(prepared, ["a", "b"])
 
 
 def test_a_fenced_file_whose_postgresql_was_restored_is_freed(
@@ -527,6 +573,9 @@ def row(epoch: int, phase: Phase, state: MoveState = MoveState.REST, move: int =
         (row(2, Phase.DUAL_WRITE), row(3, Phase.POSTGRES, MoveState.TAKEN, 1), Side.SOURCE),
         (row(1, Phase.SQLITE), row(3, Phase.POSTGRES), Side.SOURCE),
         (row(3, Phase.POSTGRES), row(2, Phase.DUAL_WRITE), Side.TARGET),
+        (row(4, Phase.DUAL_WRITE), row(2, Phase.DUAL_WRITE), Side.TARGET),
+        (row(4, Phase.DUAL_WRITE), row(1, Phase.SQLITE), Side.TARGET),
+        (row(3, Phase.SQLITE), row(3, Phase.POSTGRES), Side.SOURCE),
         (row(4, Phase.DUAL_WRITE, MoveState.TAKEN, 2), row(3, Phase.POSTGRES, MoveState.TAKEN, 1), Side.TARGET),
     ],
 )

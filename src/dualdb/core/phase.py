@@ -268,11 +268,12 @@ def restored(source: ControlRow, target: ControlRow) -> Side | None:
     if source.move_state is MoveState.TAKEN and target.move < source.move:
         return Side.TARGET
     if source.epoch == target.epoch:
-        return None
+        return None if AUTHORITY[source.phase] is AUTHORITY[target.phase] else Side.SOURCE
     if target.epoch > source.epoch:
         return Side.SOURCE
-    # What changes neither side's authority the source writes first, and alone while the target is away.
-    alone = AUTHORITY[source.phase] is AUTHORITY[target.phase] is Side.SOURCE
+    # One step between these two phases the source takes first, and alone while the target is away; before it takes
+    # another one the target hears of it.
+    alone = {source.phase, target.phase} == {Phase.SQLITE, Phase.DUAL_WRITE} and source.epoch == target.epoch + 1
     return None if alone else Side.TARGET
 
 

@@ -6,6 +6,7 @@ Each of the three is one transaction; `begin` does those that are still to be do
 
 from __future__ import annotations
 
+from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,9 @@ def _make_tables(control: Control, schema: Schema) -> None:
         if older or target.epoch > row.epoch:
             # One of the two was restored from a backup: perhaps nobody else has what is there.
             target_journal.set_aside_target_tables(control.target)
-        if older:
-            control.target.execute(query(_TARGET, "step").encode(), row_values(led_by(row, target)))
+        # It hears of the file's last step, which that may have taken alone, before the next one.
+        heard = replace(led_by(row, target), epoch=max(row.epoch, target.epoch))
+        control.target.execute(query(_TARGET, "step").encode(), row_values(heard))
         target_journal.drop_target_tables(control.target)
         target_journal.install_target_tables(control.target, schema, control.facts.target_schema)
 
@@ -103,7 +105,9 @@ def _follow(control: Control, facts: SourceControl) -> None:
             return
         # The schema that the tables there were made from: when this is resumed the file may have another one.
         schema = read_target_schema(control.target)
-        target_journal.follow_from(control.target, row.epoch, row.fenced_head, schema)
+        # Without a position of its own the file was mirrored before, by a target that is no more.
+        position = row.fenced_head or journal.journal_head(control.source)
+        target_journal.follow_from(control.target, row.epoch, position, schema)
 
 
 def _tell(target: Target, row: ControlRow) -> bool:

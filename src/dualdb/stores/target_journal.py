@@ -113,7 +113,7 @@ def drop_target_tables(connection: Target) -> None:
     _ask(connection, "forget_numbers")
 
 
-def follow_from(connection: Target, epoch: int, position: str | None, schema: Schema) -> None:
+def follow_from(connection: Target, epoch: int, position: str, schema: Schema) -> None:
     """Follow from that position of the authority on, with tables that are empty."""
     for name in ("forget_copies", "forget_quarantine"):
         connection.execute(query(_AUTHORITY, name).encode())
