@@ -201,10 +201,6 @@ INSERT INTO dualdb.object (ordinal, type, name, tbl_name, sql) VALUES (%s, %s, %
 -- Describe none.
 DELETE FROM dualdb.object
 
--- name: forget_tables
--- Describe no table.
-DELETE FROM dualdb.object WHERE type = 'table'
-
 -- name: schemas
 -- The names that are taken among schemas.
 SELECT nspname FROM pg_namespace
@@ -214,8 +210,10 @@ SELECT nspname FROM pg_namespace
 SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s) AND tgenabled = 'A'
 
 -- name: sequence_of
--- The sequence of an automatic id.
-SELECT pg_get_serial_sequence(%s, %s)
+-- The sequence of an automatic id; NULL when somebody has dropped or renamed its table or column past us.
+SELECT CASE WHEN EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attname = %(column)s AND NOT attisdropped
+) THEN pg_get_serial_sequence(%(table)s, %(column)s) END
 
 -- name: set_sequence
 -- Let a sequence go on behind a number; 0: from its beginning.

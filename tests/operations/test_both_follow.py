@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from tests.operations.test_restored_from_a_backup import SCHEMA, copy, log, names, phase_of, saved_server
+from tests.stores.mirrored import leave_at
 
 import dualdb
 from dualdb.core.events import unheard
@@ -243,6 +244,25 @@ def test_a_command_that_died_is_finished(torn: str, last: Step, again: str) -> N
     assert names(torn) == before
     assert agree(torn)
     there_and_back(torn)
+
+
+def test_a_backup_of_a_command_that_had_died_stops_nobody(old_server: str, tmp_path: Path, target_dsn: str) -> None:
+    """PostgreSQL had yielded when it was saved; since then the choice was ended, and another move begun."""
+    with Control.open(old_server, any_state=True) as control:
+        judgement = control.choose(Side.SOURCE)
+        control.perform(judgement.step, judgement)
+    saved = tmp_path / "yielded"
+    saved.mkdir()
+    restore = saved_server(target_dsn, saved)
+    begin_anew(old_server, Side.SOURCE)
+    relay_until_aligned(old_server, unheard, 30)
+    leave_at(old_server, Step.FENCE, Phase.POSTGRES)
+    restore()
+    command("rollback", old_server, "--to", "dual_write")
+    log(old_server, "goes on")
+    assert command("recopy", old_server).exit_code == 0
+    relay_until_aligned(old_server, unheard, 30)
+    assert agree(old_server)
 
 
 @pytest.mark.parametrize("again", ["command", "plain recopy", "bystander"])

@@ -344,6 +344,44 @@ def test_a_table_in_use_is_not_waited_for_without_end(
     assert begin_anew(prepared).follower == "target"
 
 
+def test_a_view_in_use_is_not_waited_for_without_end_either(
+    prepared: str, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that reads no table of ours."""
+    with closing(sqlite3.connect(prepared)) as plain:
+        plain.execute("CREATE VIEW one AS SELECT 1 AS x")
+    advance(prepared, observer=unheard)
+    monkeypatch.setattr(target_journal, "_ASIDE_LOCK_S", 0.3)
+    with psycopg.connect(target_dsn) as reader:
+        reader.execute("SELECT * FROM one")
+        with pytest.raises(BusyError, match="stop the long transaction and try again"):
+            begin_anew(prepared)
+    assert begin_anew(prepared).follower == "target"
+
+
+def test_what_somebody_has_made_on_a_view_stays_on_it(prepared: str, target_dsn: str) -> None:
+    """A dashboard's view goes on reading what was set aside."""
+    with closing(sqlite3.connect(prepared)) as plain:
+        plain.execute("CREATE VIEW named AS SELECT name FROM runs")
+    advance(prepared, observer=unheard)
+    with psycopg.connect(target_dsn) as server:
+        server.execute("CREATE VIEW dashboard AS SELECT count(*) FROM named")
+    recopied(prepared)
+    with psycopg.connect(target_dsn) as server:
+        assert server.execute("SELECT * FROM dashboard").fetchone() == (2,)
+        assert server.execute("SELECT count(*) FROM named").fetchone() == (2,)
+    assert agree(prepared)
+
+
+def test_a_column_that_somebody_renamed_on_postgresql_is_no_obstacle(prepared: str, target_dsn: str) -> None:
+    """It is what the command is there for."""
+    advance(prepared, observer=unheard)
+    with psycopg.connect(target_dsn) as server:
+        server.execute("ALTER TABLE runs RENAME COLUMN id TO number")
+    recopied(prepared)
+    assert agree(prepared)
+
+
 def test_a_relay_that_carries_does_not_stand_in_the_way(prepared: str) -> None:
     """Its batches and the command want the same rows and tables, each time in one order."""
     advance(prepared, observer=unheard)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -19,6 +19,7 @@ from dualdb.core.events import unheard
 from dualdb.core.phase import ControlRow, MoveState, Phase, Side, Step, restored
 from dualdb.entrypoints.cli import main
 from dualdb.errors import LineageError
+from dualdb.operations import status as operation
 from dualdb.operations.initialise import initialise
 from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback, rollback_to
@@ -311,6 +312,71 @@ def test_a_postgresql_of_behind_its_fence_is_not_taken_for_equal(
     assert found == [("a",), ("b",), ("in postgres",), ("that nobody captured",)]
     assert aside == [("a",), ("b",), ("in postgres",)]
     assert [step.after for step in advance(prepared, observer=unheard)] == [Phase.POSTGRES]
+
+
+def test_no_id_of_rows_that_the_next_mirror_sets_aside_is_given_again(
+    prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of PostgreSQL's, on the way that is advised for an older file."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, observer=unheard)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=unheard)
+    for number in range(5):
+        log(prepared, f"in postgres {number}")
+    rollback(prepared, observer=unheard)
+    copy(str(tmp_path / "saved.db"), prepared)
+    command("rollback", prepared, "--to", "sqlite")
+    command("advance", prepared, "--to", "dual_write")
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        assert plain.execute("INSERT INTO runs(name) VALUES ('new') RETURNING id").fetchone() == (8,)
+
+
+def test_no_id_of_rows_that_are_set_aside_in_the_file_is_given_again(
+    prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file follows PostgreSQL, which gives the next one."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    advance(prepared, observer=unheard)
+    copy(prepared, str(tmp_path / "saved.db"))
+    advance(prepared, observer=unheard)
+    log(prepared, "in postgres")
+    copy(str(tmp_path / "saved.db"), prepared)
+    with closing(sqlite3.connect(prepared)) as plain, plain:
+        plain.executemany("INSERT INTO runs(name) VALUES (?)", [("in the file",)] * 5)
+    command("recopy", prepared)
+    with closing(dualdb.connect(prepared)) as connection, connection:
+        assert connection.execute("INSERT INTO runs(name) VALUES ('new')").lastrowid == 8
+
+
+def test_status_tells_of_a_fence_whose_move_was_forgotten(prepared: str, target_dsn: str, tmp_path: Path) -> None:
+    """PostgreSQL was restored during the switch."""
+    advance(prepared, observer=unheard)
+    restore = saved_server(target_dsn, tmp_path)
+    leave_at(prepared, Step.FENCE, Phase.POSTGRES)
+    restore()
+    found = read_status(prepared)
+    assert found.move is not None
+    assert "forgotten" in found.move.stands
+    assert "forgotten" in found.blockers[0].reason
+    command("rollback", prepared, "--to", "dual_write")
+    assert read_status(prepared).blockers == ()
+
+
+def test_status_does_not_call_a_switch_a_backup(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes it between the readings of the two rows."""
+    advance(prepared, observer=unheard)
+    reach = operation._reach_target
+
+    def be_overtaken(*asked: Any) -> Any:  # noqa: ANN401 - whatever it is asked and gives
+        found = reach(*asked)
+        monkeypatch.setattr(operation, "_reach_target", reach)
+        advance(prepared, observer=unheard)
+        return found
+
+    monkeypatch.setattr(operation, "_reach_target", be_overtaken)
+    found = read_status(prepared)
+    assert (found.phase, found.blockers) == ("postgres", ())
 
 
 @pytest.fixture(params=["sqlite", "dual_write", "postgres", "its fence", "a move given up since", "an earlier mirror"])

@@ -56,6 +56,36 @@ def open_again():
 """
 
 
+def test_a_gate_that_is_made_while_another_thread_forks_stays_open() -> None:
+    """Whoever forks has not closed it, and opens it."""
+    program = """
+import os, time
+from threading import Event, Thread
+asked, done = Event(), Event()
+os.register_at_fork(before=lambda: (asked.set(), time.sleep(0.5)))  # some library's, that waits a moment
+from dualdb.stores.forks import fork_gate
+
+def use():
+    asked.wait()
+    fork_gate()
+
+def work():
+    with fork_gate().at_work(1.0):
+        done.set()
+
+first = Thread(target=use)
+first.start()
+if not os.fork():
+    os._exit(0)
+os.wait()
+first.join()
+Thread(target=work, daemon=True).start()
+assert done.wait(5)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("case", "text"),
     [

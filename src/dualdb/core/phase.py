@@ -154,6 +154,7 @@ WRITES: dict[tuple[Step, MoveState], MoveState] = {
     (Step.ABORT, MoveState.OPEN): MoveState.ABORTED,
     (Step.ABORT, MoveState.REST): MoveState.ABORTED,
     (Step.ABORT, MoveState.ABORTED): MoveState.ABORTED,
+    (Step.ABORT, MoveState.YIELDED): MoveState.ABORTED,  # it was restored from a backup of in between
     (Step.UNFENCE, MoveState.MOVING): MoveState.REST,
     (Step.SETTLE, MoveState.MOVING): MoveState.REST,
     (Step.SETTLE, MoveState.YIELDED): MoveState.REST,

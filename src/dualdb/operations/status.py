@@ -74,6 +74,10 @@ _STANDS: dict[Step, tuple[str, str]] = {
         "undecided, and writers wait",
         "the command at work on it decides; once it is overdue the first writer gives it up, or {command}",
     ),
+    Step.ABORT: (
+        "forgotten by the side that it leads to, and writers wait",
+        "the next writer gives it up, or {command}",
+    ),
     Step.UNFENCE: (
         "given up, and the fence is still there",
         "the next writer lifts it, or {command}",
@@ -90,6 +94,7 @@ _STANDS: dict[Step, tuple[str, str]] = {
 _STATES = {
     Step.FENCE: MoveState.OPEN,
     Step.DECIDE: MoveState.MOVING,
+    Step.ABORT: MoveState.MOVING,
     Step.UNFENCE: MoveState.ABORTED,
     Step.SETTLE: MoveState.TAKEN,
     Step.TAKE: MoveState.YIELDED,
@@ -107,8 +112,8 @@ def read_status(database: str) -> Status:
             raise NotPreparedError(message)
         target, target_status = _reach_target(stack, database, facts)
         rows = facts.row, _target_row(target)
-        if _choice_is_open(*rows) and read_source(connection) != facts:
-            return read_status(database)  # it is no news: the way back was taken while they were read
+        if (_choice_is_open(*rows) or _is_older(*rows)) and read_source(connection) != facts:
+            return read_status(database)  # it is no news: a step was taken while they were read
         sides: dict[Side, Standing] = {Side.SOURCE: SourceStanding(connection)}
         if target is not None:
             sides[Side.TARGET] = TargetStanding(target)
@@ -164,6 +169,10 @@ def _compose(
         *map(_blocker, _schema_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))
+
+
+def _is_older(source: ControlRow, target: ControlRow | None) -> bool:
+    return target is not None and restored(source, target) is not None
 
 
 def _choice_is_open(source: ControlRow, target: ControlRow | None) -> bool:

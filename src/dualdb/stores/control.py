@@ -244,6 +244,7 @@ class Control:
 
     def demote_source(self, source: ControlRow, target: ControlRow) -> None:
         """Make the file the follower of its target, in place of whatever it took itself for; keeps all of its rows."""
+        self.keep_ids(Side.TARGET)
         position = target_journal.durable_head(self.target)
         with source_change(self.database, self.source):
             facts = read_source(self.source)
@@ -256,7 +257,7 @@ class Control:
         """Make PostgreSQL the follower of the file in place of whatever it took itself for, to be copied anew; the name
         of the schema that what it holds has moved into.
         """
-        self.keep_ids()
+        self.keep_ids(Side.SOURCE)
         position, schema = journal.journal_head(self.source), read_schema(self.source)
         with losses(), self.target.transaction():
             if lock_target(self.target) != target:
@@ -265,12 +266,17 @@ class Control:
             self.target.execute(query(_TARGET, "step").encode(), row_values(led_by(source, target)))
         return aside
 
-    def keep_ids(self) -> None:
-        """Let the file give no id again that a PostgreSQL has given whose rows are about to be set aside."""
-        with losses():
-            marks = target_journal.sequence_marks(self.target)
-        with source_change(self.database, self.source):
-            journal.raise_sequences(self.source, marks)
+    def keep_ids(self, authority: Side) -> None:
+        """Let the authority give no id again that the other side has given, whose rows are about to be set aside."""
+        if authority is Side.SOURCE:
+            with losses():
+                marks = target_journal.sequence_marks(self.target)
+            with source_change(self.database, self.source):
+                journal.raise_sequences(self.source, marks)
+        else:
+            marks = journal.sequence_marks(self.source, read_schema(self.source))
+            with losses(), self.target.transaction():
+                target_journal.lift_sequences(self.target, marks)
 
     def read(self) -> tuple[ControlRow, ControlRow]:
         """The source's row and the target's. Raises NotPreparedError."""

@@ -80,7 +80,7 @@ class ForkGate:
 
     def _open(self) -> None:
         with self._turn:
-            self._forks -= 1
+            self._forks = max(0, self._forks - 1)  # the fork that it was made in has not closed it
             self._turn.notify_all()
 
 

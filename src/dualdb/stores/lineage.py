@@ -90,7 +90,6 @@ def target_begins_anew(connection: Target, schema: Schema, target_schema: str, e
     Inside a transaction. Perhaps nobody else has those rows.
     """
     aside = target_journal.set_aside_target_tables(connection)
-    target_journal.drop_target_tables(connection)
     target_journal.install_target_tables(connection, schema, target_schema)
     target_journal.follow_from(connection, epoch, position, schema)
     return aside

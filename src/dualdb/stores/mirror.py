@@ -72,9 +72,12 @@ def _make_tables(control: Control, schema: Schema) -> None:
     older = restored(row, target) is Side.TARGET
     if AUTHORITY[target.phase] is Side.TARGET and not older:
         raise LineageError(older_source(control.database, target))
+    # One of the two was restored from a backup: perhaps nobody else has what is there.
+    keeps = older or target.epoch > row.epoch
+    if keeps:
+        control.keep_ids(Side.SOURCE)
     with losses(), control.target.transaction():
-        if older or target.epoch > row.epoch:
-            # One of the two was restored from a backup: perhaps nobody else has what is there.
+        if keeps:
             target_journal.set_aside_target_tables(control.target)
         # It hears of the file's last step, which that may have taken alone, before the next one.
         heard = replace(led_by(row, target), epoch=max(row.epoch, target.epoch))

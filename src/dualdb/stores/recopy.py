@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from dualdb.core.phase import Side
 from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import OvertakenError, SourceError
@@ -82,10 +83,7 @@ def begin_source(control: Control, row: ControlRow, saved: str) -> None:
     with closing(sqlite3.connect(saved)) as copy:
         before = _definitions(copy)
     connection = control.source
-    # A server that was restored has forgotten ids of rows that it lost; the file has not.
-    marks = journal.sequence_marks(connection, read_schema(connection))
-    with losses(), control.target.transaction():
-        target_journal.lift_sequences(control.target, marks)
+    control.keep_ids(Side.TARGET)  # a server that was restored has forgotten ids of rows that it lost
     position = target_journal.durable_head(control.target)
     with source_change(control.database, connection):
         facts = read_source(connection)
@@ -113,7 +111,7 @@ def begin_target(control: Control, row: ControlRow) -> str:
 
     Raises OvertakenError when its control row is no longer that one.
     """
-    control.keep_ids()
+    control.keep_ids(Side.SOURCE)
     position = journal.journal_head(control.source)
     schema = read_schema(control.source)
     with losses(), control.target.transaction():

@@ -61,10 +61,11 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
 
 
 def set_aside_target_tables(connection: Target) -> str:
-    """Move the application's tables, rows and all, into a schema of their own, and forget them; the schema's name.
+    """Move the application's tables and views, rows and all, into a schema of their own, and forget them; its name.
 
-    Rows in quarantine go there as `_dualdb_quarantine`: they may be the only ones left. Inside a transaction; raises
-    BusyError when somebody keeps a table in use, TargetError when the role may not do it.
+    What somebody else has made on them stays on them. Rows in quarantine go there as `_dualdb_quarantine`: they may be
+    the only ones left. Inside a transaction; raises BusyError when somebody keeps a table in use, TargetError when the
+    role may not do it.
     """
     try:
         with connection.transaction():
@@ -92,10 +93,12 @@ def _set_aside(connection: Target) -> str:
         if target_name(named[table]) != named[table]:
             _run(connection, f"COMMENT ON TABLE {table} IS {literal(f'The table {named[table]}')}")
         _run(connection, f"ALTER TABLE {table} SET SCHEMA {quoted(aside)}")
+    for view in _views(connection):
+        _run(connection, f"ALTER VIEW IF EXISTS {view} SET SCHEMA {quoted(aside)}")
     if _one(connection, query(_AUTHORITY, "any_quarantined")):
         name = qualified(aside, "_dualdb_quarantine")
         _run(connection, query(_AUTHORITY, "set_quarantine_aside").format(name=name))
-    _ask(connection, "forget_tables")
+    drop_target_tables(connection)
     _ask(connection, "wait_for_locks", ("0",))
     return aside
 
@@ -378,6 +381,12 @@ def _tables(connection: Target) -> list[str]:
     return [name for (name,) in _asked(connection, "existing", (made,))]
 
 
+def _views(connection: Target) -> list[str]:
+    """The application's views, qualified and quoted."""
+    target_schema = _target_schema(connection)
+    return [qualified(target_schema, name) for kind, name in _asked(connection, "made") if kind == "view"]
+
+
 def _target_schema(connection: Target) -> str:
     return str(_one(connection, query(ASK, "target_schema")))
 
@@ -385,13 +394,12 @@ def _target_schema(connection: Target) -> str:
 def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
     """Table, column and sequence of each automatic id."""
     found = []
-    there = set(_tables(connection))
     for table in read_target_schema(connection).tables.values():
-        if table.rowid is None or qualified(target_schema, table.name) not in there:
+        if table.rowid is None:
             continue
         column = table.rowid.name
         # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).
-        asked = (qualified(target_schema, table.name), target_name(column))
+        asked = {"table": qualified(target_schema, table.name), "column": target_name(column)}
         ((sequence,),) = _asked(connection, "sequence_of", asked)
         if sequence is not None:
             found.append((table.name, column, str(sequence)))
@@ -417,7 +425,9 @@ def _ask(connection: Target, name: str, values: Sequence[object] | None = None) 
     connection.execute(query(ASK, name).encode(), values)
 
 
-def _asked(connection: Target, name: str, values: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+def _asked(
+    connection: Target, name: str, values: Sequence[object] | Mapping[str, object] | None = None
+) -> list[tuple[Any, ...]]:
     return connection.execute(query(ASK, name).encode(), values).fetchall()
 
 
