@@ -7,14 +7,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 import dualdb
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
+from dualdb.entrypoints.cli import main
 from dualdb.errors import DualdbError, SourceError, TargetError
 from dualdb.operations import initialise as operation
 from dualdb.operations.initialise import initialise
 from dualdb.operations.recopy import begin_anew
+from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores.server import EmbeddedServer, ServerState
 
@@ -98,6 +101,13 @@ def test_a_server_whose_folder_is_gone_is_missed_and_not_made_anew(app: str, mon
         pytest.raises(sqlite3.OperationalError, match="has no embedded server"),
     ):
         connection.execute("INSERT INTO runs(name) VALUES ('x')")
+    with pytest.raises(TargetError, match="has no embedded server"):
+        initialise(app, "embedded")
+    done = CliRunner().invoke(main, ["server", "start", app])
+    assert (done.exit_code, "has no embedded server" in done.output) == (1, True)
+    (blocker,) = read_status(app).blockers
+    assert "has no embedded server" in blocker.reason
+    assert str(server.folder) in blocker.reason
     assert state(app) is ServerState.ABSENT
     away.rename(server.folder)
     with closing(dualdb.connect(app, timeout=20)) as connection, connection:

@@ -14,6 +14,7 @@ from tests.operations.test_restored_from_a_backup import copy, log, names, saved
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.core.types import decode_row
+from dualdb.operations.initialise import initialise
 from dualdb.operations.status import read_status
 from dualdb.operations.transition import advance, rollback
 from dualdb.operations.verify import verify
@@ -90,7 +91,7 @@ def test_by_recopy_of_postgresql(prepared: str, tmp_path: Path, target_dsn: str)
 
 
 def test_by_recopy_of_the_file(prepared: str, tmp_path: Path, target_dsn: str) -> None:
-    """PostgreSQL was restored without the row: it is in the saved copy."""
+    """PostgreSQL was restored without the row: it is in the saved copy, which is a file like any other."""
     advance(prepared, Phase.POSTGRES, observer=unheard)
     restore = saved_server(target_dsn, tmp_path)
     log_nan(prepared, target_dsn)
@@ -99,9 +100,14 @@ def test_by_recopy_of_the_file(prepared: str, tmp_path: Path, target_dsn: str) -
     assert done.exit_code == 0, done.output
     (saved,) = tmp_path.glob("*-dualdb-before-recopy-*.db")
     with closing(sqlite3.connect(saved)) as connection:
-        ((image,),) = connection.execute("SELECT image FROM _dualdb_quarantine").fetchall()
+        ((table, image),) = connection.execute(FROM_SOURCE).fetchall()
+    assert table == "points"
     assert math.isnan(values(image)["value"])  # type: ignore[arg-type]
     assert agree(prepared)
+    with psycopg.connect(target_dsn) as server:
+        server.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")
+        server.execute("CREATE SCHEMA public")
+    initialise(str(saved), target_dsn)
 
 
 def test_by_the_way_that_is_advised_for_an_older_file(prepared: str, tmp_path: Path, target_dsn: str) -> None:

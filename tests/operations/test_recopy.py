@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -242,7 +244,7 @@ def test_a_trigger_that_no_longer_compiles_stands_in_nobodys_way(prepared: str) 
     kept = begin_anew(prepared).kept
     assert kept is not None
     with closing(sqlite3.connect(kept)) as copy:
-        assert copy.execute("SELECT name, sql FROM _dualdb_trigger").fetchall() == [("lost", texts["lost"])]
+        assert copy.execute("SELECT name, sql FROM _dualdb_aside_1_trigger").fetchall() == [("lost", texts["lost"])]
         found = copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
     assert found == [("good",)]
 
@@ -325,8 +327,25 @@ def test_a_table_whose_name_postgresql_cannot_have_is_told_by_its_comment(prepar
 
 def test_where_no_file_can_be_made_nothing_is_changed(tmp_path: Path) -> None:
     """One line, with the folder."""
-    with pytest.raises(SourceError, match=rf"no file can be made in {tmp_path}/gone .*nothing was changed"):
+    with pytest.raises(
+        SourceError, match=rf"no file can be made in {tmp_path}/gone .*nothing was changed; run dualdb as"
+    ):
         make_beside(str(tmp_path / "gone" / "app.db"), "before-recopy", ".db")
+
+
+@pytest.mark.parametrize("call", ["open", "replace"])
+def test_a_full_disk_is_told_with_its_remedy(prepared: str, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Before the copy is made, and when it gets its name."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"dualdb.stores.beside.os.{call}", refuse)
+        with pytest.raises(SourceError, match=f"nothing was changed; make room in {Path(prepared).parent}"):
+            stores_recopy.save_source(prepared)
+    assert list(Path(prepared).parent.glob("*before-recopy*")) == []
 
 
 def test_a_table_in_use_is_not_waited_for_without_end(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+
+from dualdb.errors import TargetError
 
 if TYPE_CHECKING:
     from dualdb.stores.server import ServerStatus
@@ -43,9 +46,12 @@ def status(database: str) -> None:
 )
 def start(database: str, port: int | None) -> None:
     """Start the server unless it runs; other commands do so by themselves when they need it."""
-    from dualdb.stores.server import EmbeddedServer
+    from dualdb.stores.server import EmbeddedServer, ServerState
+    from dualdb.stores.target_connection import missing_server
 
     embedded = EmbeddedServer.beside(database)
+    if embedded.status().state is ServerState.ABSENT and _is_prepared(database):
+        raise TargetError(missing_server(database, str(embedded.folder)))
     embedded.ensure_running(port=port)
     click.echo(f"running; connect with: psql {quote(embedded.conninfo)}")
 
@@ -64,6 +70,17 @@ def stop(database: str, mode: str) -> None:
     from dualdb.stores.server import EmbeddedServer, StopMode
 
     click.echo("stopped" if EmbeddedServer.beside(database).stop(StopMode(mode)) else "was not running")
+
+
+def _is_prepared(database: str) -> bool:
+    """Whether the file has a target already: an empty server would not be that one."""
+    from dualdb.stores.control import read_source
+    from dualdb.stores.source_file import connect_source
+
+    if not os.path.exists(database):
+        return False
+    with connect_source(database) as source:
+        return read_source(source) is not None
 
 
 def _rows(found: ServerStatus) -> list[tuple[str, str]]:

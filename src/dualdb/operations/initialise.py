@@ -75,7 +75,8 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
             held.enter_context(coordinating(database))
         facts = read_source(source)  # again, now that nobody else changes it
         found = _readable_schema(source)
-        if chosen(target)[0] == EMBEDDED:
+        anew = facts is None or _fresh(facts.row) or facts.target != EMBEDDED
+        if chosen(target)[0] == EMBEDDED and anew:
             held.enter_context(_embedded_server(database, source))
         with closing(connect_target(target, database, purpose="dualdb init")) as connection:
             identity = target_schema.identity(connection)
@@ -108,10 +109,18 @@ def _embedded_server(database: str, source: sqlite3.Connection) -> Iterator[None
         server.ensure_running()
         yield
     except BaseException:
-        facts = read_source(source)
-        if made and (facts is None or facts.target != EMBEDDED):
+        if made and not _is_used(source):
             server.remove()
         raise
+
+
+def _is_used(source: sqlite3.Connection) -> bool:
+    """Whether the file names an embedded server, as far as can be known."""
+    try:
+        facts = read_source(source)
+    except (sqlite3.Error, DualdbError):
+        return True
+    return facts is not None and facts.target == EMBEDDED
 
 
 def _readable_schema(source: sqlite3.Connection) -> Schema:

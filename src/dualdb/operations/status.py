@@ -45,6 +45,7 @@ from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.standing import SourceStanding
 from dualdb.stores.target_address import EMBEDDED, address_of
+from dualdb.stores.target_connection import missing_server
 from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_standing import TargetStanding
 
@@ -244,7 +245,10 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
     target = None
     try:
         address = address_of(chosen)
-        if chosen == EMBEDDED and _server(database, chosen) != ServerState.RUNNING.value:
+        state = _server(database, chosen)
+        if state == ServerState.ABSENT.value:
+            error = missing_server(database, str(EmbeddedServer.beside(database).folder))
+        elif chosen == EMBEDDED and state != ServerState.RUNNING.value:
             error = "the embedded server does not run; the next command or program that needs it starts it"
         else:
             # Where each side follows the other it is told below, with what both of them say.
@@ -363,7 +367,7 @@ def _verified(sides: dict[Side, Standing], authority: Side) -> dict[str, Any] | 
 def _blockers(status: Status, phase: Phase, *, follows: bool, broken: str) -> Iterator[Blocker]:
     """`broken`: the authority, where it does not know the position that its follower holds."""
     name = quote(status.database)
-    if status.target.error and status.server in {None, ServerState.RUNNING.value}:
+    if status.target.error and status.server in {None, ServerState.RUNNING.value, ServerState.ABSENT.value}:
         yield _blocker(status.target.error)
     if status.move:
         reason = f"move {status.move.number} to {status.move.to} is under way: {status.move.stands}"

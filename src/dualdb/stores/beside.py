@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -17,11 +18,10 @@ def make_beside(database: str, purpose: str, suffix: str) -> str:
         return _make(database, purpose, suffix)
     except OSError as exc:
         folder = os.path.dirname(database) or "."
-        message = (
-            f"no file can be made in {folder} ({exc.strerror}), and nothing was changed; run dualdb as a user who may"
-            " write there"
-        )
-        raise SourceError(message) from exc
+        remedy = what_to_do(database, exc)
+        raise SourceError(
+            f"no file can be made in {folder} ({exc.strerror}), and nothing was changed; {remedy}"
+        ) from exc
 
 
 def _make(database: str, purpose: str, suffix: str) -> str:
@@ -36,6 +36,13 @@ def _make(database: str, purpose: str, suffix: str) -> str:
             number += 1
     _sync_folder(path)
     return path
+
+
+def what_to_do(database: str, error: Exception) -> str:
+    """The remedy where a file beside the database could not be written: there is no room, or no right."""
+    if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return "run dualdb as a user who may write there"
+    return f"make room in {os.path.dirname(database) or '.'}"
 
 
 def scratch_of(path: str) -> str:

@@ -77,11 +77,16 @@ def source_begins_anew(connection: sqlite3.Connection, epoch: int, position: str
     journal.set_aside_triggers(connection, schema)
     connection.execute(query(_ASK, "give_up_triggers"), (_SET_ASIDE,))
     connection.execute(query(_ASK, "forget_copies"))
-    if connection.execute(query(_RELAY, "any_quarantined")).fetchone()[0]:  # nobody else may have these rows
-        name = f"main.{quote_name(aside_name(connection, 'quarantine'))}"
-        connection.execute(query(_ASK, "set_quarantine_aside").format(name=name))
+    set_quarantine_aside(connection)
     connection.execute(query(_ASK, "forget_quarantine"))
     connection.execute(query(_RELAY, "set_watermark"), (epoch, position, False, NO_SCHEMA))
+
+
+def set_quarantine_aside(connection: sqlite3.Connection) -> None:
+    """Keep what the file has in quarantine, if anything, in a table of its own: nobody else may have these rows."""
+    if connection.execute(query(_RELAY, "any_quarantined")).fetchone()[0]:
+        name = f"main.{quote_name(aside_name(connection, 'quarantine'))}"
+        connection.execute(query(_ASK, "set_quarantine_aside").format(name=name))
 
 
 def target_begins_anew(connection: Target, schema: Schema, target_schema: str, epoch: int, position: str) -> str:

@@ -18,11 +18,12 @@ from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
-from dualdb.stores.beside import finish, make_beside, scratch_of
+from dualdb.stores.beside import finish, make_beside, scratch_of, what_to_do
 from dualdb.stores.catalog import OUR_TABLES, read_schema
 from dualdb.stores.control import lock_target, read_source, source_change
-from dualdb.stores.lineage import target_begins_anew
+from dualdb.stores.lineage import set_quarantine_aside, target_begins_anew
 from dualdb.stores.queries import query
+from dualdb.stores.source_schema import aside_name
 from dualdb.stores.target_connection import losses
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def save_source(database: str) -> str:
         for name in (scratch_of(path), path):
             with suppress(FileNotFoundError):
                 os.unlink(name)
-        if not isinstance(exc, sqlite3.Error):
+        if not isinstance(exc, (OSError, sqlite3.Error)):
             raise
         message = f"{database} cannot be copied to {path} ({exc}), and nothing was changed; {remedy(database, exc)}"
         raise SourceError(message) from exc
@@ -66,11 +67,12 @@ def _new(path: str) -> sqlite3.Connection:
     return sqlite3.connect(scratch, isolation_level=None)
 
 
-def remedy(database: str, error: sqlite3.Error) -> str:
+def remedy(database: str, error: OSError | sqlite3.Error) -> str:
     """What to do about an error that kept the file from being copied."""
     again = f"run dualdb recopy {quote(database)} again"
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-        return f"make room in {os.path.dirname(database) or '.'}, then {again}"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or isinstance(error, OSError):
+        return f"{what_to_do(database, error)}, then {again}"
     return f"put right what SQLite names, then {again}"
 
 
@@ -126,23 +128,16 @@ def _definitions(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _make_ordinary(copy: sqlite3.Connection) -> None:
-    """Take out what is ours, but for rows in quarantine, and put back the application's triggers."""
+    """Take out what is ours and put back the application's triggers; what else nobody has is set aside in it."""
     for name, _, _ in copy.execute(query(_ASK, "triggers")).fetchall():
         if fold(name).startswith("_dualdb_"):
             copy.execute(f"DROP TRIGGER main.{quote_name(name)}")
-    held = {
-        "_dualdb_quarantine": copy.execute(query(_ASK, "any_quarantined")).fetchone()[0],
-        "_dualdb_trigger": _keeps_triggers(copy),
-    }
-    for name in OUR_TABLES:
-        if not held.get(name):
-            copy.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
-
-
-def _keeps_triggers(copy: sqlite3.Connection) -> bool:
-    """Put the application's triggers back; whether SQLite did not take all of them, and the text of some stays."""
+    set_quarantine_aside(copy)
     journal.restore_triggers(copy)
-    return bool(copy.execute(query("source/standing.sql", "triggers")).fetchall())
+    if copy.execute(query("source/standing.sql", "triggers")).fetchall():  # SQLite did not take all of them
+        copy.execute(f"ALTER TABLE main._dualdb_trigger RENAME TO {quote_name(aside_name(copy, 'trigger'))}")
+    for name in OUR_TABLES:
+        copy.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
 
 
 def _moved_on(database: str) -> str:

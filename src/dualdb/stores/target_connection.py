@@ -68,16 +68,20 @@ def losses() -> Iterator[None]:
         raise
 
 
+def missing_server(database: str, folder: str) -> str:
+    """What to tell where the data of a file's embedded server are not there."""
+    return (
+        f"{database} has no embedded server: there are no data in {folder}; put that folder back where it was, or name"
+        " the server that it was prepared for in DUALDB_TARGET"
+    )
+
+
 def _embedded(database: str) -> dict[str, str]:
     from dualdb.stores.server import EmbeddedServer, ServerState  # only this target needs the server's code
 
     server = EmbeddedServer.beside(database)
     if server.status().state is ServerState.ABSENT:
-        message = (
-            f"{database} has no embedded server: there are no data in {server.folder}; put that folder back where it"
-            " was, or name the server that it was prepared for in DUALDB_TARGET"
-        )
-        raise TargetError(message)
+        raise TargetError(missing_server(database, str(server.folder)))
     server.ensure_running()
     # Given outright: PGPASSWORD, which is for another server, would go before the passfile.
     return target_address.read(server.conninfo) | {"password": server.password}
