@@ -36,6 +36,13 @@ SELECT position, aligned FROM _dualdb_watermark
 -- A relay of the other direction finds nothing to go on from.
 DELETE FROM _dualdb_watermark
 
+-- name: begin_anew
+-- It follows from here on, with everything to be copied.
+INSERT INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, whole, applied_at)
+VALUES (1, ?, ?, 0, ?, 0, (julianday('now') - 2440587.5) * 86400.0)
+ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = excluded.aligned,
+    schema_version = excluded.schema_version, whole = excluded.whole, applied_at = excluded.applied_at
+
 -- name: forget_copies
 -- Nothing counts as copied.
 DELETE FROM _dualdb_copy

@@ -31,6 +31,7 @@ CREATE TABLE _dualdb_watermark (
     position TEXT NOT NULL,
     aligned INTEGER NOT NULL,
     schema_version TEXT NOT NULL,
+    whole INTEGER NOT NULL,                -- 1 once aligned since everything was last begun to be copied
     applied_at REAL NOT NULL
 );
 -- How far the copy of each table has come, while this file follows.

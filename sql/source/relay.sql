@@ -60,10 +60,10 @@ SELECT tbl, cursor, done, rows FROM _dualdb_copy ORDER BY tbl
 
 -- name: set_watermark
 -- Store what this file holds now.
-INSERT INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, applied_at)
-VALUES (1, ?, ?, ?, ?, (julianday('now') - 2440587.5) * 86400.0)
+INSERT INTO _dualdb_watermark(id, epoch, position, aligned, schema_version, whole, applied_at)
+VALUES (1, ?, ?, ?, ?, 1, (julianday('now') - 2440587.5) * 86400.0)
 ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = excluded.aligned,
-    schema_version = excluded.schema_version, applied_at = excluded.applied_at
+    schema_version = excluded.schema_version, whole = whole OR excluded.aligned, applied_at = excluded.applied_at
 
 -- name: set_copy
 -- Store how far one copy has come.

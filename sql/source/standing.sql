@@ -6,7 +6,7 @@ SELECT verified FROM _dualdb_control
 
 -- name: watermark
 -- What this file holds while it follows, and how long ago that became true.
-SELECT epoch, position, aligned, (julianday('now') - 2440587.5) * 86400.0 - applied_at FROM _dualdb_watermark
+SELECT epoch, position, aligned, whole, (julianday('now') - 2440587.5) * 86400.0 - applied_at FROM _dualdb_watermark
 
 -- name: copies
 -- How far the copy of each table has come.

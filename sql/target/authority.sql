@@ -42,10 +42,11 @@ UPDATE dualdb.control SET phase = %(phase)s, epoch = %(epoch)s WHERE epoch < %(e
 SELECT position, aligned FROM dualdb.watermark FOR UPDATE
 
 -- name: follow
--- It follows from here on.
-INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version) VALUES (1, %s, %s, %s, %s)
+-- It follows from here on: whole, or with everything to be copied.
+INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version, whole)
+VALUES (1, %(epoch)s, %(position)s, %(aligned)s, %(schema_version)s, %(aligned)s)
 ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, position = excluded.position, aligned = excluded.aligned,
-    schema_version = excluded.schema_version, applied_at = clock_timestamp()
+    schema_version = excluded.schema_version, whole = excluded.whole, applied_at = clock_timestamp()
 
 -- name: follow_nobody
 -- A relay of the other direction finds nothing to go on from.

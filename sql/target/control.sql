@@ -48,6 +48,8 @@ CREATE TABLE dualdb.watermark (
     position text NOT NULL,
     aligned boolean NOT NULL,
     schema_version text NOT NULL,
+    -- whether it was aligned at some time since everything was last begun to be copied
+    whole boolean NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE dualdb.copy (

@@ -89,7 +89,8 @@ SET LOCAL lock_timeout = 0
 -- name: set_watermark
 -- Store what PostgreSQL holds now.
 UPDATE dualdb.watermark
-SET epoch = %s, position = %s, aligned = %s, schema_version = %s, applied_at = clock_timestamp()
+SET epoch = %(epoch)s, position = %(position)s, aligned = %(aligned)s, schema_version = %(schema_version)s,
+    whole = whole OR %(aligned)s, applied_at = clock_timestamp()
 
 -- name: set_copy
 -- Store how far one copy has come.

@@ -6,7 +6,7 @@ SELECT verified FROM dualdb.control
 
 -- name: watermark
 -- What PostgreSQL holds while it follows, and how long ago that became true.
-SELECT epoch, position, aligned, extract(epoch FROM clock_timestamp() - applied_at)::double precision FROM dualdb.watermark
+SELECT epoch, position, aligned, whole, extract(epoch FROM clock_timestamp() - applied_at)::double precision FROM dualdb.watermark
 
 -- name: copies
 -- How far the copy of each table has come.

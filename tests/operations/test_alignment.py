@@ -126,8 +126,8 @@ def test_a_mirror_whose_target_was_not_told_is_finished(mirrored: Mirrored, agai
         mirror.end(control)
         if again:  # the target kept the watermark of the mirror before
             control.target.execute(
-                "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version)"
-                " VALUES (1, 1, '0:0', true, %s)",
+                "INSERT INTO dualdb.watermark (id, epoch, position, aligned, schema_version, whole)"
+                " VALUES (1, 1, '0:0', true, %s, true)",
                 (read_schema(control.source).version,),
             )
     mirrored.source("INSERT INTO runs(name) VALUES ('unseen')")

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from click.testing import CliRunner
+from tests.operations.test_recopy import carry_one_table, fill
 from tests.operations.test_restored_from_a_backup import SCHEMA, copy, log, names, phase_of, saved_server
 from tests.stores.mirrored import leave_at
 
 import dualdb
+from dualdb.core.delivery import Pace
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.entrypoints.cli import main
@@ -244,6 +246,19 @@ def test_a_command_that_died_is_finished(torn: str, last: Step, again: str) -> N
     assert names(torn) == before
     assert agree(torn)
     there_and_back(torn)
+
+
+def test_the_same_command_again_while_everything_is_copied_is_no_error(
+    old_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed when one table was done."""
+    monkeypatch.setattr("dualdb.stores.relay_batch.Pace", lambda: Pace(copy_rows=64))
+    begin_anew(old_server, Side.SOURCE)
+    fill(old_server)
+    carry_one_table(old_server)
+    done = command("recopy", old_server, "--from", "sqlite")
+    assert done.exit_code == 0, done.output
+    assert agree(old_server)
 
 
 def test_a_backup_of_a_command_that_had_died_stops_nobody(old_server: str, tmp_path: Path, target_dsn: str) -> None:

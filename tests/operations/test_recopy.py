@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from tests.operations.test_restored_from_a_backup import copy, log, names, phase_of, run
 
 import dualdb
+from dualdb.core.delivery import Pace
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase, Step
 from dualdb.entrypoints.cli import main
@@ -30,6 +31,7 @@ from dualdb.stores.beside import make_beside
 from dualdb.stores.control import Control, Order
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import Relay, relay_until_aligned
+from dualdb.stores.relay_batch import Carrier
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -192,6 +194,36 @@ def test_a_copy_that_was_interrupted_goes_on(prepared: str, phase: Phase) -> Non
     assert agree(prepared)
     assert begin_anew(prepared).kept not in (None, first.kept)
     relay_until_aligned(prepared, unheard, 30)
+    assert agree(prepared)
+
+
+def carry_one_table(database: str) -> None:
+    """A relay copies until the first table is done, and ends."""
+    with Pair.open(database) as pair:
+        carrier = Carrier(pair.authority, pair.follower, unheard)
+        while not any(copy.done for copy in pair.follower.watermark().copies.values()):
+            carrier.step()
+        assert not pair.follower.watermark().aligned
+
+
+def fill(database: str) -> None:
+    """More than one batch copies."""
+    with closing(dualdb.connect(database)) as connection, connection:
+        connection.executemany("INSERT INTO points VALUES (1, ?)", [(float(number),) for number in range(3_000)])
+
+
+@pytest.mark.parametrize("phase", [Phase.DUAL_WRITE, Phase.POSTGRES])
+def test_a_copy_that_was_interrupted_half_way_goes_on(
+    prepared: str, phase: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done stays done, and nothing is kept twice."""
+    monkeypatch.setattr("dualdb.stores.relay_batch.Pace", lambda: Pace(copy_rows=64))
+    fill(prepared)
+    advance(prepared, phase, observer=unheard)
+    assert begin_anew(prepared).kept is not None
+    carry_one_table(prepared)
+    assert begin_anew(prepared).kept is None
+    assert "goes on" in recopied(prepared).output
     assert agree(prepared)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
 ANOTHER = LAYOUT + 6
-MADE = (3, "beba6a2fd383")
+MADE = (4, "7bc7454c9f11")
 """The number, and a digest of the names of what `dualdb init` makes of ours."""
 REMEDY = "install the version that prepared it, or a newer one"
 

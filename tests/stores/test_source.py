@@ -73,7 +73,7 @@ def following(captured: Path) -> Watermark:
         journal.remove_capture(connection)
         journal.install_fence(connection, schema)
         connection.execute("UPDATE _dualdb_control SET phase = ?", (Phase.POSTGRES.value,))
-        connection.execute("INSERT INTO _dualdb_watermark VALUES (1, 2, 'p', 1, ?, 0)", (schema.version,))
+        connection.execute("INSERT INTO _dualdb_watermark VALUES (1, 2, 'p', 1, ?, 1, 0)", (schema.version,))
         connection.executemany(
             "INSERT INTO _dualdb_copy(tbl, done, rows) VALUES (?, 1, 0)", [(t.id,) for t in schema.tables.values()]
         )

@@ -241,11 +241,10 @@ def _begin_target(control: Control, row: ControlRow) -> Begun:
 
 
 def _goes_on(follower: Standing, authority: Standing, row: ControlRow) -> bool:
-    """Whether everything is about to be copied already: the command was interrupted, and is run again."""
+    """Whether everything is being copied already: the command was interrupted, and is run again."""
     found = follower.following(0)
     if found is None or found.epoch != row.epoch or not authority.retains(found.position):
         return False
     if authority.find_branch(found.position):
         return False
-    # Where a table is done, another one may be new, and nobody began anew.
-    return not found.aligned and not any(copy.done for copy in found.copies)
+    return not found.whole

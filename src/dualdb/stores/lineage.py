@@ -79,7 +79,7 @@ def source_begins_anew(connection: sqlite3.Connection, epoch: int, position: str
     connection.execute(query(_ASK, "forget_copies"))
     set_quarantine_aside(connection)
     connection.execute(query(_ASK, "forget_quarantine"))
-    connection.execute(query(_RELAY, "set_watermark"), (epoch, position, False, NO_SCHEMA))
+    connection.execute(query(_ASK, "begin_anew"), (epoch, position, NO_SCHEMA))
 
 
 def set_quarantine_aside(connection: sqlite3.Connection) -> None:

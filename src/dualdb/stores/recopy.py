@@ -105,7 +105,7 @@ def begin_source(control: Control, row: ControlRow, saved: str) -> None:
             ],
         )
         # Whatever schema the file has, it is led to the authority's.
-        connection.execute(query(_ASK, "set_watermark"), (row.epoch, position, False, NO_SCHEMA))
+        connection.execute(query("source/authority.sql", "begin_anew"), (row.epoch, position, NO_SCHEMA))
 
 
 def begin_target(control: Control, row: ControlRow) -> str:

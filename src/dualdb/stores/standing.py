@@ -42,6 +42,8 @@ class Following:
     epoch: int
     position: str
     aligned: bool
+    whole: bool
+    """Whether it was aligned at some time since everything was last begun to be copied."""
     age_s: float
     """Since the last batch."""
     copies: tuple[TableCopy, ...]
@@ -108,7 +110,8 @@ class SourceStanding:
             epoch=held[0],
             position=held[1],
             aligned=bool(held[2]),
-            age_s=max(0.0, held[3]),
+            whole=bool(held[3]),
+            age_s=max(0.0, held[4]),
             copies=tuple(
                 TableCopy(table=name, rows=rows, done=bool(done)) for name, rows, done in ask(query(_ASK, "copies"))
             ),

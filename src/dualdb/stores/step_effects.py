@@ -137,7 +137,7 @@ def _settle_target(connection: Target, at: Circumstances) -> str | None:
         return None
     # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
     version = read_target_schema(connection).version
-    connection.execute(query(_TARGET, "follow").encode(), (at.other.epoch, at.other.fenced_head, True, version))
+    target_journal.follow(connection, at.other.epoch, at.other.fenced_head or "", version, aligned=True)
     return None
 
 

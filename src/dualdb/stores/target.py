@@ -279,7 +279,12 @@ def _last_row(connection: Target, name: str) -> tuple[Any, ...] | None:
 
 
 def _store(connection: Target, before: Watermark, after: Watermark) -> None:
-    values = (after.epoch, after.position, after.aligned, after.schema_version)
+    values = {
+        "epoch": after.epoch,
+        "position": after.position,
+        "aligned": after.aligned,
+        "schema_version": after.schema_version,
+    }
     connection.execute(query(ASK, "set_watermark").encode(), values)
     for number, copy in after.copies.items():
         if before.copies.get(number) != copy:

@@ -120,7 +120,13 @@ def follow_from(connection: Target, epoch: int, position: str, schema: Schema) -
     """Follow from that position of the authority on, with tables that are empty."""
     for name in ("forget_copies", "forget_quarantine"):
         connection.execute(query(_AUTHORITY, name).encode())
-    connection.execute(query(_AUTHORITY, "follow").encode(), (epoch, position, False, schema.version))
+    follow(connection, epoch, position, schema.version, aligned=False)
+
+
+def follow(connection: Target, epoch: int, position: str, schema_version: str, *, aligned: bool) -> None:
+    """Follow from that position on: equal to the authority as of there, or with everything to be copied."""
+    values = {"epoch": epoch, "position": position, "aligned": aligned, "schema_version": schema_version}
+    connection.execute(query(_AUTHORITY, "follow").encode(), values)
 
 
 def enable_fence(connection: Target, lock_timeout_s: float) -> None:

@@ -38,11 +38,12 @@ class TargetStanding:
         held = self._rows("watermark")
         if not held:
             return None
-        epoch, position, aligned, age_s = held[0]
+        epoch, position, aligned, whole, age_s = held[0]
         return Following(
             epoch=epoch,
             position=position,
             aligned=aligned,
+            whole=whole,
             age_s=max(0.0, age_s),
             copies=tuple(TableCopy(table=name, rows=rows, done=done) for name, rows, done in self._rows("copies")),
             quarantined=self._rows("quarantined")[0][0],
