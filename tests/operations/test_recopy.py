@@ -298,6 +298,21 @@ def test_a_copy_that_is_interrupted_is_not_taken_for_one(
     assert list(Path(prepared).parent.glob("*before-recopy*")) == []
 
 
+def test_what_a_command_that_was_killed_has_left_goes_with_the_next_one(prepared: str) -> None:
+    """An empty file, and half a copy; a whole copy stays."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    whole = begin_anew(prepared).kept
+    assert whole is not None
+    relay_until_aligned(prepared, unheard, 30)
+    killed = Path(make_beside(prepared, "before-recopy", ".db"))
+    Path(f"{killed}.unfinished").write_bytes(b"half")
+    kept = begin_anew(prepared).kept
+    assert kept is not None
+    left = {str(path) for path in Path(prepared).parent.glob("*before-recopy*")}
+    assert left == {whole, kept}
+    assert names(kept) == names(whole) == ["a", "b"]
+
+
 def test_no_copy_stays_where_nothing_was_begun(prepared: str) -> None:
     """Somebody has the file's write lock."""
     advance(prepared, Phase.POSTGRES, observer=unheard)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 
 from dualdb.errors import SourceError
+
+_UNFINISHED = ".unfinished"
 
 
 def make_beside(database: str, purpose: str, suffix: str) -> str:
@@ -47,7 +50,17 @@ def what_to_do(database: str, error: Exception) -> str:
 
 def scratch_of(path: str) -> str:
     """Where to write what is to have that path when it is whole."""
-    return f"{path}.unfinished"
+    return path + _UNFINISHED
+
+
+def forget_unfinished(database: str, purpose: str) -> None:
+    """Take away what commands that were killed have left for that purpose; nobody may be at it."""
+    folder, name = os.path.split(f"{database}-dualdb-{purpose}-")
+    for entry in os.listdir(folder or "."):
+        if entry.startswith(name) and entry.endswith(_UNFINISHED):
+            for left in (entry, entry.removesuffix(_UNFINISHED)):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, left))
 
 
 def finish(path: str) -> None:

@@ -18,7 +18,7 @@ from dualdb.core.sqltext import fold, quote_name
 from dualdb.core.store import NO_SCHEMA
 from dualdb.errors import OvertakenError, SourceError
 from dualdb.stores import journal, target_journal
-from dualdb.stores.beside import finish, make_beside, scratch_of, what_to_do
+from dualdb.stores.beside import finish, forget_unfinished, make_beside, scratch_of, what_to_do
 from dualdb.stores.catalog import OUR_TABLES, read_schema
 from dualdb.stores.control import lock_target, read_source, source_change
 from dualdb.stores.lineage import set_quarantine_aside, target_begins_anew
@@ -31,15 +31,18 @@ if TYPE_CHECKING:
     from dualdb.stores.control import Control
 
 _ASK = "source/relay.sql"
+_PURPOSE = "before-recopy"
 
 
 def save_source(database: str) -> str:
     """Make a copy of the SQLite file beside it, by SQLite's backup API, and return its path.
 
     It is an ordinary file with the application's tables and triggers and without ours: opened through dualdb it must
-    not take itself for the follower, and be written over.
+    not take itself for the follower, and be written over. One coordinator does this at a time.
     """
-    path = make_beside(database, "before-recopy", ".db")
+    with suppress(OSError):  # whoever may not do that can still make a new one, or is told
+        forget_unfinished(database, _PURPOSE)
+    path = make_beside(database, _PURPOSE, ".db")
     try:
         with closing(sqlite3.connect(database)) as origin, closing(_new(path)) as copy:
             origin.backup(copy)
