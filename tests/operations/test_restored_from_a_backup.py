@@ -477,7 +477,8 @@ def test_a_postgresql_that_was_replaced_after_a_move_was_given_up_is_mirrored_ag
     with psycopg.connect(target_dsn) as server:
         server.execute("DROP SCHEMA public, dualdb, sqlite CASCADE")
         server.execute("CREATE SCHEMA public")
-    command("init", prepared, "--target", target_dsn)
+    said = command("init", prepared, "--target", target_dsn)
+    assert f"in phase dual_write; next: dualdb status {prepared}" in said
     command("advance", prepared, "--to", "dual_write")
     relay_until_aligned(prepared, unheard, 30)
     with Pair.open(prepared) as pair:

@@ -130,8 +130,9 @@ def init(ctx: click.Context, database: str, target: str, schema: str) -> None:
     from dualdb.operations.initialise import initialise
 
     console = Console()
-    initialise(database, target, schema=schema)
-    console.say(f"{database} is prepared, in phase sqlite; next: {_command('advance', database)}")
+    phase = initialise(database, target, schema=schema)
+    following = _command("advance" if phase.value == "sqlite" else "status", database)
+    console.say(f"{database} is prepared, in phase {phase.value}; next: {following}")
 
 
 @main.command(epilog=STATUS_KEYS, short_help="Show where a file stands, and what blocks its next step.")

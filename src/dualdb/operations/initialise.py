@@ -59,8 +59,10 @@ class _Claim:
     identity: str
 
 
-def initialise(database: str, target: str, *, schema: str = "public") -> None:
-    """Prepare a SQLite file and a PostgreSQL database for each other.
+def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
+    """Prepare a SQLite file and a PostgreSQL database for each other; the phase that the file is in.
+
+    That is sqlite, but for a file whose target was emptied or replaced in a later one.
 
     Raises SourceError, SchemaError, TargetError, PhaseError, BusyError or OvertakenError with cause and remedy. Nothing
     is written then, unless the connection is lost at the very end: run it again, with this target or another one.
@@ -98,6 +100,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> None:
                     _check_still(database, source, claim)
                 elif claim != _claim_of(facts):
                     _claim_anew(database, source, facts, claim)
+    return Phase.SQLITE if facts is None else facts.row.phase
 
 
 @contextmanager
