@@ -90,7 +90,8 @@ class Spawner:
 
     process: subprocess.Popen[str]
     actors: dict[int, Actor] = field(default_factory=dict)
-    _last: int = 0
+    _started: list[Actor] = field(default_factory=list)
+    """Whoever has not been given to the test yet; it may have ended in the same breath."""
     _buffer: bytes = b""
 
     @classmethod
@@ -107,12 +108,11 @@ class Spawner:
         request = {"role": role, "log": str(log), "environment": dict(environment), "arguments": arguments}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        self._last = 0
         deadline = time.monotonic() + 30
-        while not self._last:
+        while not self._started:
             assert time.monotonic() < deadline, "no process could be started within 30 s"
             self.pump(1)
-        actor = self.actors[self._last]
+        actor = self._started.pop()
         actor.name, actor.log = name, log
         return actor
 
@@ -144,7 +144,7 @@ class Spawner:
         pid, what = news["pid"], news["what"]
         if what == "started":
             self.actors[pid] = Actor(self, "", pid, Path())
-            self._last = pid
+            self._started.append(self.actors[pid])
             return
         self.actors[pid].state = what
         if what == "ended":

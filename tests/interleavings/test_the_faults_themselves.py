@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,11 @@ from tests.interleavings import oracle, proxy
 from tests.interleavings.faults import Fault
 from tests.interleavings.ledger import read_ledger
 from tests.interleavings.scene import BEGINNING, Scene
+from tests.interleavings.spawner import Spawner
 from tests.interleavings.workload import make_database
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.interleavings.spawner import Spawner
 
 
 @pytest.fixture
@@ -59,6 +59,20 @@ def test_a_process_is_killed_before_and_after_the_nth_statement_that_it_sends(pl
         rows = connection.execute("SELECT count(*), count(DISTINCT writer) FROM entry WHERE number = 0 AND part < 3")
         assert rows.fetchone() == (1 + 3 * 2, 1 + 2)
     judge(plain)
+
+
+def test_a_process_that_ends_at_once_is_given_all_the_same(plain: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it was started and that it has ended is heard in one breath."""
+    pump = Spawner.pump
+
+    def listen_late(spawner: Spawner, timeout_s: float) -> None:
+        time.sleep(1.5)
+        pump(spawner, timeout_s)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spawner, "pump", listen_late)
+        actor = plain.start_writer(raw=True, operations=0)
+    assert (actor.state, actor.code) == ("ended", 0)
 
 
 def test_a_process_is_stopped_at_a_statement_and_goes_on_when_told(plain: Scene) -> None:
