@@ -40,14 +40,19 @@ def state(app: str) -> ServerState:
     return EmbeddedServer.beside(app).status().state
 
 
-def test_an_init_that_fails_leaves_no_server(app: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody has the file open in a way that keeps it out of WAL mode; later it succeeds."""
+def fail_to_initialise(app: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has the file open in a way that keeps it out of WAL mode."""
     monkeypatch.setattr(operation, "_WAL_PATIENCE_S", 0.1)
     with closing(sqlite3.connect(app)) as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM runs").fetchall()
         with pytest.raises(SourceError, match="WAL mode"):
             initialise(app, "embedded")
+
+
+def test_an_init_that_fails_leaves_no_server(app: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one succeeds."""
+    fail_to_initialise(app, monkeypatch)
     assert state(app) is ServerState.ABSENT
     assert not EmbeddedServer.beside(app).folder.exists()
     initialise(app, "embedded")
@@ -57,12 +62,7 @@ def test_an_init_that_fails_leaves_no_server(app: str, monkeypatch: pytest.Monke
 def test_an_init_that_fails_leaves_a_server_that_was_there(app: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not this command's to take away."""
     EmbeddedServer.beside(app).ensure_running()
-    monkeypatch.setattr(operation, "_WAL_PATIENCE_S", 0.1)
-    with closing(sqlite3.connect(app)) as other:
-        other.execute("BEGIN")
-        other.execute("SELECT * FROM runs").fetchall()
-        with pytest.raises(SourceError, match="WAL mode"):
-            initialise(app, "embedded")
+    fail_to_initialise(app, monkeypatch)
     assert state(app) is ServerState.RUNNING
 
 

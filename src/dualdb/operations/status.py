@@ -164,9 +164,14 @@ def _compose(
         broken = SIDES[authority.value]
     older = list(_restored(database, *rows))
     found = [
-        # Of a file that was restored all else is to be known when it has become what it is.
-        *(older or _branched(database, sides.get(authority), following)),
-        *(() if older else _blockers(status, row.phase, follows=following is not None, broken=broken)),
+        # While a side takes itself for what it no longer is, nothing else that is said of it helps.
+        *(
+            older
+            or (
+                *_branched(database, sides.get(authority), following),
+                *_blockers(status, row.phase, follows=following is not None, broken=broken),
+            )
+        ),
         *map(_blocker, _schema_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))
