@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,12 +13,17 @@ import pytest
 from tests.stores.mirrored import Mirrored
 
 from dualdb.core.store import TableBatch
-from dualdb.errors import BusyError
-from dualdb.stores import target_journal
+from dualdb.errors import BusyError, TargetLostError
+from dualdb.stores import target_journal, target_read
+from dualdb.stores.source_read import bounded_by
 from dualdb.stores.target_read import Position
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from dualdb.core.schema import Table
+    from dualdb.core.store import Row
 
 pytestmark = pytest.mark.once
 
@@ -258,3 +265,30 @@ def test_a_walk_meets_every_row_once(mirrored: Mirrored) -> None:
             assert len(found) == len(set(found)) == count == snapshot.count(table)
             assert found == snapshot.range(table, None, 100, most_bytes=1 << 20)
         assert [row[1] for row in snapshot.range(snapshot.schema.table("folded"), None, 9)] == ["_", "a", "B", "c"]
+
+
+def test_a_server_that_ends_the_session_behind_a_range_leaves_no_cursor_open(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the server's, and nothing warns of a cursor that nobody could close any more."""
+
+    def take_then_end(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]], list[Row]] | None:
+        take = bounded_by(table, most_bytes)
+
+        def end(cursor: Iterator[Row]) -> list[Row]:
+            rows = take(cursor) if take else []
+            mirrored.target(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
+            )
+            return rows
+
+        return end
+
+    monkeypatch.setattr(target_read, "bounded_by", take_then_end)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(TargetLostError), mirrored.pair() as pair, pair.target.snapshot() as snapshot:
+            snapshot.range(snapshot.schema.table("many"), None, 100, most_bytes=1 << 20)
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []

@@ -9,6 +9,7 @@ the numbers of what it lacks to other transactions: hence the timeline.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -212,7 +213,8 @@ class TargetSnapshot:
         take = bounded_by(table, most_bytes)
         if take is None:
             return _as_in_sqlite(table, self._connection.execute(text, values, binary=True).fetchall())
-        with self._connection.cursor("dualdb_range") as cursor:
+        # Twice: a cursor whose CLOSE fails with the connection stays open in psycopg until it is closed again.
+        with closing(self._connection.cursor("dualdb_range")) as cursor, cursor:
             cursor.itersize = 512
             cursor.execute(text, values, binary=True)
             return _as_in_sqlite(table, take(iter(cursor)))
