@@ -1,6 +1,8 @@
 -- Functions that give PostgreSQL SQLite's behaviour. Each may be created again over itself; none needs a superuser.
 
 CREATE SCHEMA IF NOT EXISTS sqlite;
+-- Whoever may insert a row runs the triggers that call them.
+GRANT USAGE ON SCHEMA sqlite TO PUBLIC;
 
 -- Collations (datatype3.html, section 7) ------------------------------------------------------------------------
 
@@ -338,6 +340,28 @@ $$;
 
 -- Ids ---------------------------------------------------------------------------------------------------------------
 
+-- Lets a sequence go on above an id, and never turns it back, however many do so at once: each changes it under a lock,
+-- which ends with the block that is undone; a sequence's value is not undone (functions-sequence.html).
+CREATE OR REPLACE FUNCTION sqlite.pass_over(sequence regclass, id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+AS $$
+BEGIN
+  IF id <= coalesce(pg_sequence_last_value(sequence), 0) THEN
+    RETURN;
+  END IF;
+  BEGIN
+    PERFORM pg_advisory_xact_lock('sqlite.pass_over'::regproc::oid::integer, sequence::oid::integer);
+    IF id > coalesce(pg_sequence_last_value(sequence), 0) THEN
+      PERFORM setval(sequence, id);
+    END IF;
+    RAISE SQLSTATE 'DD002';
+  EXCEPTION
+    WHEN SQLSTATE 'DD002' THEN
+      NULL;
+  END;
+END
+$$;
+
 -- The id of a new row: the one given, and the sequence then goes on above it; the sequence's next when it is NULL.
 CREATE OR REPLACE FUNCTION sqlite.claim_id(table_name text, column_name text, id bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -348,9 +372,7 @@ BEGIN
   IF id IS NULL THEN
     RETURN nextval(sequence);
   END IF;
-  IF id > coalesce(pg_sequence_last_value(sequence), 0) THEN
-    PERFORM setval(sequence, id);
-  END IF;
+  PERFORM sqlite.pass_over(sequence, id);
   RETURN id;
 END
 $$;

@@ -222,8 +222,7 @@ SELECT setval(%s::regclass, greatest(%s, 1)::bigint, %s > 0)
 
 -- name: lift_sequence
 -- The same, and never turn it back.
-SELECT setval(s, mark) FROM (SELECT %s::regclass AS s, %s::bigint AS mark) AS wanted
-WHERE coalesce(pg_sequence_last_value(s), 0) < mark
+SELECT sqlite.pass_over(%s::regclass, %s::bigint)
 
 -- name: wait_for_locks
 -- How long this transaction waits for each lock, in milliseconds; '0': without end.

@@ -8,6 +8,7 @@ gives none again that it gave out or held itself, whoever wrote the row and whet
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -34,6 +35,14 @@ NEXT = "INSERT INTO t (name) VALUES ('next')"
 THREE = "INSERT INTO t (name) VALUES ('a'), ('b'), ('c')"
 FAR = "INSERT INTO t (id, name) VALUES (1000, 'far')"
 FAR_HIDDEN = "INSERT INTO t (rowid, name) VALUES (:id, 'far')"
+
+
+SLOW_SETVAL = """
+CREATE SCHEMA slow;
+CREATE FUNCTION slow.setval(regclass, bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT pg_sleep(1); SELECT pg_catalog.setval($1, $2)
+$$
+"""
 
 
 class Case(NamedTuple):
@@ -138,6 +147,29 @@ def test_an_id_that_came_past_the_driver_is_passed_over(
     rollback(str(database), observer=unheard)
     with closing(sqlite3.connect(database)) as connection, connection:
         assert connection.execute(NEXT).lastrowid == 54
+
+
+@pytest.mark.parametrize("slow", ["psql", "the driver"])
+def test_the_sequence_stays_above_two_who_pass_it_at_once(database: Path, target_dsn: str, slow: str) -> None:
+    """The smaller id's writer is slow between its look at the sequence and its change of it: neither turns it back."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(PLAIN)
+    initialise(str(database), target_dsn)
+    advance(str(database), Phase.POSTGRES, observer=unheard)
+    with (
+        psycopg.connect(target_dsn, autocommit=True) as small,
+        psycopg.connect(target_dsn, autocommit=True) as large,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        small.execute(SLOW_SETVAL)
+        small.execute("SET search_path = slow, public, pg_catalog")
+        claimed = "20" if slow == "psql" else "sqlite.claim_id('public.t', 'id', 20)"
+        done = pool.submit(small.execute, f"INSERT INTO t (id, name) VALUES ({claimed}, 'small')".encode())
+        while large.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone() is None:
+            assert not done.done()
+        large.execute("INSERT INTO t (id, name) VALUES (30, 'large')")
+        done.result(20)
+    assert written(database, NEXT) == 31
 
 
 def test_a_role_that_may_not_use_the_sequence_still_inserts(database: Path, target_dsn: str) -> None:

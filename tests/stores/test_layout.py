@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
 ANOTHER = LAYOUT + 6
-MADE = (4, "7bc7454c9f11")
+MADE = (5, "92c3fb6e7081")
 """The number, and a digest of the names of what `dualdb init` makes of ours."""
 REMEDY = "install the version that prepared it, or a newer one"
 
@@ -54,7 +54,8 @@ def test_what_is_made_is_what_the_number_stands_for(prepared: Path, target: psyc
         found = sorted(connection.execute(ours))
     columns = (
         "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = 'dualdb'"
-        " UNION SELECT 'function', proname::text FROM pg_proc WHERE pronamespace = 'dualdb'::regnamespace"
+        " UNION SELECT pronamespace::regnamespace::text, proname::text FROM pg_proc"
+        " WHERE pronamespace IN ('dualdb'::regnamespace, 'sqlite'::regnamespace)"
     )
     found += sorted(target.execute(columns.encode()).fetchall())
     assert (LAYOUT, hashlib.sha256(repr(found).encode()).hexdigest()[:12]) == MADE, found

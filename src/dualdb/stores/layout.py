@@ -6,7 +6,7 @@ the path of every application that never leaves SQLite, so it imports nothing he
 
 from __future__ import annotations
 
-LAYOUT = 4
+LAYOUT = 5
 """What `dualdb init` makes, what is ours in the application's tables among it, and the one that is known here."""
 
 

@@ -343,9 +343,9 @@ def _passed_over(table: Table, target_schema: str) -> str:
         return ""
     sequence = literal(qualified(target_schema, f"sqlite_sequence_{table.name}"))
     return (
-        f" PERFORM setval(s, top) FROM (SELECT {sequence}::regclass AS s, max({quoted(table.rowid.name)}) AS top"
-        " FROM new_rows) AS used WHERE CASE WHEN has_sequence_privilege(s, 'USAGE') AND"
-        " has_sequence_privilege(s, 'UPDATE') THEN top > coalesce(pg_sequence_last_value(s), 0) END;"
+        " PERFORM sqlite.pass_over(s, top)"
+        f" FROM (SELECT {sequence}::regclass AS s, max({quoted(table.rowid.name)}) AS top FROM new_rows) AS used"
+        " WHERE has_sequence_privilege(s, 'USAGE') AND has_sequence_privilege(s, 'UPDATE');"
     )
 
 
