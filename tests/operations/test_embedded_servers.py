@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ import dualdb
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
 from dualdb.entrypoints.cli import main
-from dualdb.errors import DualdbError, SourceError, TargetError
+from dualdb.errors import BusyError, DualdbError, SourceError, TargetError
 from dualdb.operations import initialise as operation
 from dualdb.operations.initialise import initialise
 from dualdb.operations.recopy import begin_anew
@@ -23,7 +25,6 @@ from dualdb.stores.server import EmbeddedServer, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -64,6 +65,22 @@ def test_an_init_that_fails_leaves_a_server_that_was_there(app: str, monkeypatch
     EmbeddedServer.beside(app).ensure_running()
     fail_to_initialise(app, monkeypatch)
     assert state(app) is ServerState.RUNNING
+
+
+def test_two_inits_at_once_do_not_share_a_server_that_one_may_take_away(app: str) -> None:
+    """The second is refused while the first is under way, and harms it in nothing; and no lock is left behind."""
+    with ThreadPoolExecutor(1) as pool, closing(sqlite3.connect(app)) as holder:
+        holder.execute("BEGIN")
+        holder.execute("SELECT * FROM runs").fetchall()
+        first = pool.submit(initialise, app, "embedded")
+        while state(app) is not ServerState.RUNNING:
+            assert not first.done()
+        with pytest.raises(BusyError, match=r"another dualdb init of .* is under way; wait for it"):
+            initialise(app, "embedded")
+        holder.rollback()
+        assert first.result(30) is Phase.SQLITE
+    assert state(app) is ServerState.RUNNING
+    assert not Path(f"{app}-dualdb-init.lock").exists()
 
 
 def test_a_second_init_takes_nothing_away(app: str, target_dsn: str) -> None:

@@ -23,6 +23,7 @@ from dualdb.core.sqltext import split_statements
 from dualdb.errors import BusyError, DualdbError, OvertakenError, PhaseError, SchemaError, SourceError, TargetError
 from dualdb.operations.coordination import coordinating
 from dualdb.stores import journal, mounts, target_schema
+from dualdb.stores.beside import alone_at
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.hint import make_hint
@@ -79,6 +80,8 @@ def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
         found = _readable_schema(source)
         anew = facts is None or _fresh(facts.row) or facts.target != EMBEDDED
         if chosen(target)[0] == EMBEDDED and anew:
+            # The server that one of two has made and takes away again may be the other's by then.
+            held.enter_context(alone_at(database, "init"))
             held.enter_context(_embedded_server(database, source))
         with closing(connect_target(target, database, purpose="dualdb init")) as connection:
             identity = target_schema.identity(connection)

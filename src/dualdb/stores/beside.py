@@ -1,13 +1,18 @@
-"""New files beside the database, for what must not be lost; knows not what goes into them."""
+"""New files beside the database, for what must not be lost or done twice; knows not what goes into them."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from dualdb.errors import SourceError
+from dualdb.errors import BusyError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _UNFINISHED = ".unfinished"
 
@@ -17,14 +22,45 @@ def make_beside(database: str, purpose: str, suffix: str) -> str:
 
     The name was never used before, and it is durable in its folder. Raises SourceError when none can be made there.
     """
-    try:
+    with _unmade(database):
         return _make(database, purpose, suffix)
+
+
+@contextmanager
+def alone_at(database: str, purpose: str) -> Iterator[None]:
+    """Keep out whoever else would do the same to this file; raises BusyError when somebody does, or SourceError.
+
+    The kernel lifts the lock when this process ends. The file is then left, and the next one takes it up.
+    """
+    path = f"{database}-dualdb-{purpose}.lock"
+    with _unmade(database):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who held it may have taken it away meanwhile, and the next file may be somebody else's.
+        alone = os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        alone = False
+    if not alone:
+        os.close(descriptor)
+        message = f"another dualdb {purpose} of {database} is under way; wait for it, or stop it and try again"
+        raise BusyError(message)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        os.close(descriptor)
+
+
+@contextmanager
+def _unmade(database: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         folder = os.path.dirname(database) or "."
-        remedy = what_to_do(database, exc)
-        raise SourceError(
-            f"no file can be made in {folder} ({exc.strerror}), and nothing was changed; {remedy}"
-        ) from exc
+        message = f"no file can be made in {folder} ({exc.strerror}), and nothing was changed; "
+        raise SourceError(message + what_to_do(database, exc)) from exc
 
 
 def _make(database: str, purpose: str, suffix: str) -> str:
