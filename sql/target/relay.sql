@@ -64,12 +64,9 @@ INSERT INTO dualdb.journal (tbl, key) VALUES (0, ARRAY[%s::text])
 INSERT INTO dualdb.journal (tbl, key) VALUES (0, '{}')
 
 -- name: watermark
--- What PostgreSQL holds while it follows.
-SELECT epoch, position, aligned, schema_version FROM dualdb.watermark
-
--- name: copies
--- How far the copy of each table has come.
-SELECT tbl, cursor, done, rows FROM dualdb.copy ORDER BY tbl
+-- What PostgreSQL holds while it follows, and how far the copy of each table has come: in one statement's snapshot.
+SELECT w.epoch, w.position, w.aligned, w.schema_version, c.tbl, c.cursor, c.done, c.rows
+FROM dualdb.watermark AS w LEFT JOIN dualdb.copy AS c ON true ORDER BY c.tbl
 
 -- name: begin_apply
 -- Begin a batch: pass the fence, lock the watermark, read what it is compared with. Nobody's lock is waited for without
@@ -210,19 +207,20 @@ SELECT nspname FROM pg_namespace
 -- How many of these triggers are on a table and fire.
 SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s) AND tgenabled = 'A'
 
--- name: sequence_of
--- The sequence of an automatic id; NULL when somebody has dropped or renamed its table or column past us.
-SELECT CASE WHEN EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attname = %(column)s AND NOT attisdropped
-) THEN pg_get_serial_sequence(%(table)s, %(column)s) END
+-- name: sequences_of
+-- The sequences of automatic ids; NULL when somebody has dropped or renamed its table or column past us.
+SELECT place, CASE WHEN EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass(tbl) AND attname = col AND NOT attisdropped
+) THEN pg_get_serial_sequence(tbl, col) END
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS asked (tbl, col, place)
 
--- name: set_sequence
--- Let a sequence go on behind a number; 0: from its beginning.
-SELECT setval(%s::regclass, greatest(%s, 1)::bigint, %s > 0)
+-- name: set_sequences
+-- Let each sequence go on behind a number; 0: from its beginning.
+SELECT setval(s::regclass, greatest(mark, 1), mark > 0) FROM unnest(%s::text[], %s::bigint[]) AS raised (s, mark)
 
--- name: lift_sequence
--- The same, and never turn it back.
-SELECT sqlite.pass_over(%s::regclass, %s::bigint)
+-- name: lift_sequences
+-- The same, and turn none back.
+SELECT sqlite.pass_over(s::regclass, mark) FROM unnest(%s::text[], %s::bigint[]) AS lifted (s, mark)
 
 -- name: wait_for_locks
 -- How long this transaction waits for each lock, in milliseconds; '0': without end.

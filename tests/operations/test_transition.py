@@ -17,10 +17,12 @@ from dualdb.core.events import BatchApplied, unheard
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.entrypoints.cli import main
 from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
+from dualdb.operations import transition
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback, rollback_to
 from dualdb.operations.verify import verify
 from dualdb.operations.verify_report import Progress
+from dualdb.settings import Settings
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, read_source
 from dualdb.stores.pair import Pair
@@ -29,6 +31,8 @@ from dualdb.stores.relay import relay_pair_until_aligned
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from dualdb.operations.verify_report import Report
 
 SCHEMA = """
 CREATE TABLE runs (
@@ -494,6 +498,67 @@ def test_a_row_behind_the_fence_that_sqlite_cannot_hold_stops_the_way_back(prepa
     assert phase_of(prepared) is Phase.POSTGRES
     write("DELETE FROM runs WHERE score = 'NaN'")
     assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
+
+
+def test_what_takes_too_long_behind_the_fence_is_given_up(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers are kept waiting no longer than was allowed, whatever took the time; and the next try may succeed."""
+    advance(prepared, observer=unheard)
+    allowed = Settings(move_allowed_s=1.0)
+
+    def verify_slowly(*args: Any, **named: Any) -> Report:  # noqa: ANN401 - passed on
+        report = verify(*args, **named)
+        if "wishes" in named:  # the residue, behind the fence
+            time.sleep(1.1)
+        return report
+
+    with monkeypatch.context() as slow:
+        slow.setattr(transition, "verify", verify_slowly)
+        with pytest.raises(BusyError, match="was not done within 1 s and was given up, nothing has changed"):
+            advance(prepared, observer=unheard, settings=allowed)
+    assert phase_of(prepared) is Phase.DUAL_WRITE
+    with closing(sqlite3.connect(prepared)) as connection, connection:
+        connection.execute("INSERT INTO once(name) VALUES ('not fenced')")
+    assert advance(prepared, observer=unheard, settings=allowed)[0].after is Phase.POSTGRES
+
+
+def test_writers_do_not_wait_for_every_table_in_turn(
+    tmp_path: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL may be far away: what is asked of it behind a fence is as much for 30 tables as for three."""
+    asked: list[list[int]] = []
+    sent, steps = [0], [0]
+
+    def execute(cursor: psycopg.Cursor[Any], *args: Any, **named: Any) -> psycopg.Cursor[Any]:  # noqa: ANN401
+        sent[0] += 1
+        return executed(cursor, *args, **named)
+
+    def perform(control: Control, step: Step, *args: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
+        if step is Step.FENCE:
+            steps[0] = sent[0]
+        performed(control, step, *args, **named)
+        if step is Step.DECIDE:
+            asked[-1].append(sent[0] - steps[0])
+
+    executed, performed = psycopg.Cursor.execute, Control.perform
+    monkeypatch.setattr(psycopg.Cursor, "execute", execute)
+    monkeypatch.setattr(Control, "perform", perform)
+    for count, schema in ((3, "few"), (30, "many")):
+        path = str(tmp_path / schema)
+        with closing(sqlite3.connect(path)) as connection:
+            for number in range(count):
+                connection.execute(f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)")
+                connection.execute(f"INSERT INTO t{number} (name) VALUES ('x')")
+            connection.commit()
+        with psycopg.connect(target_dsn, autocommit=True) as target:
+            target.execute("DROP SCHEMA IF EXISTS dualdb CASCADE")
+            target.execute(f"CREATE SCHEMA {schema}".encode())
+        initialise(path, target_dsn, schema=schema)
+        asked.append([])
+        advance(path, Phase.POSTGRES, observer=unheard)
+        rollback(path, observer=unheard)
+    few, many = asked
+    assert len(few) == len(many) == 2
+    assert all(later < earlier + 20 for earlier, later in zip(few, many, strict=True)), asked  # some looks are repeated
 
 
 def test_an_interrupted_command_names_the_one_that_goes_no_further(prepared: str, target_dsn: str) -> None:

@@ -32,7 +32,7 @@ from dualdb.errors import (
 )
 from dualdb.operations import alignment, readiness
 from dualdb.operations.coordination import coordinating
-from dualdb.operations.verify import verify
+from dualdb.operations.verify import Wishes, verify
 from dualdb.settings import Settings
 from dualdb.stores import mirror
 from dualdb.stores.control import Control, Order, read_source
@@ -382,19 +382,21 @@ class _Switch:
 
     def _decide(self, judgement: Judgement) -> None:
         self.moved += relay_pair_until_aligned(self._pair, self.task.observer, self.task.settings.move_allowed_s)
-        self.residue = _verified_residue(self.task, self._pair)
+        self.residue = _verified_residue(self.task, self._pair, self.control)
         mark = self._pair.covering_mark()
         if self._pair.source.uncaptured != self._uncaptured:
             raise PhaseError(_past_the_triggers(self.task.database))
-        if mark is not None:
+        # What was done here may have taken long: then others may have moved on, or it is given up.
+        if mark is not None and self.control.judge() == judgement and not self.control.overdue(judgement):
             self.decided = self._perform(Step.DECIDE, judgement, Order(aligned_at=mark))
 
     def _perform(self, step: Step, judgement: Judgement, order: Order | None = None) -> bool:
         return _perform(self.control, step, judgement, order)
 
 
-def _verified_residue(task: _Task, pair: Pair) -> Report:
-    report = verify(pair, full=False, observer=task.observer, counts=False)
+def _verified_residue(task: _Task, pair: Pair, control: Control) -> Report:
+    wishes = Wishes(control=control)
+    report = verify(pair, full=False, observer=task.observer, counts=False, wishes=wishes)
     if not report.rows_agree:
         message = (
             f"the rows carried behind the fence differ; nothing was switched: see dualdb verify {quote(task.database)}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from shlex import quote
@@ -56,6 +56,8 @@ class Wishes:
     """Put the rows themselves into the report, not only their keys."""
     patience_s: float = PATIENCE_S
     """How long a follower that is not aligned is waited for, and a key that never rests."""
+    control: Control | None = None
+    """The caller's own of the same pair, where there is no time to open another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,8 @@ def verify(
     """
     began_at, began = time.time(), time.monotonic()
     wishes = wishes or Wishes()
-    with _evidence(pair) as evidence:
+    with nullcontext(wishes.control) if wishes.control else Control.open(pair.path) as control:
+        evidence = _evidence(pair, control)
         pairs = Pairs(pair.authority, pair.follower, patience_s=wishes.patience_s, relay=lambda: _carry(pair))
         since, reason = (None, None) if full else _beginning(pairs, evidence)
         kept = KeptRows(pair.path, evidence.side.other)
@@ -147,20 +150,18 @@ def _carry(pair: Pair) -> None:
         relay_pair_until_aligned(pair, unheard, _CARRY_S)
 
 
-@contextmanager
-def _evidence(pair: Pair) -> Iterator[Evidence]:
-    with Control.open(pair.path) as control:
-        outgoing = control.judge().outgoing
-        row = control.row(outgoing)
-        if row.phase is Phase.SQLITE:
-            message = f"{pair.path} is in phase sqlite and nothing follows it; run: dualdb advance {quote(pair.path)}"
-            raise PhaseError(message)
-        yield Evidence(
-            row=row,
-            side=AUTHORITY[row.phase],
-            source=SourceEvidence(control.source),
-            target=TargetEvidence(control.target, control.facts.target_schema),
-        )
+def _evidence(pair: Pair, control: Control) -> Evidence:
+    outgoing = control.judge().outgoing
+    row = control.row(outgoing)
+    if row.phase is Phase.SQLITE:
+        message = f"{pair.path} is in phase sqlite and nothing follows it; run: dualdb advance {quote(pair.path)}"
+        raise PhaseError(message)
+    return Evidence(
+        row=row,
+        side=AUTHORITY[row.phase],
+        source=SourceEvidence(control.source),
+        target=TargetEvidence(control.target, control.facts.target_schema),
+    )
 
 
 def _beginning(pairs: Pairs, evidence: Evidence) -> tuple[str | None, str | None]:

@@ -177,6 +177,8 @@ class Control:
         self.target = target
         self.facts = facts
         self._rows: dict[Side, ControlRow] = {}
+        self._prepared = False
+        """Whether the target was seen to be: each judgement is made anew, and behind a fence writers wait for it."""
 
     @classmethod
     @contextmanager
@@ -282,7 +284,7 @@ class Control:
         """The source's row and the target's. Raises NotPreparedError."""
         while True:
             facts = read_source(self.source)
-            target = read_target(self.target)
+            target = self._read_target()
             if facts is None or target is None:
                 name = quote(self.database)
                 message = f"{self.database} is only half prepared; run dualdb init {name} again with the same target"
@@ -290,6 +292,15 @@ class Control:
             # Of rows that were read one after the other it is true only if the first is still what it was.
             if not both_follow(facts.row, target) or read_source(self.source) == facts:
                 return facts.row, target
+
+    def _read_target(self) -> ControlRow | None:
+        if not self._prepared:
+            found = read_target(self.target)
+            self._prepared = found is not None
+            return found
+        with losses():
+            row = self.target.execute(query(_TARGET, "control").encode()).fetchone()
+        return None if row is None else _control_row(row)
 
     def row(self, side: Side) -> ControlRow:
         """The row of that side as last judged."""

@@ -116,14 +116,20 @@ class TargetStore:
 
     def watermark(self) -> Watermark:
         """What PostgreSQL holds."""
-        with losses(), self.connection().transaction():
-            # One statement each, but the row lock of an apply lies on the watermark, which is read first and last.
-            while True:
-                before = self._watermark_row()
-                copies = self._copies()
-                if self._watermark_row() == before:
-                    break
-        epoch, position, aligned, version = before
+        with losses():
+            found = self.connection().execute(query(ASK, "watermark").encode()).fetchall()
+        if not found:
+            raise OvertakenError(f"PostgreSQL follows nobody; look again with dualdb status {quote(self.path)}")
+        epoch, position, aligned, version, *_ = found[0]
+        copies = {
+            number: Copy(
+                cursor=None if cursor is None else decode_row(cursor.encode("ascii"))[1],
+                done=done,
+                rows=rows,
+            )
+            for *_, number, cursor, done, rows in found
+            if number is not None
+        }
         return Watermark(epoch=epoch, position=position, aligned=aligned, schema_version=version, copies=copies)
 
     def apply(self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark]) -> Applied:
@@ -196,22 +202,6 @@ class TargetStore:
             for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
                 connection.execute(setting, (limit, "0"))
         return connection
-
-    def _watermark_row(self) -> tuple[Any, ...]:
-        found = self.connection().execute(query(ASK, "watermark").encode()).fetchone()
-        if found is None:
-            raise OvertakenError(f"PostgreSQL follows nobody; look again with dualdb status {quote(self.path)}")
-        return found
-
-    def _copies(self) -> dict[int, Copy]:
-        return {
-            number: Copy(
-                cursor=None if cursor is None else decode_row(cursor.encode("ascii"))[1],
-                done=done,
-                rows=rows,
-            )
-            for number, cursor, done, rows in self.connection().execute(query(ASK, "copies").encode())
-        }
 
     def _apply(
         self, expected: Watermark, tables: Sequence[TableBatch], result: Callable[[], Watermark], *, careful: bool

@@ -37,6 +37,8 @@ ASIDE = "dualdb_aside_"
 """What the names of schemas begin with that hold tables which were set aside."""
 _ASIDE_LOCK_S = 5.0
 """How long each table is waited for that is set aside: a batch of a relay's takes less, and readers are not ended."""
+_READ_AT_ONCE = 200
+"""Tables that one statement reads; the planner's stack is not without end."""
 _TAKING_TURNS = 3
 """How often the holders of a table are ended before the fence gives up."""
 
@@ -204,30 +206,23 @@ def durable_head(connection: Target) -> str:
 
 def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """Let each automatic id go on behind every id ever used: behind the marks, and behind the rows that are there."""
-    target_schema = _target_schema(connection)
     marks = {fold(name): mark for name, mark in at_least.items()}
-    for name, column, sequence in _sequences(connection, target_schema):
-        highest = _one(connection, f"SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}")
-        last = _last_of(connection, sequence)
-        mark = max(highest or 0, last, marks.get(fold(name), 0))
-        _ask(connection, "set_sequence", (sequence, mark, mark))
+    found = _used_ids(connection)
+    raised = [max(used, marks.get(fold(name), 0)) for name, _, used in found]
+    _ask(connection, "set_sequences", ([sequence for _, sequence, _ in found], raised))
 
 
 def lift_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """The same behind marks alone, while ids are given out: none is ever turned back."""
     marks = {fold(name): mark for name, mark in at_least.items()}
-    for name, _, sequence in _sequences(connection, _target_schema(connection)):
-        _ask(connection, "lift_sequence", (sequence, marks.get(fold(name), 0)))
+    found = _sequences(connection, _target_schema(connection))
+    lifted = [marks.get(fold(name), 0) for name, _, _ in found]
+    _ask(connection, "lift_sequences", ([sequence for _, _, sequence in found], lifted))
 
 
 def sequence_marks(connection: Target) -> Mapping[str, int]:
     """By table name the largest id ever given."""
-    target_schema = _target_schema(connection)
-    marks = {}
-    for name, column, sequence in _sequences(connection, target_schema):
-        highest = _one(connection, f"SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}")
-        marks[name] = max(highest or 0, _last_of(connection, sequence))
-    return marks
+    return {name: used for name, _, used in _used_ids(connection)}
 
 
 def write_objects(connection: Target, schema: Schema) -> None:
@@ -373,8 +368,8 @@ def _function(number: int) -> str:
 
 
 def _switch(connection: Target, tables: Iterable[str], how: str, triggers: Sequence[str]) -> None:
-    for name in tables:
-        _run(connection, f"ALTER TABLE {name} " + ", ".join(f"{how} TRIGGER {quoted(trigger)}" for trigger in triggers))
+    switched = ", ".join(f"{how} TRIGGER {quoted(trigger)}" for trigger in triggers)
+    _run(connection, "; ".join(f"ALTER TABLE {name} {switched}" for name in tables))  # one round trip: writers wait
 
 
 # What is there -------------------------------------------------------------------------------------------------------
@@ -399,22 +394,29 @@ def _target_schema(connection: Target) -> str:
 
 def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
     """Table, column and sequence of each automatic id."""
-    found = []
-    for table in read_target_schema(connection).tables.values():
-        if table.rowid is None:
-            continue
-        column = table.rowid.name
-        # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).
-        asked = {"table": qualified(target_schema, table.name), "column": target_name(column)}
-        ((sequence,),) = _asked(connection, "sequence_of", asked)
-        if sequence is not None:
-            found.append((table.name, column, str(sequence)))
+    tables = [table for table in read_target_schema(connection).tables.values() if table.rowid is not None]
+    ids = [(table.name, table.rowid.name) for table in tables if table.rowid is not None]
+    # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).
+    asked = ([qualified(target_schema, name) for name, _ in ids], [target_name(column) for _, column in ids])
+    found = _asked(connection, "sequences_of", asked)
+    return [(*ids[place - 1], str(sequence)) for place, sequence in found if sequence is not None]
+
+
+def _used_ids(connection: Target) -> list[tuple[str, str, int]]:
+    """Table, sequence and the largest id ever used of each table with automatic ids; 0 when none was."""
+    target_schema = _target_schema(connection)
+    sequences = _sequences(connection, target_schema)
+    found: list[tuple[str, str, int]] = []
+    for begin in range(0, len(sequences), _READ_AT_ONCE):
+        part = sequences[begin : begin + _READ_AT_ONCE]
+        answers = " UNION ALL ".join(
+            f"SELECT {place}, greatest((SELECT max({quoted(column)}) FROM {qualified(target_schema, name)}),"
+            f" (SELECT last_value FROM {sequence} WHERE is_called), 0)"
+            for place, (name, column, sequence) in enumerate(part)
+        )
+        used: dict[int, int] = dict(connection.execute(answers.encode()).fetchall())
+        found += [(name, sequence, used[place]) for place, (name, _, sequence) in enumerate(part)]
     return found
-
-
-def _last_of(connection: Target, sequence: str) -> int:
-    """The last number that a sequence gave, 0 when none."""
-    return int(_one(connection, f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}") or 0)
 
 
 def _end_holders(connection: Target, tables: Sequence[str]) -> None:
