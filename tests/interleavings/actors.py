@@ -76,12 +76,16 @@ def _perform(application: Application, book: Ledger, operation: tuple[str, int, 
         whole.append(number)
 
 
-def relay(database: str, *, until_aligned: bool = False) -> None:
-    """Relay in the foreground."""
+def command(arguments: Sequence[str]) -> None:
+    """Run a command of dualdb's."""
     from dualdb.entrypoints.cli import main
 
-    arguments = ["relay", database] + (["--until-aligned"] if until_aligned else [])
-    main(arguments, standalone_mode=True)
+    main(list(arguments), standalone_mode=True)
+
+
+def relay(database: str, *, until_aligned: bool = False) -> None:
+    """Relay in the foreground."""
+    command(["relay", database] + (["--until-aligned"] if until_aligned else []))
 
 
 def coordinate(database: str, *, to: str, allowed_s: float, align_s: float = 60.0) -> None:
@@ -141,6 +145,7 @@ def _show(event: Event) -> None:
 
 ROLES: Mapping[str, Callable[..., None]] = {
     "write": write,
+    "command": command,
     "relay": relay,
     "coordinate": coordinate,
     "fork_after_connect": fork_after_connect,
