@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.interleavings.ledger import Ledger
 from tests.interleavings.proxy import serve
-from tests.interleavings.workload import KINDS, Application
+from tests.interleavings.workload import BEGINNING, KINDS, Application
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +74,20 @@ def _perform(application: Application, book: Ledger, operation: tuple[str, int, 
     book.write(what="acknowledged", number=number, rowid=rowid, at=time.time())
     if kind not in {"remark", "remove"}:
         whole.append(number)
+
+
+def clear(database: str) -> None:
+    """Take away what the writers have written."""
+    import dualdb
+
+    connection = dualdb.connect(database, timeout=15, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DELETE FROM entry WHERE writer <> ?", (BEGINNING,))
+    for table in ("remark", "slot"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("UPDATE tally SET value = 0")
+    connection.execute("COMMIT")
+    connection.close()
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -144,6 +158,7 @@ def _show(event: Event) -> None:
 
 
 ROLES: Mapping[str, Callable[..., None]] = {
+    "clear": clear,
     "write": write,
     "command": command,
     "relay": relay,

@@ -178,6 +178,13 @@ class Scene:
         oracle.check_ledgers(target if found == "postgres" else source, self.read_ledgers(), beginning)
         oracle.check_equal(source, target)
 
+    def begin_again(self) -> None:
+        """Take away what was written since the beginning, by the application's own means; after `check`."""
+        self.spawn("clear", database=self.database).succeeds(timeout_s=30)
+        for path in self.ledgers.iterdir():
+            path.unlink()
+        self.others = [actor for actor in self.others if actor.state != "ended"]
+
     def align(self) -> None:
         """Relay until both sides are equal."""
         self.spawn("relay", database=self.database, until_aligned=True).succeeds(timeout_s=60)

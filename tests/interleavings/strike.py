@@ -19,6 +19,8 @@ from tests.interleavings.faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.interleavings.scene import Scene
+
 SEED = "DUALDB_TEST_SEED"
 """The environment variable that replays a seed."""
 
@@ -43,10 +45,14 @@ def sample(how: signal.Signals, total: int, count: int, salt: str, since: str = 
     return faults
 
 
-def sweep(how: signal.Signals, *, before: bool, strike: Callable[[Fault], bool], since: str = "") -> int:
-    """Strike at n = 1, 2, … until a run ends unstruck; gives n. Statements that only read are not counted."""
+def sweep(scene: Scene, how: signal.Signals, *, before: bool, strike: Callable[[Fault], bool], since: str = "") -> int:
+    """Strike at n = 1, 2, … until a run ends unstruck; gives n. Statements that only read are not counted.
+
+    What a run has written is taken away before the next, or there would be more to do in each, and n ever further off.
+    """
     number = 1
     while strike(Fault(how=how, before=before, number=number, reads=False, since=since)):
+        scene.begin_again()
         number += 1
     return number
 

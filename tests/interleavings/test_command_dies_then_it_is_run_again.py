@@ -6,6 +6,8 @@ import signal
 import sqlite3
 from contextlib import closing
 from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -55,9 +57,8 @@ def initialise(scene: Scene, fault: Fault) -> bool:
         target.execute("DROP SCHEMA IF EXISTS dualdb, sqlite CASCADE")
         target.execute("DROP SCHEMA public CASCADE")
         target.execute("CREATE SCHEMA public")
-    folder = scene.folder / f"round{len(scene.others)}"
-    fresh = Scene(folder, scene.dsn, scene.spawner)
-    fresh.ledgers.mkdir(parents=True)
+    fresh = Scene(Path(mkdtemp(dir=scene.folder)), scene.dsn, scene.spawner)
+    fresh.ledgers.mkdir()
     make_database(fresh.database, 20)
     fresh.start_writers()
     fresh.writers_go_on()
@@ -92,7 +93,7 @@ def repair(scene: Scene, phase: str, fault: Fault) -> bool:
     """Repair a row that somebody changed past the fence, be killed, and do it again; whether it was."""
     scene.lead(phase)
     scene.align()
-    number = len(scene.others) % 200
+    number = fault.number % 200
     (falsify_target if phase == "dual_write" else falsify_source)(scene, number)
     scene.start_writers()
     arguments = ("verify", scene.database, "--full", "--repair")
@@ -154,6 +155,6 @@ def test_a_command_killed_at_any_statement_is_finished_by_running_it_again(scene
 def test_a_command_killed_at_every_statement_is_finished_by_running_it_again(
     scene: Scene, name: str, sent: bool
 ) -> None:
-    number = sweep(KILL, before=sent, strike=lambda fault: run(scene, name, fault))
+    number = sweep(scene, KILL, before=sent, strike=lambda fault: run(scene, name, fault))
     print(f"{name} killed: unkilled at n = {number}")
     assert number > 5

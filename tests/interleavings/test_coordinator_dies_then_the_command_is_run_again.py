@@ -63,7 +63,7 @@ def test_a_coordinator_killed_at_every_statement_loses_nothing(
     scene: Scene, before: str, after: str, sent: bool
 ) -> None:
     since = SINCE[before, after]
-    number = sweep(KILL, before=sent, strike=lambda fault: kill(scene, before, after, fault), since=since)
+    number = sweep(scene, KILL, before=sent, strike=lambda fault: kill(scene, before, after, fault), since=since)
     print(f"coordinator killed from {before} to {after}: unkilled at n = {number}")
     assert number > 10
 
@@ -73,6 +73,6 @@ def test_a_coordinator_killed_at_every_statement_loses_nothing(
 def test_a_coordinator_killed_anywhere_before_the_move_is_open_loses_nothing(
     scene: Scene, before: str, after: str
 ) -> None:
-    number = sweep(KILL, before=True, strike=lambda fault: kill(scene, before, after, fault))
+    number = sweep(scene, KILL, before=True, strike=lambda fault: kill(scene, before, after, fault))
     print(f"coordinator killed from {before} to {after}, from its first change on: unkilled at n = {number}")
     assert number > 10

@@ -65,6 +65,8 @@ def test_a_coordinator_stopped_at_every_statement_holds_nobody_up(
     scene: Scene, before: str, after: str, sent: bool
 ) -> None:
     since = SINCE[before, after]
-    number = sweep(STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False), since=since)
+    number = sweep(
+        scene, STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False), since=since
+    )
     print(f"coordinator stopped from {before} to {after}: not stopped at n = {number}")
     assert number > 10

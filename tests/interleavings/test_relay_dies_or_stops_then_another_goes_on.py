@@ -89,6 +89,6 @@ def test_a_relay_struck_at_any_statement_is_replaced(scene: Scene, work: str, ho
 def test_a_relay_struck_at_every_statement_is_replaced(
     scene: Scene, work: str, how: signal.Signals, sent: bool
 ) -> None:
-    number = sweep(how, before=sent, strike=lambda fault: strike(scene, work, fault))
+    number = sweep(scene, how, before=sent, strike=lambda fault: strike(scene, work, fault))
     print(f"relay {how.name} {work}: unstruck at n = {number}")
     assert number > 5

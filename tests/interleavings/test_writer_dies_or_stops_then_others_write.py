@@ -64,7 +64,7 @@ def test_a_writer_struck_at_every_statement_leaves_nothing_torn(
     scene.lead(phase)
     scene.start_relay()
     scene.start_writers()
-    number = sweep(how, before=sent, strike=lambda fault: strike(scene, fault))
+    number = sweep(scene, how, before=sent, strike=lambda fault: strike(scene, fault))
     print(f"writer {how.name} in {phase}: unstruck at n = {number}")
     scene.writers_go_on()
     scene.check(phase)
