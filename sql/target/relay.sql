@@ -226,6 +226,11 @@ SELECT sqlite.pass_over(s::regclass, mark) FROM unnest(%s::text[], %s::bigint[])
 -- How long this transaction waits for each lock, in milliseconds; '0': without end.
 SELECT set_config('lock_timeout', %s, true)
 
+-- name: hold_briefly
+-- How long this transaction may stand still, in milliseconds, before the server ends it: a process that was stopped would
+-- keep its locks for ever.
+SELECT set_config('idle_in_transaction_session_timeout', %s, true)
+
 -- name: end_holders
 -- End the transactions that keep a lock on these tables which the fence has to wait for.
 SELECT pg_terminate_backend(a.pid, 1000) FROM pg_stat_activity AS a

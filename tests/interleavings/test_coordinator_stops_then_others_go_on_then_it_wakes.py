@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.interleavings import oracle
+from tests.interleavings.faults import Fault
 from tests.interleavings.strike import STOP, sample, sweep, write_lock_is_held
 from tests.interleavings.test_coordinator_dies_then_the_command_is_run_again import SINCE, count, each_move
 
 if TYPE_CHECKING:
-    from tests.interleavings.faults import Fault
     from tests.interleavings.scene import Scene
 
 
@@ -56,6 +56,13 @@ def test_a_coordinator_stopped_at_any_statement_holds_nobody_up(scene: Scene, be
     salt = f"coordinator stopped from {before} to {after}"
     for fault in sample(STOP, total, 2, salt, SINCE[before, after]):
         stop(scene, before, after, fault, second=True)
+
+
+@pytest.mark.parametrize("locked", ["LOCK TABLE dualdb.writer", 'LOCK TABLE "public"', "ENABLE ALWAYS TRIGGER"])
+def test_a_coordinator_stopped_with_the_locks_that_writers_wait_for_is_ended(scene: Scene, locked: str) -> None:
+    """The server ends its transaction: nobody else could."""
+    fault = Fault(how=STOP, before=False, number=1, reads=False, since=locked)
+    assert stop(scene, "postgres", "dual_write", fault, second=False)
 
 
 @pytest.mark.soak

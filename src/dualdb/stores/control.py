@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 FENCE_LOCK_S = 2.0
 """How long PostgreSQL's fence waits for a table's writers before their backends are ended."""
+_STANDSTILL_S = 2.0
+"""How long a step may stand still in PostgreSQL before the server ends it; below sqlite3's default time-out of 5 s."""
 _SOURCE = "source/authority.sql"
 _TARGET = "target/authority.sql"
 
@@ -348,6 +350,7 @@ class Control:
             position = journal.journal_head(self.source)
             at = replace(at, position=position, schema=read_schema(self.source), target_schema=self.facts.target_schema)
         with losses(), self.target.transaction():
+            target_journal.hold_briefly(self.target, _STANDSTILL_S)
             if step in (Step.FENCE, Step.YIELD):
                 # Before the row lock: taking the tables may have to wait for writers, and the row must stay readable.
                 target_journal.enable_fence(self.target, lock_timeout_s=FENCE_LOCK_S)

@@ -131,6 +131,11 @@ def follow(connection: Target, epoch: int, position: str, schema_version: str, *
     connection.execute(query(_AUTHORITY, "follow").encode(), values)
 
 
+def hold_briefly(connection: Target, longest_s: float) -> None:
+    """Let the server end this transaction when its process stands still for so long: writers wait for its locks."""
+    _ask(connection, "hold_briefly", (str(int(longest_s * 1000)),))
+
+
 def enable_fence(connection: Target, lock_timeout_s: float) -> None:
     """Let no write but the relay's through from here on; whoever still has one open after the time-out is ended.
 
