@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from dualdb.core.store import Copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dualdb.core.schema import Schema, Table
     from dualdb.core.store import Changes, Key, Watermark
@@ -157,7 +158,8 @@ def copy_after(copy: Copy, rows: int, last: Key | None, *, done: bool) -> Copy:
 # How large a batch is ---------------------------------------------------------------------------------------------
 
 AIM_S = 0.1
-"""How long reading and applying one batch should take: a snapshot stays short, and so does a lock on the follower."""
+"""How long the rows of one batch should take: a snapshot stays short, and so does a lock on the follower. What a batch
+takes whatever is in it, the round trips, does not count: that would only be paid more often by smaller ones."""
 SNAPSHOT_S = 5.0
 """After this time a follower that hangs is given up, so that the authority's snapshot ends: what is open holds back the
 emptying of SQLite's log."""
@@ -169,29 +171,68 @@ MOST_BYTES = 1 << 20
 """Of text and blobs in one page; a page that is cut short by that ends the range."""
 
 
+REMEMBERED = 6
+"""Batches that tell what a row costs: few, for a link changes; more than three, so that one hiccup is outvoted."""
+_UNLIKE = 1.25
+"""Two batches are compared when one is so many times as large: the times of others differ by chance."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How much the next batch takes on."""
 
     journal_rows: int = 1_000
     copy_rows: int = 1_000
+    journal_batches: tuple[tuple[int, float], ...] = ()
+    """The last full ones: how many journal rows, and how long they took."""
+    copy_batches: tuple[tuple[int, float], ...] = ()
+    """The same of copied ranges."""
 
 
 def paced(pace: Pace, *, took_s: float, changed: int, copied: int) -> Pace:
-    """The pace after a batch that took so long: no more than twice as much, and only of what was in it."""
-    factor = min(2.0, max(0.25, AIM_S / max(took_s, 0.001)))
+    """The pace after a batch of so many journal rows and copied ones that took so long: no more than twice as much, and
+    only of what the batch was full of. One that was not says nothing of many rows.
+    """
+    journal_batches = _remembered(pace.journal_batches, pace.journal_rows, changed, took_s)
+    copy_batches = _remembered(pace.copy_batches, pace.copy_rows, copied, took_s)
     return Pace(
-        journal_rows=_scaled(
-            pace.journal_rows, factor, relevant=changed >= pace.journal_rows or (factor < 1 and changed > copied)
-        ),
-        copy_rows=_scaled(
-            pace.copy_rows, factor, relevant=copied >= pace.copy_rows or (factor < 1 and copied >= changed)
-        ),
+        journal_rows=pace.journal_rows if journal_batches is pace.journal_batches else _next_rows(journal_batches),
+        copy_rows=pace.copy_rows if copy_batches is pace.copy_batches else _next_rows(copy_batches),
+        journal_batches=journal_batches,
+        copy_batches=copy_batches,
     )
 
 
-def _scaled(number: int, factor: float, *, relevant: bool) -> int:
-    return min(LARGEST, max(SMALLEST, int(number * factor))) if relevant else number
+def _remembered(
+    batches: tuple[tuple[int, float], ...], most: int, rows: int, took_s: float
+) -> tuple[tuple[int, float], ...]:
+    """The batches with this one; the very same when it was not full."""
+    return batches if rows < most else (*batches, (most, took_s))[-REMEMBERED:]
+
+
+def _next_rows(batches: Sequence[tuple[int, float]]) -> int:
+    """The size of the batch after these."""
+    rows, took_s = batches[-1]
+    row_s = _find_row_s(batches)
+    if row_s is None:  # another size will tell: a smaller one where there is a choice
+        factor = 2.0 if took_s <= AIM_S / 2 or rows <= SMALLEST else 0.5
+    else:
+        factor = min(2.0, max(0.25, AIM_S / max(min(row_s * rows, took_s), 0.001)))
+    # Whatever such a batch took its time for, one that is larger than any of them could take too long.
+    largest = LARGEST if took_s < SNAPSHOT_S / 2 else max(rows for rows, _ in batches)
+    return min(largest, max(SMALLEST, int(rows * factor)))
+
+
+def _find_row_s(batches: Sequence[tuple[int, float]]) -> float | None:
+    """What one more row costs: the median of what any two batches of unlike sizes say (Theil and Sen's estimate); None
+    when there are no such two.
+    """
+    slopes = sorted(
+        (took_s - other_s) / (rows - other)
+        for (rows, took_s), (other, other_s) in combinations(batches, 2)
+        if max(rows, other) >= _UNLIKE * min(rows, other)
+    )
+    return slopes[len(slopes) // 2] if slopes else None
 
 
 LONGEST_REST_S = 2.5

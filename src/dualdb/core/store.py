@@ -47,6 +47,8 @@ class Changes:
     """True when `position` is the snapshot's own: the follower is then equal to this snapshot."""
     restarts: frozenset[int] = frozenset()
     """Tables that had a gap in their capture, or whose rowids were renumbered: to be copied from their beginning."""
+    journaled: int = 0
+    """How many journal rows these are from: more than keys where a key changed several times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,8 +165,7 @@ class Carrier:
         self._held = result = watermark_after(held, changes, batch.copies)
         took_s = time.monotonic() - began
         self._tell(applied, result, schema, held, took_s)
-        changed = sum(len(keys) for keys in changes.keys.values())
-        self._pace = paced(self._pace, took_s=took_s, changed=changed, copied=batch.copied)
+        self._pace = paced(self._pace, took_s=took_s, changed=changes.journaled, copied=batch.copied)
         return Outcome.COMPLETE if result.aligned else Outcome.PARTIAL
 
     def _check(self, snapshot: Snapshot, held: Watermark) -> None:

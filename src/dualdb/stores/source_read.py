@@ -125,6 +125,7 @@ class SourceSnapshot:
             position=_position(*found[-1][9:11]) if found else after,
             complete=complete,
             restarts=frozenset(restarts),
+            journaled=len(found),
         )
 
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:

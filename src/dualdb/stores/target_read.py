@@ -191,6 +191,7 @@ class TargetSnapshot:
             position=position,
             complete=complete,
             restarts=frozenset(restarts),
+            journaled=len(found),
         )
 
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
