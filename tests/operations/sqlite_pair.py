@@ -11,13 +11,14 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from dualdb.core.ranges import weight
 from dualdb.core.schema import ROWID_COLUMN
 from dualdb.core.sqltext import quote_literal, quote_name
 from dualdb.core.store import Applied, Changes, Quarantined, TableBatch, Watermark
 from dualdb.stores.catalog import read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dualdb.core.schema import Schema, Table
@@ -116,13 +117,25 @@ class SqliteSnapshot:
             found.update(dict.fromkeys(self._connection.execute(sql, key)))
         return list(found)
 
+    def some_rows(
+        self, table: Table, keys: Sequence[Key], most_bytes: int | None, through: Key | None = None
+    ) -> tuple[list[Row], Sequence[Key]]:
+        """See `Snapshot`."""
+        found: list[Row] = []
+        place, room = 0, most_bytes
+        while place < len(keys) and (room is None or room > 0):
+            rows = self.rows(table, keys[place : place + 1], through)
+            found += rows
+            room = None if room is None else room - weight(rows)
+            place += 1
+        return list(dict.fromkeys(found)), keys[place:]
+
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """See `Snapshot`."""
-        assert most_bytes is None
         key = ", ".join(key_columns(table))
         behind = "" if after is None else f"WHERE ({key}) > ({', '.join('?' * len(after))})"
         sql = f"SELECT {carried(table)} FROM {quote_name(table.name)} {behind} ORDER BY {key} LIMIT ?"
-        return self._connection.execute(sql, (*(after or ()), limit)).fetchall()
+        return _light(self._connection.execute(sql, (*(after or ()), limit)), most_bytes)
 
     def count(self, table: Table) -> int:
         """See `Snapshot`."""
@@ -267,6 +280,19 @@ def carried(table: Table) -> str:
 def key_columns(table: Table) -> list[str]:
     """The columns that a row is found by."""
     return ["rowid" if name == ROWID_COLUMN else quote_name(name) for name in table.key.columns]
+
+
+def _light(cursor: Iterable[Row], most_bytes: int | None) -> list[Row]:
+    """The rows until texts and blobs add up to so much."""
+    if most_bytes is None:
+        return list(cursor)
+    rows: list[Row] = []
+    for row in cursor:
+        rows.append(row)
+        most_bytes -= weight([row])
+        if most_bytes <= 0:
+            break
+    return rows
 
 
 def _batch(snapshot: Snapshot, table: Table, keys: Sequence[Key]) -> TableBatch:

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.operations.sqlite_pair import SqlitePair, carried, connect, key_columns
 
-from dualdb.operations import verify_pairs
+from dualdb.core import ranges
+from dualdb.operations import verify_pairs, verify_rows
 from dualdb.operations.verify_pairs import Pairs
 from dualdb.operations.verify_rows import RowVerification
 
@@ -144,10 +145,15 @@ def truth(pair: SqlitePair, table: Table) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KEYS)
-@given(st.integers(0, 2**32), st.integers(0, 300), st.lists(st.sampled_from(PLANTS), min_size=1, max_size=6))
+@given(
+    st.integers(0, 2**32),
+    st.integers(0, 300),
+    st.lists(st.sampled_from(PLANTS), min_size=1, max_size=6),
+    st.sampled_from([ranges.MOST_BYTES, 2_000, 100]),
+)
 @settings(max_examples=25, deadline=None)
-def test_reports_the_truth(kind: str, seed: int, rows: int, plants: list[str]) -> None:
-    """What verification reports is what differs."""
+def test_reports_the_truth(kind: str, seed: int, rows: int, plants: list[str], most_bytes: int) -> None:
+    """What verification reports is what differs; also where rows are large for what is held of them at once."""
     source = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         pair = SqlitePair(Path(folder), f"CREATE TABLE subject ({KEYS[kind]}, {PAYLOAD});")
@@ -164,8 +170,11 @@ def test_reports_the_truth(kind: str, seed: int, rows: int, plants: list[str]) -
         for name in plants:
             plant(pair, table, name, kind, source)
         verification = RowVerification(Pairs(pair.authority, pair.follower))
-        verification.compare()
-        verification.settle()
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (ranges, verify_rows):
+                patch.setattr(module, "MOST_BYTES", most_bytes)
+            verification.compare()
+            verification.settle()
         found = {(one.kind.value, str(tuple(map(literal, one.key)))) for one in verification.mismatches}
         assert found == truth(pair, table)
         assert len(verification.mismatches) == len(found) == verification.mismatched

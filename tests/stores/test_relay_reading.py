@@ -15,7 +15,7 @@ from dualdb.core import delivery, events
 from dualdb.core.delivery import Action, Pace, copies_after
 from dualdb.core.store import Changes, Copy
 from dualdb.errors import BusyError, TargetLostError
-from dualdb.stores import relay_batch
+from dualdb.stores import relay_batch, relay_reading
 from dualdb.stores.relay_batch import Carrier
 from dualdb.stores.relay_reading import Range, Reading
 
@@ -48,6 +48,7 @@ CHANGES = (
     "UPDATE tag SET name = 'aa ' || name WHERE uses = 5",
 )
 """Before a cursor and beyond it, and from one side to the other."""
+LARGE = ("printf('%.*c', 9000000, 'x')", "repeat('x', 9000000)")
 
 
 @pytest.fixture
@@ -67,9 +68,15 @@ def keys_beyond(pair: Pair) -> list[str]:
         ]
 
 
+@pytest.mark.parametrize("room", [delivery.CHANGED_BYTES, 1_000], ids=["all changes fit", "few changes fit"])
 @pytest.mark.parametrize("back", [False, True], ids=["to postgres", "back"])
-def test_a_copy_takes_each_row_when_its_turn_comes(mirrored: Mirrored, *, back: bool) -> None:
-    """Whatever changes on either side of the cursor while the copy is under way, and in either direction."""
+def test_a_copy_takes_each_row_when_its_turn_comes(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch, *, back: bool, room: int
+) -> None:
+    """Whatever changes on either side of the cursor while the copy is under way, in either direction, and however many
+    batches the changes take.
+    """
+    monkeypatch.setattr(relay_reading, "CHANGED_BYTES", room)
     if back:
         mirrored.align()
         mirrored.to_postgres()
@@ -111,6 +118,24 @@ def test_large_rows_end_a_range(mirrored: Mirrored) -> None:
         rows = Range(snapshot, snapshot.schema.table("run"), Copy(), 4_500, lambda: None)
         assert 0 < sum(map(len, rows)) <= 8
         assert (rows.done, rows.open) == (False, False)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["to postgres", "back"])
+def test_large_changed_rows_take_several_batches(mirrored: Mirrored, *, back: bool) -> None:
+    """They are in memory at once; a batch takes as many as fit, one at least, and those after go on from there."""
+    mirrored.align()
+    if back:
+        mirrored.to_postgres()
+    change = mirrored.target if back else mirrored.source
+    change("UPDATE run SET size = -id WHERE id < 600")
+    change(*(f"UPDATE run SET name = {large} WHERE id IN (1, 2, 3)" for large in ("'a'", "'b'", LARGE[back])))
+    change("DELETE FROM run WHERE id = 4", "UPDATE run SET size = 1 WHERE id BETWEEN 700 AND 1400")
+    mirrored.events.clear()
+    mirrored.align()
+    assert mirrored.differences() == {}
+    batches = mirrored.seen(events.BatchApplied)
+    assert 3 <= len(batches) < 60
+    assert [batch.aligned for batch in batches] == [False] * (len(batches) - 1) + [True]
 
 
 def test_a_foreign_lock_is_not_waited_for_with_an_open_snapshot(mirrored: Mirrored) -> None:

@@ -23,11 +23,11 @@ from dualdb.stores.source_file import open_source
 from dualdb.stores.source_read import _by_key, _by_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dualdb.core.schema import Table
-    from dualdb.core.store import Key
+    from dualdb.core.store import Key, Row
 
 TABLES = """
 CREATE TABLE alias (id INTEGER PRIMARY KEY, v TEXT);
@@ -143,6 +143,34 @@ def test_many_keys_are_looked_up_in_parts(captured: Path, store: SourceStore) ->
     keys = [(f"k{number % 7}", number) for number in range(1, 2000)]
     with store.snapshot() as snapshot:
         assert sorted(snapshot.rows(table, keys)) == sorted(snapshot.range(table, None, 5000))
+
+
+def test_large_rows_come_a_few_at_a_time(captured: Path, store: SourceStore) -> None:
+    """As many as add up to so many bytes, by key and in ranges; which keys are left is told, and none is forgotten."""
+    _run(captured, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1300)"
+         " INSERT INTO alias SELECT i, printf('%.*c', iif(i % 100 < 50 AND i > 600, 3000, 3), 'x') FROM n")  # fmt: skip
+    _run(captured, "INSERT INTO folded SELECT 'n' || id, 1 FROM alias")
+    _run(captured, "INSERT INTO folded VALUES (CAST(x'ff41' AS TEXT), 1), (CAST(x'ff42' AS TEXT), 1)")
+    alias, folded = _table(store, "alias"), _table(store, "folded")
+    with store.snapshot() as snapshot:
+        rows = snapshot.range(alias, None, 5_000)
+        for most_bytes in (1, 2_999, 10_000, 1 << 20):
+            keys: Sequence[Key] = [(number,) for number in range(1, 1_400)]
+            found: list[Row] = []
+            while keys:
+                some, keys = snapshot.some_rows(alias, keys, most_bytes)
+                assert sum(len(str(row[1])) for row in some) < most_bytes + 3_000
+                found += some
+            assert found == rows
+            walked: list[Row] = []
+            while some := snapshot.range(alias, walked[-1][:1] if walked else None, 5_000, most_bytes):
+                assert sum(len(str(row[1])) for row in some) < most_bytes + 3_000
+                walked += some
+            assert walked == rows
+        twice: list[Key] = [(f"{letter}{number}",) for letter in "nN" for number in range(1, 1_301)]
+        odd = [(Undecodable(b"\xffA"),), (Undecodable(b"\xffB"),)]
+        some, keys = snapshot.some_rows(folded, [*twice, *odd], 1 << 20)
+        assert (len(some), len(set(some)), keys) == (1_302, 1_302, [])
 
 
 def test_text_that_is_not_utf8_comes_as_its_bytes(captured: Path, store: SourceStore) -> None:

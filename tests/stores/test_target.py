@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,17 +11,15 @@ import pytest
 from tests.stores.mirrored import Mirrored
 
 from dualdb.core.store import TableBatch
-from dualdb.errors import BusyError, TargetLostError
-from dualdb.stores import target_journal, target_read
-from dualdb.stores.source_read import bounded_by
+from dualdb.errors import BusyError
+from dualdb.stores import target_journal
 from dualdb.stores.target_read import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from dualdb.core.schema import Table
-    from dualdb.core.store import Row
+    from dualdb.core.store import Key, Row
 
 pytestmark = pytest.mark.once
 
@@ -267,28 +263,31 @@ def test_a_walk_meets_every_row_once(mirrored: Mirrored) -> None:
         assert [row[1] for row in snapshot.range(snapshot.schema.table("folded"), None, 9)] == ["_", "a", "B", "c"]
 
 
-def test_a_server_that_ends_the_session_behind_a_range_leaves_no_cursor_open(
-    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The error is the server's, and nothing warns of a cursor that nobody could close any more."""
-
-    def take_then_end(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]], list[Row]] | None:
-        take = bounded_by(table, most_bytes)
-
-        def end(cursor: Iterator[Row]) -> list[Row]:
-            rows = take(cursor) if take else []
-            mirrored.target(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND state = 'idle in transaction' AND pid <> pg_backend_pid()"
-            )
-            return rows
-
-        return end
-
-    monkeypatch.setattr(target_read, "bounded_by", take_then_end)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        with pytest.raises(TargetLostError), mirrored.pair() as pair, pair.target.snapshot() as snapshot:
-            snapshot.range(snapshot.schema.table("many"), None, 100, most_bytes=1 << 20)
-        gc.collect()
-    assert [str(warning.message) for warning in told] == []
+def test_large_rows_come_a_few_at_a_time(mirrored: Mirrored) -> None:
+    """As many as add up to so many bytes, by key and in ranges; which keys are left is told, and none is forgotten."""
+    mirrored.as_relay(
+        "INSERT INTO item (id, name) SELECT i, repeat('x', CASE WHEN i % 100 < 50 THEN 300000 ELSE 3 END)"
+        " FROM generate_series(1, 130) AS i",
+        "INSERT INTO folded SELECT 'n' || i, i FROM generate_series(1, 20) AS i",
+    )
+    with mirrored.pair() as pair, pair.target.snapshot() as snapshot:
+        item, folded = snapshot.schema.table("item"), snapshot.schema.table("folded")
+        rows = snapshot.range(item, None, 1_000)
+        assert len(rows) == 130
+        keys: Sequence[Key] = [*((number,) for number in range(130, -5, -1)), (2**70,)]
+        found, portions = [], 0
+        while keys:
+            some, keys = snapshot.some_rows(item, keys, 1_000_000)
+            assert sum(len(str(row[1])) for row in some) < 1_300_000
+            found += some
+            portions += 1
+        assert sorted(found) == rows
+        assert 20 <= portions <= 24
+        walked: list[Row] = []
+        while some := snapshot.range(item, walked[-1][:1] if walked else None, 1_000, most_bytes=1_000_000):
+            assert sum(len(str(row[1])) for row in some) < 1_300_000
+            walked += some
+        assert walked == rows
+        twice: list[Key] = [(f"{letter}{number}",) for number in range(1, 21) for letter in "nN"]
+        found, left = snapshot.some_rows(folded, twice, 1_000)
+        assert (len(found), left) == (20, [])

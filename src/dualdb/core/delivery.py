@@ -169,6 +169,8 @@ PAGE = 2_048
 """Rows that are read of a range at once: while they are sent, PostgreSQL writes those before."""
 MOST_BYTES = 1 << 20
 """Of text and blobs in one page; a page that is cut short by that ends the range."""
+CHANGED_BYTES = 8 << 20
+"""Of text and blobs in the changed rows of one batch, but for the last row's: all of them are in memory at once."""
 
 
 REMEMBERED = 6

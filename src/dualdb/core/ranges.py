@@ -24,13 +24,14 @@ Knows no database; `operations.verify_walk` reads and hands the rows in.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from dualdb.core.compare import key_of
+from dualdb.core.store import LARGE_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from dualdb.core.store import Key, Row
 
@@ -39,7 +40,7 @@ LARGEST = 20_000
 SMALLEST = 64
 """Rows of the first range: 64 rows of a megabyte each still fit."""
 MOST_BYTES = 8 << 20
-"""Texts and blobs of one range, roughly."""
+"""Texts and blobs of one range, or of one look-up by key, but for the last row's."""
 SLOW_S = 0.4
 QUICK_S = 0.15
 
@@ -86,8 +87,21 @@ def next_limit(limit: int, elapsed_s: float, rows: Sequence[Row]) -> int:
     elif elapsed_s < QUICK_S:
         limit = min(LARGEST, limit * 4)
     sample = rows[:SMALLEST]
-    heavy = sum(len(value) for row in sample for value in row if isinstance(value, str | bytes))
+    heavy = weight(sample)
     return max(1, min(limit, MOST_BYTES * len(sample) // heavy)) if heavy else limit
+
+
+def weight(rows: Sequence[Row]) -> int:
+    """The length of all texts and blobs in these rows."""
+    values: Iterable[Any] = chain.from_iterable(rows)
+    return sum(len(value) for value in values if type(value) in LARGE_CLASSES)
+
+
+def may_be_cut(rows: Sequence[Row]) -> bool:
+    """Whether these rows can be as heavy as one range may be: a store counts the bytes that it keeps a value in, which
+    are up to four for a character, and a few for what is not text.
+    """
+    return bool(rows) and 4 * weight(rows) + 16 * len(rows) * len(rows[0]) >= MOST_BYTES
 
 
 def past_equal_ranges(cursor: Cursor, rows: Sequence[Row], limit: int, key_positions: Sequence[int]) -> Cursor:

@@ -35,6 +35,14 @@ class Undecodable:
 
     raw: bytes
 
+    def __len__(self) -> int:
+        """What it weighs among texts and blobs."""
+        return len(self.raw)
+
+
+LARGE_CLASSES = frozenset({str, bytes, Undecodable})
+"""Of values that can be large."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
@@ -155,6 +163,13 @@ class Snapshot(Protocol):
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
         """The current rows of these keys, each row once, in no particular order; a key without a row is left out, and
         so is a row beyond the key `through` in the key's own order.
+        """
+
+    def some_rows(
+        self, table: Table, keys: Sequence[Key], most_bytes: int | None, through: Key | None = None
+    ) -> tuple[list[Row], Sequence[Key]]:
+        """The `rows` of some of these keys, and the keys that are left: none, unless texts and blobs add up to
+        `most_bytes`. Those of one key come whatever their size is.
         """
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:

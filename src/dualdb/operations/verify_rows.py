@@ -4,7 +4,8 @@ Nothing is reported at first sight. A key that differs becomes a *suspect* and i
 acquitted when its rows agree, kept while it is in flight, and reported when it differs at rest. So what is reported
 is real, and what is not reported was seen equal: in a range, by key after it changed, or in quarantine.
 
-Memory is bounded by the size of one range, of the suspects waiting, and of the mismatches listed; not by tables.
+Memory is bounded by the size of one range, of the suspects waiting, and of the mismatches listed; not by tables. A
+range, and the rows of the keys that are looked up at once, are bounded in bytes besides, but for the last row.
 """
 
 from __future__ import annotations
@@ -14,19 +15,29 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dualdb.core.compare import DifferenceKind, differences, same_rows
-from dualdb.core.ranges import SMALLEST, Cursor, next_limit, past_equal_ranges, split, unmatched
+from dualdb.core.compare import DifferenceKind, differences, key_of, same_rows
+from dualdb.core.ranges import (
+    MOST_BYTES,
+    SMALLEST,
+    Cursor,
+    may_be_cut,
+    next_limit,
+    past_equal_ranges,
+    split,
+    unmatched,
+)
 from dualdb.core.sqltext import fold
 from dualdb.core.types import decode_row
 from dualdb.errors import BusyError
 from dualdb.operations.verify_report import Mismatch, Progress, TableReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dualdb.core.compare import Difference
+    from dualdb.core.ranges import Side
     from dualdb.core.schema import Schema, Table
-    from dualdb.core.store import Key, Row
+    from dualdb.core.store import Key, Row, Snapshot
     from dualdb.operations.verify_pairs import AlignedPair, Pairs
     from dualdb.operations.verify_report import Observer
 
@@ -223,11 +234,12 @@ class RowVerification:
 
     def _range(self, pair: AlignedPair, walk: _Walk) -> None:
         """Compare the next range of the table being walked."""
-        table, cursor, limit = walk.table, walk.cursor, walk.limit
+        table, cursor = walk.table, walk.cursor
         positions = table.key_positions
         began = time.monotonic()
-        control = [] if cursor.control.done else pair.authority.range(table, cursor.control.after, limit)
-        candidate = [] if cursor.candidate.done else pair.follower.range(table, cursor.candidate.after, limit)
+        control, limit = _read_range(pair.authority, table, cursor.control, walk.limit)
+        candidate, limit = _read_range(pair.follower, table, cursor.candidate, limit)
+        control = control[:limit]
         if same_rows(control, candidate):
             walk.cursor = past_equal_ranges(cursor, control, limit, positions)
             compared = len(control)
@@ -236,7 +248,7 @@ class RowVerification:
             walk.cursor = step.cursor
             compared = max(len(step.control), len(step.candidate))
             self._suspect_range(pair, table, step.control, step.candidate)
-        walk.limit = next_limit(limit, time.monotonic() - began, control or candidate)
+        walk.limit = next_limit(walk.limit, time.monotonic() - began, control or candidate)
         self._note(table, compared)
 
     def _suspect_range(self, pair: AlignedPair, table: Table, control: Sequence[Row], candidate: Sequence[Row]) -> None:
@@ -261,8 +273,7 @@ class RowVerification:
             for table in pair.schema.tables.values():
                 if table.id in changes.restarts:
                     self._walk_again(table)
-                for keys in _parts(changes.keys.get(table.id, ())):
-                    control, candidate = pair.authority.rows(table, keys), pair.follower.rows(table, keys)
+                for keys, control, candidate in _looked_up(pair, table, changes.keys.get(table.id, ())):
                     self._suspect(table, differences(control, candidate, table.key_positions))
                     self._note(table, len(keys))
             self.position = changes.position
@@ -286,17 +297,16 @@ class RowVerification:
             self._renew_schema(pair)
             for name, suspects in self._suspects.items():
                 table = pair.schema.tables[name]
-                for keys in _parts(suspects):
-                    kept = self._judge(pair, table, keys)
+                for keys, control, candidate in _looked_up(pair, table, suspects):
+                    kept = self._judge(pair, table, control, candidate)
                     for key in keys:
                         del suspects[key]
                     suspects.update(dict.fromkeys(kept))
                     if pair.spent:
                         return
 
-    def _judge(self, pair: AlignedPair, table: Table, keys: Sequence[Key]) -> list[Key]:
-        """Report which of these keys differ at rest; returns those about which nothing can be said yet."""
-        control, candidate = pair.authority.rows(table, keys), pair.follower.rows(table, keys)
+    def _judge(self, pair: AlignedPair, table: Table, control: Sequence[Row], candidate: Sequence[Row]) -> list[Key]:
+        """Report which rows of the same keys differ at rest; returns the keys about which nothing can be said yet."""
         found = list(differences(control, candidate, table.key_positions))
         kept = [one.key for one in found if pair.in_flight(table.id, one.key)]
         at_rest = [one for one in found if not pair.in_flight(table.id, one.key)]
@@ -336,9 +346,13 @@ class RowVerification:
         moving = pair.moving(table.id)
         if moving is None:
             return None
-        for keys in _parts(moving):
-            control -= len(pair.authority.rows(table, keys))
-            candidate -= len(pair.follower.rows(table, keys))
+        key = key_of(table.key_positions)
+        seen: set[Key] = set()
+        met: set[Key] = set()
+        for _, rows, others in _looked_up(pair, table, moving):  # the same row twice where two keys are equal
+            seen.update(map(key, rows))
+            met.update(map(key, others))
+        control, candidate = control - len(seen), candidate - len(met)
         held_back = sum(1 for key in self._quarantine(table) if key not in moving)
         if self._pairs.follower.watermark().position != pair.follower.position:
             return None
@@ -364,6 +378,43 @@ class RowVerification:
         tally.compared += compared
         if self._observer is not None:
             self._observer(Progress(table=table.name, rows=tally.compared, mismatches=self.mismatched))
+
+
+def _read_range(snapshot: Snapshot, table: Table, side: Side, limit: int) -> tuple[list[Row], int]:
+    """The side's next rows, and how many there would be if there were as many behind it: `limit`, or fewer where they
+    are large.
+    """
+    if side.done:
+        return [], limit
+    rows = snapshot.range(table, side.after, limit, MOST_BYTES)
+    if len(rows) < limit and may_be_cut(rows):
+        last = key_of(table.key_positions)(rows[-1])
+        if snapshot.range(table, last, 1):
+            return rows, len(rows)
+    return rows, limit
+
+
+def _looked_up(
+    pair: AlignedPair, table: Table, keys: Iterable[Key]
+) -> Iterator[tuple[Sequence[Key], list[Row], list[Row]]]:
+    """Some keys after others, with their rows on both sides: as many as one look-up takes, fewer of large rows."""
+    for part in _parts(keys):
+        left: Sequence[Key] = part
+        while left:
+            control, heavy = pair.authority.some_rows(table, left, MOST_BYTES)
+            asked = _without(left, heavy)
+            # Rows that are equal fit there too. Twice the room: each side counts bytes in its own way.
+            candidate, heavier = pair.follower.some_rows(table, asked, 2 * MOST_BYTES)
+            if heavier:
+                asked = _without(asked, heavier)
+                control = pair.authority.rows(table, asked)
+            yield asked, control, candidate
+            left = [*heavier, *heavy]
+
+
+def _without(keys: Sequence[Key], others: Sequence[Key]) -> Sequence[Key]:
+    gone = frozenset(others)
+    return [key for key in keys if key not in gone] if gone else keys
 
 
 def _parts(keys: Iterable[Key]) -> Iterable[list[Key]]:

@@ -13,6 +13,7 @@ from dualdb.core import events
 from dualdb.core.delivery import (
     FIRST,
     GOT_ON,
+    LARGEST,
     RELAY,
     SNAPSHOT_S,
     Action,
@@ -57,6 +58,8 @@ class Carrier:
         self._held: Watermark | None = None
         self._wanted: Schema | None = None
         self._pace = Pace()
+        self._light_rows = LARGEST
+        """So many journal rows may have changed rows that are small enough for one batch."""
         self._conflicts: Mapping[int, Sequence[Key]] = {}
         self._totals: dict[int, int] = {}
         self._uncaptured = authority.uncaptured
@@ -151,14 +154,20 @@ class Carrier:
             if schema.version != held.schema_version:
                 self._wanted = schema
                 return Outcome.UNFOLLOWED
-            changes = snapshot.changes(held.position, self._pace.journal_rows)
+            changes = snapshot.changes(held.position, min(self._pace.journal_rows, self._light_rows))
             if self._nothing(held, schema, changes):
                 return Outcome.NOTHING
             self.authority.make_durable()
-            copies = copies_after(schema, held.copies, changes.restarts)
-            self._count_copied(snapshot, schema, copies)
-            batch = Reading(snapshot, schema, copies)
-            batch.read(changes, self._conflicts, self._pace.copy_rows, read_out=reading.close)
+            self._light_rows = max(self._light_rows, min(LARGEST, 2 * changes.journaled))
+            while True:
+                copies = copies_after(schema, held.copies, changes.restarts)
+                self._count_copied(snapshot, schema, copies)
+                batch = Reading(snapshot, schema, copies)
+                fewer = batch.read(changes, self._conflicts, self._pace.copy_rows, read_out=reading.close)
+                if fewer is None:
+                    break
+                self._light_rows = fewer
+                changes = snapshot.changes(held.position, fewer)
             if batch.open:
                 reading.enter_context(_at_most(SNAPSHOT_S, self.follower.cut_off))
             applied = self.follower.apply(held, batch.tables, lambda: watermark_after(held, changes, batch.copies))

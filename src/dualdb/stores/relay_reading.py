@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dualdb.core.compare import key_of
-from dualdb.core.delivery import MOST_BYTES, PAGE, copy_after, tables_to_copy
+from dualdb.core.delivery import CHANGED_BYTES, MOST_BYTES, PAGE, copy_after, tables_to_copy
+from dualdb.core.ranges import weight
 from dualdb.core.store import TableBatch
 
 if TYPE_CHECKING:
@@ -98,17 +99,28 @@ class Reading:
 
     def read(
         self, changes: Changes, again: Mapping[int, Sequence[Key]], limit: int, read_out: Callable[[], None]
-    ) -> None:
+    ) -> int | None:
         """Read what changed, and begin the next ranges, of so many rows in all. `again` are keys to try once more.
 
         `read_out` is called when nothing is left to be read: by then, or while the last range is gone through.
+
+        Returns None; or how many of the journal rows to take instead, when the changed rows are too large for one
+        batch. Then no range was begun, and there is nothing to be applied.
         """
-        changed = {}
+        changed: dict[int, tuple[Sequence[Key], Sequence[Row]]] = {}
+        taken, room = 0, CHANGED_BYTES
         for table in self._schema.tables.values():
-            keys = {*changes.keys.get(table.id, ()), *again.get(table.id, ())}
+            keys, more = changes.keys.get(table.id, ()), again.get(table.id, ())
             # What a table whose copy has not begun holds is cleared before; its changed rows are copied anyway.
-            if keys and self._before[table.id].begun:
-                changed[table.id] = self._changed(table, list(keys))
+            if not (keys or more) or not self._before[table.id].begun:
+                continue
+            rows, left = self._some_rows(table, keys, room)
+            taken += len(keys) - len(left)
+            if left:
+                # What was read tells how many of such rows fit; a key is there for one journal row at least.
+                return max(1, min(taken, changes.journaled // 2))
+            room -= weight(rows)
+            changed[table.id] = self._changed(table, keys, rows, more)
         self._begin_ranges(limit, read_out)
         for table in self._schema.tables.values():
             if table.id in changed or table.id in self._ranges:
@@ -118,16 +130,34 @@ class Reading:
                 self.tables.append(TableBatch(table=table, deletes=deletes, rows=rows, fresh=fresh, clear=clear))
         if not self.open:
             read_out()
+        return None
 
-    def _changed(self, table: Table, keys: Sequence[Key]) -> tuple[Sequence[Key], Sequence[Row]]:
-        """What to delete and what to insert. A row beyond the cursor is copied when its turn comes: the follower has
-        none there, so that a range is inserted without a look.
+    def _some_rows(self, table: Table, keys: Sequence[Key], room: int) -> tuple[Sequence[Row], Sequence[Key]]:
+        """The rows of these keys as far as there is room, and the keys that are left. A row beyond the cursor is copied
+        when its turn comes: the follower has none there, so that a range is inserted without a look.
         """
+        if room <= 0 or not keys:
+            return (), keys
+        return self._snapshot.some_rows(table, keys, room, self._through(table))
+
+    def _changed(
+        self, table: Table, keys: Sequence[Key], rows: Sequence[Row], again: Sequence[Key]
+    ) -> tuple[Sequence[Key], Sequence[Row]]:
+        """What to delete and what to insert: the rows of these keys, and of those to try again whatever their size."""
+        key = key_of(table.key_positions)
+        deletes = dict.fromkeys(keys)
+        if more := [one for one in again if one not in deletes]:
+            deletes |= dict.fromkeys(more)
+            # A key that is equal in the key's collation may have brought a row already.
+            rows = list(
+                {key(row): row for row in (*rows, *self._snapshot.rows(table, more, self._through(table)))}.values()
+            )
+        # For the same reason a row may come back under another key.
+        return list(deletes | dict.fromkeys(map(key, rows))), rows
+
+    def _through(self, table: Table) -> Key | None:
         copy = self._before[table.id]
-        rows = self._snapshot.rows(table, keys, None if copy.done else copy.cursor)
-        # A row may come back under another key that is equal in the key's collation.
-        deletes = dict.fromkeys(keys) | dict.fromkeys(map(key_of(table.key_positions), rows))
-        return list(deletes), rows
+        return None if copy.done else copy.cursor
 
     def _begin_ranges(self, limit: int, read_out: Callable[[], None]) -> None:
         for table in tables_to_copy(self._schema, self._before):

@@ -8,16 +8,17 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
-from operator import itemgetter
+from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.compare import key_of
 from dualdb.core.phase import AUTHORITY, MoveState, Phase, Side
 from dualdb.core.probe import rowid_name
+from dualdb.core.ranges import weight
 from dualdb.core.schema import ROWID_COLUMN, TargetType
 from dualdb.core.sqltext import fold, quote_name
-from dualdb.core.store import Changes, Undecodable
+from dualdb.core.store import LARGE_CLASSES, Changes, Undecodable
 from dualdb.stores.queries import query
 
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 
 ASK = "source/relay.sql"
 _SIZES = (1, 8, 64, 512)
-"""Keys per statement: few texts, so that sqlite3 finds them prepared. SQLite allows 32,766 parameters and a key has at
-most eight columns."""
-_SLICE, _LARGEST_SLICE = 8, 256
-"""Rows whose weight is taken together."""
+"""Keys per statement, which is filled up with its last one: few texts, so that sqlite3 finds them prepared. SQLite
+allows 32,766 parameters and a key has at most eight columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,23 +129,50 @@ class SourceSnapshot:
 
     def rows(self, table: Table, keys: Sequence[Key], through: Key | None = None) -> list[Row]:
         """The current rows of these keys, each once, none beyond `through`."""
+        return self.some_rows(table, keys, None, through)[0]
+
+    def some_rows(
+        self, table: Table, keys: Sequence[Key], most_bytes: int | None, through: Key | None = None
+    ) -> tuple[list[Row], Sequence[Key]]:
+        """Few keys per statement at first, and more while their rows are small. SQLite does not tell which keys the
+        rows so far are of, so a statement that brings too much is given up, and fewer keys are asked for.
+        """
         found: list[Row] = []
-        last = None if through is None else ", ".join(marks(through))
-        end = bound(through or ())
-        for part in _parts(keys):
+        done = statements = 0
+        size, room = (_SIZES[-1], inf) if most_bytes is None else (_SIZES[1], most_bytes)
+        while done < len(keys) and room > 0:
+            part = keys[done : done + size]
             if any(isinstance(value, Undecodable) for key in part for value in key):
-                for key in part:
-                    found += fetch(self._connection, _by_key(table, tuple(marks(key)), 1, last), [*bound(key), *end])
-            else:
-                text = _by_key(table, ("?",) * len(table.key.columns), len(part), last)
-                found += fetch(self._connection, text, [*(value for key in part for value in key), *end])
-        return found if len(table.key.columns) == 1 else _distinct(table, found)
+                part = part[:1]
+            rows = self._look_up(table, part, room if len(part) > 1 else inf, through)
+            heavy = 0 if most_bytes is None else weight(rows)
+            if heavy >= room and len(part) > 1:  # and there may be more
+                if found:
+                    break
+                size = _SIZES[_SIZES.index(size) - 1]
+                continue
+            if 8 * heavy <= room:
+                size = next((larger for larger in _SIZES if larger > size), size)
+            found += rows
+            done, room, statements = done + len(part), room - heavy, statements + 1
+        (collation, *others) = key_collations(table)
+        once = not others and (statements <= 1 or collation.upper() == "BINARY")
+        return found if once else _distinct(table, found), keys[done:]
+
+    def _look_up(self, table: Table, part: Sequence[Key], most_bytes: float, through: Key | None) -> list[Row]:
+        """The rows of so many keys as one statement takes, or the first of them that add up to `most_bytes`."""
+        last = None if through is None else ", ".join(marks(through))
+        size = next(size for size in _SIZES if size >= len(part))
+        key_marks = tuple(marks(part[0])) if size == 1 else ("?",) * len(table.key.columns)
+        filled = chain.from_iterable([*part, *[part[-1]] * (size - len(part))])
+        text = _by_key(table, key_marks, size, last)
+        return fetch(self._connection, text, [*bound(filled), *bound(through or ())], bounded_by(table, most_bytes))
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """The next rows in the key's order; fewer when texts and blobs add up to `most_bytes`."""
         text = _by_range(table, None if after is None else ", ".join(marks(after)))
         values = [*bound(after or ()), limit]
-        return fetch(self._connection, text, values, bounded_by(table, most_bytes))
+        return fetch(self._connection, text, values, bounded_by(table, inf if most_bytes is None else most_bytes))
 
     def count(self, table: Table) -> int:
         """How many rows the table has."""
@@ -156,30 +182,31 @@ class SourceSnapshot:
 _LARGE = (TargetType.TEXT, TargetType.BYTEA, TargetType.ANY)
 
 
-def bounded_by(table: Table, most_bytes: int | None) -> Callable[[Iterator[Row]], list[Row]] | None:
+def large_places(table: Table) -> list[int]:
+    """Where in a row the values are that can be large."""
+    return [place for place, stored in enumerate(table.carried_types) if stored in _LARGE]
+
+
+def bounded_by(table: Table, most_bytes: float) -> Callable[[Iterator[Row]], list[Row]] | None:
     """How to take rows from a cursor until their texts and blobs add up to so much; None for all of them."""
-    large = [place for place, stored in enumerate(table.carried_types) if stored in _LARGE]
-    if most_bytes is None or not large:
+    large = large_places(table)
+    if most_bytes == inf or not large:
         return None
 
     def take(cursor: Iterator[Row]) -> list[Row]:
         rows: list[Row] = []
-        weight, size = 0, _SLICE
-        while weight < most_bytes and (part := list(islice(cursor, size))):
-            rows += part
-            weight += sum(_weight(part, place) for place in large)
-            size = min(_LARGEST_SLICE, 2 * size) if weight * 8 < most_bytes else _SLICE
+        left = most_bytes
+        for row in cursor:  # one by one: the next few could be large
+            rows.append(row)
+            for place in large:
+                value: Any = row[place]
+                if type(value) in LARGE_CLASSES:
+                    left -= len(value)
+            if left <= 0:
+                break
         return rows
 
     return take
-
-
-def _weight(rows: Sequence[Row], place: int) -> int:
-    column = itemgetter(place)
-    try:
-        return sum(map(len, filter(None, map(column, rows))))
-    except TypeError:  # a value of another class than the column's
-        return sum(len(value) for value in map(column, rows) if isinstance(value, str | bytes))
 
 
 def fetch(
@@ -269,14 +296,6 @@ def _by_range(table: Table, marks: str | None) -> str:
     key = ", ".join(key_sql(table))
     behind = "" if marks is None else f" WHERE ({key}) > ({marks})"
     return f"SELECT {carried} FROM main.{quote_name(table.name)}{behind} ORDER BY {key} LIMIT ?"
-
-
-def _parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    """The keys in parts of a few sizes; the last one is filled up with its own last key."""
-    for begin in range(0, len(keys), _SIZES[-1]):
-        part = keys[begin : begin + _SIZES[-1]]
-        size = next(size for size in _SIZES if size >= len(part))
-        yield [*part, *[part[-1]] * (size - len(part))]
 
 
 def _distinct(table: Table, rows: list[Row]) -> list[Row]:

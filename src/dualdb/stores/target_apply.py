@@ -22,7 +22,7 @@ from dualdb.core.store import CONFLICT, Quarantined
 from dualdb.core.types import PG_COPY_TYPE, encode_row, misfits, representable, to_target
 from dualdb.stores.queries import query
 from dualdb.stores.source_apply import Tally, key_text
-from dualdb.stores.target_read import ASK, is_folded, key_columns, matching, unnested
+from dualdb.stores.target_read import ASK, holdable, is_folded, key_columns, matching, unnested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,7 +73,7 @@ class TargetApplier:
             self._insert(table, parts)
 
     def _delete(self, table: Table, keys: Sequence[Key]) -> None:
-        columns = key_columns(table, keys)
+        columns = key_columns(table, holdable(table, keys))
         if columns[0]:
             cursor = self._connection.execute(_delete_text(table, self._schema).encode(), columns)
             self.tally.deleted += cursor.rowcount

@@ -9,18 +9,20 @@ the numbers of what it lacks to other transactions: hence the timeline.
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+from dualdb.core.compare import key_of
 from dualdb.core.names import collated, qualified, quoted
 from dualdb.core.phase import AUTHORITY, Side
+from dualdb.core.ranges import weight
 from dualdb.core.schema import TargetType
 from dualdb.core.store import Changes
 from dualdb.core.types import from_target, representable
 from dualdb.stores.queries import query
-from dualdb.stores.source_read import bounded_by
+from dualdb.stores.source_read import large_places
 from dualdb.stores.target_address import place_in
 
 if TYPE_CHECKING:
@@ -198,27 +200,47 @@ class TargetSnapshot:
         """The current rows of these keys, each once, none beyond `through`; keys equal in their collation name the same
         row.
         """
-        text = _by_key(table, self.facts.target_schema, ended=through is not None)
+        return self.some_rows(table, keys, None, through)[0]
+
+    def some_rows(
+        self, table: Table, keys: Sequence[Key], most_bytes: int | None, through: Key | None = None
+    ) -> tuple[list[Row], Sequence[Key]]:
+        """PostgreSQL knows a value's length without reading it, so it gives what fits, in one round trip."""
         found: list[Row] = []
-        for begin in range(0, len(keys), _KEYS_AT_ONCE):
-            columns = key_columns(table, keys[begin : begin + _KEYS_AT_ONCE])
-            if columns[0]:
-                values: list[Any] = [*columns, *(through or ())]
-                found += self._connection.execute(text.encode(), values, binary=True).fetchall()
-        return _as_in_sqlite(table, found)
+        left: list[Key] = []
+        done, room = 0, inf if most_bytes is None else most_bytes
+        while done < len(keys) and room > 0 and not left:
+            rows, left = self._look_up(table, keys[done : done + _KEYS_AT_ONCE], room, through)
+            found += rows
+            done += _KEYS_AT_ONCE
+            room -= 0 if most_bytes is None else weight(rows)
+        if is_folded(table):
+            key = key_of(table.key_positions)
+            found = list({key(row): row for row in found}.values())
+        return found, [*left, *keys[done:]]
+
+    def _look_up(
+        self, table: Table, keys: Sequence[Key], room: float, through: Key | None
+    ) -> tuple[list[Row], list[Key]]:
+        """The rows of the keys that fit, and the keys of those that do not."""
+        keys = holdable(table, keys)
+        if not keys:
+            return [], []
+        large = large_columns(table) if room < inf else ()
+        text = _by_key(table, self.facts.target_schema, large, ended=through is not None).encode()
+        values: list[Any] = [*([room] if large else []), *key_columns(table, keys), *(through or ())]
+        found = self._connection.execute(text, values, binary=True).fetchall()
+        if not large:
+            return _as_in_sqlite(table, found), []
+        rows = [row[1:] for row in found if row[0] == 0]
+        return _as_in_sqlite(table, rows), [keys[row[0] - 1] for row in found if row[0] > 0]
 
     def range(self, table: Table, after: Key | None, limit: int, most_bytes: int | None = None) -> list[Row]:
         """The next rows in the key's order; fewer when texts and blobs add up to `most_bytes`."""
-        text = _by_range(table, self.facts.target_schema, behind=after is not None).encode()
-        values = [*(after or ()), limit]
-        take = bounded_by(table, most_bytes)
-        if take is None:
-            return _as_in_sqlite(table, self._connection.execute(text, values, binary=True).fetchall())
-        # Twice: a cursor whose CLOSE fails with the connection stays open in psycopg until it is closed again.
-        with closing(self._connection.cursor("dualdb_range")) as cursor, cursor:
-            cursor.itersize = 512
-            cursor.execute(text, values, binary=True)
-            return _as_in_sqlite(table, take(iter(cursor)))
+        large = () if most_bytes is None else large_columns(table)
+        text = _by_range(table, self.facts.target_schema, large, behind=after is not None).encode()
+        values = [*(after or ()), limit, *([most_bytes] if large else [])]
+        return _as_in_sqlite(table, self._connection.execute(text, values, binary=True).fetchall())
 
     def count(self, table: Table) -> int:
         """How many rows the table has."""
@@ -227,23 +249,33 @@ class TargetSnapshot:
         return 0 if found is None else int(found[0])
 
 
+def large_columns(table: Table) -> tuple[str, ...]:
+    """The columns whose values can be large."""
+    return tuple(table.carried[place] for place in large_places(table))
+
+
 def key_types(table: Table) -> tuple[TargetType, ...]:
     """How the key's columns are stored."""
     types = table.carried_types
     return tuple(types[place] for place in table.key_positions)
 
 
-def key_columns(table: Table, keys: Sequence[Key]) -> list[list[Value]]:
-    """The keys column by column, without those that PostgreSQL cannot hold and so does not have."""
+def holdable(table: Table, keys: Sequence[Key]) -> list[Key]:
+    """The keys without those that PostgreSQL cannot hold and so does not have."""
     types = key_types(table)
-    held = [
+    return [
         key
         for key in keys
         if len(key) == len(types)
         and None not in key
         and all(representable(value, stored) is None for value, stored in zip(key, types, strict=True))
     ]
-    columns = [list(column) for column in zip(*held, strict=True)] or [[] for _ in types]
+
+
+def key_columns(table: Table, keys: Sequence[Key]) -> list[list[Value]]:
+    """Keys that can be held, column by column."""
+    types = key_types(table)
+    columns = [list(column) for column in zip(*keys, strict=True)] or [[] for _ in types]
     # An int among floats would make psycopg guess another array type.
     return [
         [float(value) for value in column if isinstance(value, int | float)]
@@ -259,10 +291,10 @@ def key_terms(table: Table, prefix: str) -> list[str]:
 
 
 def unnested(table: Table) -> str:
-    """`unnest(%s::bigint[], …) AS d(k1, …)`: keys as a table."""
+    """`unnest(%s::bigint[], …) WITH ORDINALITY AS d(k1, …, place)`: keys as a table, numbered from 1."""
     arrays = ", ".join(f"%s::{ARRAY_TYPE[stored]}" for stored in key_types(table))
     columns = ", ".join(f"k{place}" for place in range(1, len(table.key.columns) + 1))
-    return f"unnest({arrays}) AS d({columns})"
+    return f"unnest({arrays}) WITH ORDINALITY AS d({columns}, place)"
 
 
 def matching(table: Table) -> str:
@@ -285,12 +317,35 @@ def _folded(table: Table, name: str, text: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _by_key(table: Table, schema: str, *, ended: bool) -> str:
+def _by_key(table: Table, schema: str, large: tuple[str, ...], *, ended: bool) -> str:
+    """With `large` columns, which are to add up to so much: before each row a zero, or the number of a key whose row
+    does not come because those before are that large.
+    """
     carried = ", ".join(f"t.{quoted(name)}" for name in table.carried)
-    distinct = "DISTINCT " if is_folded(table) else ""
     joined = f"{_keys(table)} JOIN {qualified(schema, table.name)} AS t ON {matching(table)}"
     end = f" WHERE ({', '.join(key_terms(table, 't.'))}) <= ({_marks(table)})" if ended else ""
-    return _escaped(f"SELECT {distinct}{carried} FROM {joined}{end}")
+    if not large:
+        return _escaped(f"SELECT {carried} FROM {joined}{end}")
+    fits = f"{_weight_before(large, 't.')} < \0::bigint AS _dualdb_fits"
+    # No order: whichever rows come first fit. To sort them would cost more than it is worth.
+    window = f"WINDOW _dualdb_before AS ({_BEFORE})"
+    shown = ", ".join(
+        f"CASE WHEN _dualdb_fits THEN {quoted(name)} END" if name in large else quoted(name) for name in table.carried
+    )
+    return _escaped(
+        f"SELECT CASE WHEN _dualdb_fits THEN 0 ELSE _dualdb_place END, {shown}"
+        f" FROM (SELECT {fits}, d.place AS _dualdb_place, {carried} FROM {joined}{end} {window}) AS _dualdb_row"
+    )
+
+
+_BEFORE = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+
+
+def _weight_before(large: tuple[str, ...], prefix: str) -> str:
+    """What the large columns of the rows before add up to, for which none of them is read (`octet_length` of a value
+    that is stored apart is told by its pointer).
+    """
+    return " + ".join(f"coalesce(sum(octet_length({prefix}{quoted(name)})) OVER _dualdb_before, 0)" for name in large)
 
 
 def _keys(table: Table) -> str:
@@ -303,11 +358,20 @@ def _escaped(text: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _by_range(table: Table, schema: str, *, behind: bool) -> str:
+def _by_range(table: Table, schema: str, large: tuple[str, ...], *, behind: bool) -> str:
+    """With `large` columns: only while those of the rows before add up to less than so much."""
     carried = ", ".join(quoted(name) for name in table.carried)
     key = ", ".join(key_terms(table, ""))
     where = f" WHERE ({key}) > ({_marks(table)})" if behind else ""
-    return _escaped(f"SELECT {carried} FROM {qualified(schema, table.name)}{where} ORDER BY {key} LIMIT \0")
+    rows = f" FROM {qualified(schema, table.name)}{where}"
+    if not large:
+        return _escaped(f"SELECT {carried}{rows} ORDER BY {key} LIMIT \0")
+    before = f"{_weight_before(large, '')} AS _dualdb_weight"
+    window = f"WINDOW _dualdb_before AS (ORDER BY {key} {_BEFORE})"
+    return _escaped(
+        f"SELECT {carried} FROM (SELECT {carried}, {before}{rows} {window} ORDER BY {key} LIMIT \0) AS _dualdb_row"
+        f" WHERE _dualdb_weight < \0::bigint"
+    )
 
 
 def _marks(table: Table) -> str:
