@@ -138,6 +138,20 @@ def test_large_changed_rows_take_several_batches(mirrored: Mirrored, *, back: bo
     assert [batch.aligned for batch in batches] == [False] * (len(batches) - 1) + [True]
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["to postgres", "back"])
+def test_the_pace_counts_journal_rows(mirrored: Mirrored, *, back: bool) -> None:
+    """A few rows that changed ever again are few keys: the next batch takes on more of the journal nevertheless."""
+    mirrored.align()
+    if back:
+        mirrored.to_postgres()
+    mirrored.events.clear()
+    change = mirrored.target if back else mirrored.source
+    change(*(f"UPDATE run SET size = {number} WHERE id <= 100" for number in range(200)))
+    mirrored.align()
+    assert mirrored.differences() == {}
+    assert len(mirrored.seen(events.BatchApplied)) < 15
+
+
 def test_a_foreign_lock_is_not_waited_for_with_an_open_snapshot(mirrored: Mirrored) -> None:
     """Somebody locks the target's table: the file's log can still be emptied, and the copy goes on afterwards."""
     with mirrored.pair() as pair:
