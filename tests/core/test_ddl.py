@@ -131,6 +131,12 @@ def test_an_order_can_use_the_index(made: psycopg.Connection[Any]) -> None:
     assert "by_a" in plan
 
 
+def test_what_is_nested_too_deeply_is_left_out() -> None:
+    """SQLite takes a thousand levels."""
+    ddl = target_ddl(_schema(f"CREATE TABLE t (n INTEGER, CHECK ({' + '.join(['n'] * 900)} > 0))"), "App")
+    assert ddl.refusals == (("check of t", "it is nested too deeply"),)
+
+
 def test_what_is_left_out_is_told(target: psycopg.Connection[Any]) -> None:
     """What cannot be translated is listed with its reason, and the rest is made all the same."""
     ddl = target_ddl(_schema(UNTRANSLATED), "App")

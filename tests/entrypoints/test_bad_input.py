@@ -280,12 +280,13 @@ def test_a_file_system_without_wal(
         ("CREATE VIRTUAL TABLE notes USING fts5(body)", "notes"),
         ("CREATE VIRTUAL TABLE places USING rtree(id, x0, x1)", "places"),
         ("CREATE TABLE nameless (rowid TEXT, oid TEXT, _rowid_ TEXT)", "nameless"),
+        (f"CREATE TABLE wide ({', '.join(f'c{place}' for place in range(1600))})", "wide has 1600 columns"),
     ],
 )
 def test_a_table_that_cannot_be_carried(
     app: Path, target_dsn: str, target: psycopg.Connection[Any], schema: str, because: str
 ) -> None:
-    """A virtual table, and one whose rows nothing tells apart."""
+    """A virtual table, one whose rows nothing tells apart, and one that PostgreSQL cannot make."""
     with closing(sqlite3.connect(app)) as connection:
         connection.execute(schema)
     names = objects(app)
@@ -298,8 +299,9 @@ def test_a_table_that_cannot_be_carried(
     [
         ("VIRTUAL TABLE notes USING fts5(body)", "virtual table notes"),
         ("TABLE notes (rowid TEXT, oid TEXT, _rowid_ TEXT)", "notes"),
+        (f"TABLE notes ({', '.join(f'c{place}' for place in range(1600))})", "notes has 1600 columns"),
     ],
-    ids=["virtual", "not to be keyed"],
+    ids=["virtual", "not to be keyed", "too wide"],
 )
 def test_a_table_that_cannot_be_carried_and_a_plain_program_makes_later(
     app: Path, target_dsn: str, table: str, told: str
@@ -318,6 +320,24 @@ def test_a_table_that_cannot_be_carried_and_a_plain_program_makes_later(
         connection.execute("DROP TABLE notes")
     done("relay", app, "--until-aligned")
     assert "no difference" in done("verify", app)
+
+
+@pytest.mark.parametrize("key", ["CREATE UNIQUE INDEX long", "PRIMARY KEY", "UNIQUE"])
+def test_an_index_that_postgresql_cannot_make(app: Path, target_dsn: str, key: str) -> None:
+    """It is left out over there and keeps the file from phase postgres; everything else flows."""
+    names = ", ".join(f"c{place}" for place in range(33))
+    made = f"{key} ON notes ({names})" if key.startswith("CREATE") else ""
+    done("init", app, "--target", target_dsn)
+    done("advance", app)
+    with closing(sqlite3.connect(app)) as connection, connection:
+        connection.execute(f"CREATE TABLE notes ({names}{'' if made else f', {key} ({names})'})")
+        connection.execute(made or "SELECT 1")
+        connection.execute("INSERT INTO notes(c0) VALUES ('x')")
+    done("relay", app, "--until-aligned")
+    assert "no difference" in done("verify", app)
+    told = "it has 33 columns and PostgreSQL's have at most 32"
+    assert told in " ".join(done("status", app).split())
+    refused("advance", app, because=told)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,19 @@ def test_what_cannot_be_carried_is_refused_with_a_remedy(sql: str, part: str) ->
         schema_of(sql)
 
 
+@pytest.mark.parametrize(
+    ("key", "suffix", "others"),
+    [("id INTEGER PRIMARY KEY", "", 1599), ("id INT", "", 1598), ("id TEXT PRIMARY KEY", " WITHOUT ROWID", 1599)],
+)
+def test_a_table_is_as_wide_as_postgresqls_can_be(key: str, suffix: str, others: int) -> None:
+    """1,600 columns, with that for the rowid where nothing else holds it; generated columns are columns too."""
+    generated = "g AS (1)"
+    names = [f"c{place}" for place in range(others - 1)]
+    assert len(table_of(f"CREATE TABLE t({', '.join([key, *names, generated])}){suffix}").columns) == others + 1
+    with pytest.raises(SchemaError, match=rf"table t has {others + 2} columns and .* can make {others + 1}.*; move"):
+        schema_of(f"CREATE TABLE t({', '.join([key, 'd', *names, generated])}){suffix}")
+
+
 def test_a_row_that_makes_no_object_is_refused() -> None:
     """Kept rows may be damaged: SQLite's own reason is told."""
     with pytest.raises(SchemaError, match=r"the table t cannot be made .*incomplete input.*; "):

@@ -11,7 +11,8 @@ import pytest
 from tests.stores.mirrored import Mirrored
 
 from dualdb.core.store import TableBatch
-from dualdb.errors import BusyError
+from dualdb.core.translate.ddl import Ddl, TableDdl, ViewDdl
+from dualdb.errors import BusyError, SchemaError
 from dualdb.stores import target_journal
 from dualdb.stores.target_read import Position
 
@@ -45,6 +46,31 @@ def authority(mirrored: Mirrored) -> Mirrored:
     """The same with PostgreSQL as the authority."""
     mirrored.to_postgres()
     return mirrored
+
+
+@pytest.mark.parametrize("what", ["create", "index"])
+def test_a_table_that_is_beyond_a_limit_is_named(mirrored: Mirrored, what: str) -> None:
+    """Whichever limit it is; everything else would wait for it."""
+    made = {
+        "create": f"CREATE TABLE item_2 ({', '.join(f'c{place} int' for place in range(1601))})",
+        "index": f"CREATE INDEX ON item ({', '.join(['id'] * 33)})",
+    }
+    ddl = Ddl(tables={"item": TableDdl(create=made[what], indexes=())}, views={}, refusals=())
+    with (
+        mirrored.pair() as pair,
+        pair.source.snapshot() as snapshot,
+        psycopg.connect(mirrored.dsn) as connection,
+        pytest.raises(SchemaError, match=r"PostgreSQL cannot make table item with its indexes .*; make its definition"),
+    ):
+        target_journal.make_table(connection, snapshot.schema.table("item"), ddl, "public", "item")
+
+
+def test_a_view_that_is_beyond_a_limit_is_left_out(mirrored: Mirrored) -> None:
+    """The tables can do without it."""
+    view = ViewDdl(create=f"CREATE VIEW wide AS SELECT {', '.join(['1'] * 1700)}", reads=frozenset())
+    with psycopg.connect(mirrored.dsn) as connection:
+        ddl = Ddl(tables={}, views={"wide": view}, refusals=())
+        assert target_journal.make_views(connection, ddl) == ["wide"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.translate import Refused
 from dualdb.driver.catalogue import Catalogue
+from dualdb.errors import SchemaError
 from dualdb.stores.catalog import master_rows
 from dualdb.stores.target_change import follow
 
@@ -34,7 +35,10 @@ def change(remote: Remote, sql: str) -> None:
         name: (number, stored if name in before.schema.tables else {})
         for name, (number, stored) in before.numbering.items()
     }
-    after = Catalogue(rows, numbering, before.target_schema)
+    try:
+        after = Catalogue(rows, numbering, before.target_schema)
+    except SchemaError as exc:  # a table that could not be mirrored back
+        raise sqlite3.NotSupportedError(str(exc)) from None
 
     def make(connection: Any) -> None:
         follow(connection, before.schema, after.schema, before.target_schema)

@@ -18,6 +18,7 @@ from dualdb.core.ddltext import index_terms, read_table, virtual_module
 from dualdb.core.probe import free_rowid_names
 from dualdb.core.probe import rowid_name as rowid_name  # noqa: PLC0414 - other stores look for it here
 from dualdb.core.schema import (
+    HIDDEN_ROWID,
     ROWID_COLUMN,
     Affinity,
     Check,
@@ -55,6 +56,8 @@ ASIDE = "_dualdb_aside_"
 """What the names of tables begin with that were made behind a fence and set aside."""
 MAX_KEY_COLUMNS = 8
 """The journal has this many key columns."""
+MAX_COLUMNS = 1600
+"""A table of PostgreSQL's has at most this many (limits.html)."""
 _OUR_TRIGGER = re.compile(r"_dualdb_[a-z_]+_[0-9]+")
 _ORDER = {"table": 0, "index": 1, "view": 2, "trigger": 3}
 _CLASSES = ("integer", "real", "text", "blob")
@@ -242,7 +245,7 @@ def _read_table(database: sqlite3.Connection, number: int, name: str, sql: str) 
     facts = _query(database, f"PRAGMA table_xinfo({quote_name(name)})")
     primary_key = tuple(fact[1] for fact in sorted(facts, key=lambda fact: fact[5]) if fact[5])
     columns = tuple(_columns(database, name, sql, text, facts))
-    return Table(
+    table = Table(
         id=number,
         name=name,
         sql=sql,
@@ -255,6 +258,19 @@ def _read_table(database: sqlite3.Connection, number: int, name: str, sql: str) 
         checks=tuple(Check(name=label, expression=expression) for label, expression in text.checks),
         foreign_keys=tuple(_foreign_keys(database, name)),
     )
+    _check_width(table)
+    return table
+
+
+def _check_width(table: Table) -> None:
+    hidden = int(table.rowid is HIDDEN_ROWID)
+    most = MAX_COLUMNS - hidden
+    if len(table.columns) > most:
+        beside = ", beside one of dualdb's for the rowid" if hidden else ""
+        raise SchemaError(
+            f"table {table.name} has {len(table.columns)} columns and PostgreSQL can make {most}{beside};"
+            " move some of them to a second table"
+        )
 
 
 def _columns(

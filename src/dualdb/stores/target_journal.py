@@ -14,7 +14,7 @@ from psycopg import errors
 from dualdb.core.names import literal, qualified, quoted, target_name
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
-from dualdb.errors import BusyError, TargetError
+from dualdb.errors import BusyError, SchemaError, TargetError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
@@ -39,6 +39,8 @@ _ASIDE_LOCK_S = 5.0
 """How long each table is waited for that is set aside: a batch of a relay's takes less, and readers are not ended."""
 _READ_AT_ONCE = 200
 """Tables that one statement reads; the planner's stack is not without end."""
+LIMITS = (errors.ProgramLimitExceeded, errors.StatementTooComplex, errors.TooManyArguments, errors.TooManyColumns)
+"""What PostgreSQL says of a definition that is beyond one of its limits: class 54 (errcodes-appendix.html)."""
 _TAKING_TURNS = 3
 """How often the holders of a table are ended before the fence gives up."""
 
@@ -266,11 +268,17 @@ def write_objects(connection: Target, schema: Schema) -> None:
 
 
 def make_table(connection: Target, table: Table, ddl: Ddl, target_schema: str, name: str) -> None:
-    """Make one table with its indexes, fenced and not captured."""
+    """Make one table with its indexes, fenced and not captured. Raises SchemaError when it is beyond a limit."""
     made = ddl.tables[name]
-    _run(connection, made.create)
-    for index in made.indexes:
-        _run(connection, index)
+    try:
+        for statement in (made.create, *made.indexes):
+            _run(connection, statement)
+    except LIMITS as exc:
+        message = (
+            f"PostgreSQL cannot make table {table.name} with its indexes ({exc.diag.message_primary}); make its"
+            " definition smaller in the SQLite file, or drop it there"
+        )
+        raise SchemaError(message) from exc
     capture_table(connection, table, target_schema, enabled=False)
     fence_table(connection, table, target_schema, enabled=True)
 
@@ -282,7 +290,7 @@ def make_views(connection: Target, ddl: Ddl) -> list[str]:
         try:
             with connection.transaction():
                 _run(connection, view.create)
-        except (errors.DataError, errors.ProgrammingError, errors.NotSupportedError):
+        except (errors.DataError, errors.ProgrammingError, errors.NotSupportedError, *LIMITS):
             refused.append(name)
     return refused
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_INDEX_TERMS = 32
+"""An index of PostgreSQL's has at most this many (limits.html)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableDdl:
@@ -114,7 +117,9 @@ def _attempt(what: str, make: Callable[[], T], refusals: Refusals) -> T | None:
         return make()
     except Refused as refusal:
         refusals.append((what, f"{refusal.construct}: {refusal.reason}"))
-        return None
+    except RecursionError:  # of so many terms that Python's stack ends before SQLite's patience does
+        refusals.append((what, "it is nested too deeply"))
+    return None
 
 
 # Columns and constraints ------------------------------------------------------------------------------------------
@@ -194,6 +199,12 @@ def _indexes(table: Table, work: Work, refusals: Refusals) -> list[str]:
 
 
 def _index(table: Table, index: Index, work: Work) -> str:
+    if len(index.terms) > MAX_INDEX_TERMS:
+        raise Refused(
+            f"index {index.name}",
+            f"it has {len(index.terms)} columns and PostgreSQL's have at most {MAX_INDEX_TERMS}",
+            "index fewer columns",
+        )
     terms = ", ".join(_index_term(table, term, work) for term in index.terms)
     unique = "UNIQUE " if index.unique else ""
     where = f" WHERE {check_sql(index.where, table, work)}" if index.where else ""
