@@ -138,3 +138,23 @@ def test_what_stands_in_the_way_of_phase_postgres_is_told(database: Path, target
         "view large",
     ]
     assert all("several classes" in blocker and "SELECT DISTINCT typeof(" in blocker for blocker in found)
+
+
+def test_columns_are_inspected_anew_when_mirroring_begins_anew(database: Path, target_dsn: str) -> None:
+    """So what was of several classes can be converted, and what has become of several is held."""
+    script = "CREATE TABLE t(a DECIMAL, b TEXT); INSERT INTO t VALUES (1, 'x'), ('y', 'z')"
+    pair = Mirrored(database, target_dsn, script)
+    check(pair)
+    assert stored(pair) == {"a": TargetType.ANY, "b": TargetType.TEXT}
+    pair.back()
+    pair.source("UPDATE t SET a = 2 WHERE typeof(a) NOT IN ('integer', 'real', 'null')", "UPDATE t SET b = x'00'")
+    advance(pair.path, Phase.DUAL_WRITE, observer=pair.events.append)
+    check(pair)
+    assert stored(pair) == {"a": TargetType.NUMBER, "b": TargetType.ANY}
+    assert pair.target("SELECT a FROM t ORDER BY a") == [(1.0,), (2.0,)]
+
+
+def stored(pair: Mirrored) -> dict[str, TargetType]:
+    """What the columns of table t are stored as."""
+    with pair.pair() as opened, opened.source.snapshot() as snapshot:
+        return {column.name: column.stored for column in snapshot.schema.table("t").columns}

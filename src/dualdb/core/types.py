@@ -177,6 +177,14 @@ def _of_majority(affinity: Affinity, decltype: str, classes_found: Mapping[str, 
     return TargetType.TEXT if texts == most else TargetType.BYTEA
 
 
+def classes_declared(affinity: Affinity, decltype: str) -> frozenset[str]:
+    """The storage classes of the one type that a declaration speaks of; none where it leaves that open."""
+    stored = _BY_AFFINITY.get(affinity) or _by_name(decltype)
+    if stored is None and affinity is Affinity.NUMERIC:
+        stored = TargetType.NUMBER
+    return frozenset() if stored is None else _FITTING[stored] - {"null"}
+
+
 def _by_name(decltype: str) -> TargetType | None:
     name = fold(decltype)
     return next((stored for parts, stored in _BY_NAME if any(part in name for part in parts)), None)

@@ -74,6 +74,11 @@ def read_schema(connection: sqlite3.Connection, numbering: Numbering | None = No
     return schema_from_rows(master_rows(connection), numbering, lambda table: inspect_stored(connection, table))
 
 
+def read_schema_anew(connection: sqlite3.Connection) -> Schema:
+    """The same with every column inspected, whatever it was stored as before; the tables keep their numbers."""
+    return read_schema(connection, {name: (number, {}) for name, (number, _) in read_numbering(connection).items()})
+
+
 def read_numbering(connection: sqlite3.Connection) -> Numbering:
     """The numbers and stored types that `_dualdb_table` holds, {} when there is no such table."""
     known = _query(connection, "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = '_dualdb_table'")

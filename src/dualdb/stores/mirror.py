@@ -1,7 +1,8 @@
 """Switching the mirror on and off: between phases sqlite and dual_write, where SQLite stays the authority.
 
-On: the target's tables are made, the SQLite file begins to capture, the target learns from which position it follows.
-Each of the three is one transaction; `begin` does those that are still to be done. It does not carry any row.
+On: the columns' values are inspected, the target's tables are made, the SQLite file begins to capture, the target
+learns from which position it follows. Each of the four is one transaction; `begin` does those that are still to be
+done. It does not carry any row.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from dualdb.core.phase import AUTHORITY, Phase, Side, led_by, restored
 from dualdb.errors import LineageError, OvertakenError
 from dualdb.stores import journal, target_journal
-from dualdb.stores.catalog import read_schema
+from dualdb.stores.catalog import read_schema, read_schema_anew
 from dualdb.stores.control import read_source, read_target, row_values, source_change
 from dualdb.stores.lineage import older_source, older_target
 from dualdb.stores.queries import query
@@ -36,6 +37,7 @@ def begin(control: Control) -> None:
     """Bring the pair from phase sqlite to dual_write, or finish what was begun of that."""
     facts = _facts(control)
     if facts.row.phase is Phase.SQLITE:
+        _inspect(control, facts)
         _make_tables(control, read_schema(control.source))
         _capture(control, facts)
         facts = _facts(control)
@@ -62,6 +64,16 @@ def stop_capturing(database: str, source: sqlite3.Connection) -> None:
             raise OvertakenError(_moved_on(database))
         journal.remove_capture(source)
         source.execute(query(_SOURCE, "leave_mirror"), (Phase.SQLITE.value,))
+
+
+def _inspect(control: Control, facts: SourceControl) -> None:
+    """Let each column be stored as its present values ask for: they may have been converted since the last mirror."""
+    schema = read_schema_anew(control.source)  # reads every row, while nobody waits
+    with source_change(control.database, control.source):
+        found = read_source(control.source)
+        if found is None or found.row != facts.row:
+            raise OvertakenError(_moved_on(control.database))
+        journal.write_numbering(control.source, schema)
 
 
 def _make_tables(control: Control, schema: Schema) -> None:

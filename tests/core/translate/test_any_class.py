@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -155,9 +156,34 @@ def test_a_refusal_names_the_column_and_what_to_do(schema: Schema) -> None:
         translate("SELECT id FROM t WHERE dim > 2", schema)
     assert str(refused.value) == (
         "the column t.dim here is not translated to PostgreSQL: its values are of several classes"
-        " (SELECT DISTINCT typeof(dim) FROM t), PostgreSQL's of one; convert the odd ones"
-        " (UPDATE t SET dim = … WHERE typeof(dim) <> 'integer') and init again"
+        " (SELECT DISTINCT typeof(dim) FROM t), PostgreSQL's of one; go back to phase sqlite, convert the odd ones"
+        " (UPDATE t SET dim = … WHERE typeof(dim) NOT IN ('integer', 'null')), and advance"
     )
+
+
+@pytest.mark.parametrize(
+    ("decltype", "kept"),
+    [
+        ("INT", "'integer', 'null'"),
+        ("REAL", "'real', 'null'"),
+        ("VARCHAR(3)", "'text', 'null'"),
+        ("DECIMAL(10, 2)", "'integer', 'real', 'null'"),
+        ("CASH", "'integer', 'real', 'null'"),
+        ("BOOLEAN", "'integer', 'null'"),
+        ("DATE", "'text', 'null'"),
+        ("BLOB", "'blob', 'null'"),
+        ("", "'…', 'null'"),
+    ],
+)
+def test_the_classes_to_keep_are_those_that_the_column_declares(decltype: str, kept: str) -> None:
+    """Once the others are converted the column is stored as one type; NULLs are left alone."""
+    made = f"CREATE TABLE t(a {decltype})"
+    odd = "INSERT INTO t VALUES (x'00'), ('x'), (1), (1.5)"
+    with pytest.raises(Refused, match=re.escape(f"typeof(a) NOT IN ({kept})), and advance")):
+        translate("SELECT a + 1 FROM t", schema_of(made, odd))
+    one = {"integer": "1", "real": "1.5", "text": "'x'", "blob": "x'00'"}[kept.split("'")[1].replace("…", "text")]
+    again = schema_of(made, odd, f"UPDATE t SET a = {one} WHERE typeof(a) NOT IN ({kept.replace('…', 'text')})")
+    assert again.table("t").column("a").stored is not TargetType.ANY
 
 
 def test_the_table_is_made_with_encoded_defaults(schema: Schema) -> None:

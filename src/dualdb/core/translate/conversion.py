@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dualdb.core.schema import Affinity, TargetType
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import NUMERIC_AFFINITIES, STORED_AS, Storage, Term, constant, truth
-from dualdb.core.types import apply_affinity, to_target
+from dualdb.core.types import apply_affinity, classes_declared, to_target
 
 if TYPE_CHECKING:
     from dualdb.core.schema import Column
@@ -42,9 +42,6 @@ def read_float(text: str) -> float:
     return float(text)
 
 
-_CLASS_OF = {Affinity.INTEGER: "integer", Affinity.REAL: "real", Affinity.TEXT: "text"}
-
-
 def of_one_class(term: Term) -> Term:
     """The term, unless the class of its value varies by row: nothing on PostgreSQL compares or computes with those."""
     if term.storage is not Storage.ANY:
@@ -55,11 +52,13 @@ def of_one_class(term: Term) -> Term:
         )
     name, table = term.column.name, term.label.removesuffix(f".{term.column.name}")
     reason = f"its values are of several classes (SELECT DISTINCT typeof({name}) FROM {table}), PostgreSQL's of one"
-    odd = f"typeof({name}) <> '{_CLASS_OF.get(term.column.affinity, 'text')}'"
+    classes = sorted(classes_declared(term.column.affinity, term.column.decltype))
+    kept = ", ".join(f"'{name}'" for name in [*(classes or ["…"]), "null"])
     raise Refused(
         f"the column {term.label} here",
         reason,
-        f"convert the odd ones (UPDATE {table} SET {name} = … WHERE {odd}) and init again",
+        f"go back to phase sqlite, convert the odd ones (UPDATE {table} SET {name} = … WHERE typeof({name}) NOT IN"
+        f" ({kept})), and advance",
     )
 
 
