@@ -49,6 +49,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def is_built_in(collation: str) -> bool:
+    """Whether a collation is one of SQLite's own (datatype3.html, section 7), and not the application's."""
+    return collation.upper() in {"BINARY", "NOCASE", "RTRIM"}
+
+
 def collated(term: str, collation: str) -> str:
     """A text term such that PostgreSQL's `=` and order on it are those of SQLite's collation (datatype3.html, 7)."""
     match collation.upper():

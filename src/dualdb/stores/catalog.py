@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dualdb.core.ddltext import index_terms, read_table, virtual_module
+from dualdb.core.names import is_built_in
 from dualdb.core.probe import free_rowid_names
 from dualdb.core.probe import rowid_name as rowid_name  # noqa: PLC0414 - other stores look for it here
 from dualdb.core.schema import (
@@ -120,7 +121,7 @@ def catalog_database(rows: Sequence[MasterRow]) -> sqlite3.Connection:
     database = private_database()
     for kind, name, _, sql in sorted(rows, key=lambda row: _ORDER[row[0]]):
         try:
-            _create(database, sql)
+            with_dummies(database, sql)
         except sqlite3.Error as error:
             database.close()
             raise SchemaError(
@@ -130,13 +131,17 @@ def catalog_database(rows: Sequence[MasterRow]) -> sqlite3.Connection:
     return database
 
 
+_NO_FUNCTION = re.compile("(no such|unknown) function: ")
 _MISSING = re.compile(r"no such (function|collation sequence): (.+)", re.DOTALL)
 
 
-def _create(database: sqlite3.Connection, sql: str) -> None:
+def with_dummies(database: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
+    """Execute a statement that needs no functions and collations of the application's but their names: dummies stand in
+    for those that the connection lacks.
+    """
     while True:
         try:
-            database.execute(sql)
+            return database.execute(sql)
         except sqlite3.OperationalError as error:
             missing = _MISSING.fullmatch(str(error))
             if missing is None:
@@ -145,8 +150,6 @@ def _create(database: sqlite3.Connection, sql: str) -> None:
                 database.create_function(missing[2], -1, _dummy_function, deterministic=True)
             else:
                 database.create_collation(missing[2], _dummy_collation)
-        else:
-            return
 
 
 def _dummy_function(*_values: object) -> None:
@@ -207,7 +210,9 @@ def inspect_stored(connection: sqlite3.Connection, table: Table) -> dict[str, Ta
     """What the target stores each column as, from an exact count of the storage classes in the data, in one scan of the
     table.
     """
-    open_columns = [column for column in table.columns if _is_open(table, column)]
+    open_columns = [
+        column for column in table.columns if _is_open(table, column) and _is_computable(connection, table, column)
+    ]
     stored = {column.name: column.stored for column in table.columns}
     for begin in range(0, len(open_columns), _COLUMNS_PER_SCAN):
         part = open_columns[begin : begin + _COLUMNS_PER_SCAN]
@@ -227,6 +232,19 @@ def inspect_stored(connection: sqlite3.Connection, table: Table) -> dict[str, Ta
 def _is_open(table: Table, column: Column) -> bool:
     """Whether only the data can tell what the target stores this column as."""
     return not (is_decided(column.affinity) and (table.strict or _has_one_class(table, column)))
+
+
+def _is_computable(connection: sqlite3.Connection, table: Table, column: Column) -> bool:
+    """False for a generated column that calls a function of the application's; such a one is not translated either."""
+    if column.generated is None:
+        return True
+    try:
+        _query(connection, f"SELECT {quote_name(column.name)} FROM main.{quote_name(table.name)} LIMIT 0")
+    except sqlite3.OperationalError as error:
+        if _NO_FUNCTION.match(str(error)) is None:
+            raise
+        return False
+    return True
 
 
 def _has_one_class(table: Table, column: Column) -> bool:
@@ -314,7 +332,7 @@ def _collations(database: sqlite3.Connection, table: str, facts: Sequence[tuple[
 
 def _spelled(collation: str) -> str:
     """SQLite's own collations in upper case, however they were written."""
-    return collation.upper() if collation.upper() in {"BINARY", "NOCASE", "RTRIM"} else collation
+    return collation.upper() if is_built_in(collation) else collation
 
 
 def _key(
@@ -333,14 +351,30 @@ def _key(
             f"nothing can name the rowid of table {table}: rowid, oid and _rowid_ are all names of ordinary columns;"
             " rename one of them, or give it an INTEGER PRIMARY KEY"
         )
-    if primary_key and len(primary_key) <= MAX_KEY_COLUMNS and all(by_name[name].not_null for name in primary_key):
+    unknown = _collation_of_application(database, table)
+    never_null = primary_key and all(by_name[name].not_null for name in primary_key)
+    if never_null and len(primary_key) <= MAX_KEY_COLUMNS and unknown is None:
         return Key(kind=KeyKind.DECLARED, columns=primary_key)
+    if without_rowid and unknown is not None:
+        raise SchemaError(
+            f"the primary key of table {table} is in the application's own collation {unknown}, by which dualdb cannot"
+            " find its rows; make it a table with rowids, or its key one in BINARY, NOCASE or RTRIM"
+        )
     if without_rowid:
         raise SchemaError(
             f"the primary key of table {table} has {len(primary_key)} columns and at most {MAX_KEY_COLUMNS} can be"
             " journaled; give the table a shorter primary key"
         )
     return Key(kind=KeyKind.ROWID, columns=(ROWID_COLUMN,))
+
+
+def _collation_of_application(database: sqlite3.Connection, table: str) -> str | None:
+    """The collation of the primary key's index that is none of SQLite's own, None when there is no such one."""
+    for _, name, _, origin, _ in _query(database, f"PRAGMA index_list({quote_name(table)})"):
+        if origin == "pk":
+            terms = _query(database, f"PRAGMA index_xinfo({quote_name(name)})")
+            return next((term[4] for term in terms if term[5] and not is_built_in(term[4])), None)
+    return None
 
 
 def _has_primary_key_index(database: sqlite3.Connection, table: str) -> bool:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing, contextmanager
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.errors import BusyError, NotPreparedError, SourceError
+from dualdb.stores.catalog import with_dummies
 from dualdb.stores.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ALL = 2**31 - 1
+_NULL = re.compile("NULL value in (.+)", re.DOTALL)
+_RULE = re.compile(r"(non-\w+|NUMERIC|TEXT) value in ")
+"""What quick_check says of a value that its column would not have taken so (sqlite3's src/pragma.c)."""
 _FAULTS = (
     ("not a database", "is not a SQLite database, or an encrypted one ({}); give the path of the application's file"),
     ("malformed", "is damaged ({}); restore a backup, or recover it with the .recover command of sqlite3"),
@@ -59,14 +65,28 @@ def connect_source(path: str, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Co
 
 
 def check_sound(path: str, connection: sqlite3.Connection) -> None:
-    """Raise SourceError when the file is damaged."""
+    """Raise SourceError when the file is damaged, or holds a NULL that its table forbids: it may be the row's key.
+
+    Rows that break another rule of their table are carried, or kept apart, like any other.
+    """
     with faults(path):
-        # One page chain at a time: enough to find a torn file, and bounded to its first complaint.
-        problems = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if problems != "ok":
+        connection.execute("PRAGMA ignore_check_constraints = ON")  # they may call functions of the application's
+        try:
+            # One page chain at a time is enough to find a torn file; its rows are looked at one by one.
+            complaints = with_dummies(connection, f"PRAGMA quick_check({_ALL})")
+            problem = next((text for (text,) in complaints if not _RULE.match(text)), "ok")
+            complaints.close()
+        finally:
+            connection.execute("PRAGMA ignore_check_constraints = OFF")
+    null = _NULL.fullmatch(problem)
+    if null is not None:
         message = (
-            f"{path} is damaged ({problems}); restore a backup, or recover it with the .recover command of sqlite3"
+            f"{path} has rows with NULL in {null[1]}, which their table forbids; give them a value"
+            " (UPDATE … SET … WHERE typeof(…) = 'null') and try again"
         )
+        raise SourceError(message)
+    if problem != "ok":
+        message = f"{path} is damaged ({problem}); restore a backup, or recover it with the .recover command of sqlite3"
         raise SourceError(message)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from dualdb.core.names import collated
+from dualdb.core.names import collated, is_built_in
 from dualdb.core.schema import Affinity, TargetType
 from dualdb.core.translate.conversion import literal_with_affinity, of_one_class, plain_value
 from dualdb.core.translate.refusal import Refused
@@ -146,7 +146,14 @@ def _same_collation(left: Term, right: Term) -> tuple[Term, Term]:
 
 def folded(term: Term, collation: str) -> Term:
     """The text as the collation compares it."""
-    return replace(ordered_as_bytes(term), sql=collated(ordered_as_bytes(term).sql, collation))
+    return replace(ordered_as_bytes(term), sql=in_collation(ordered_as_bytes(term).sql, collation))
+
+
+def in_collation(sql: str, collation: str) -> str:
+    """A text such that `=` and order on it are those of the collation; raises Refused for one of the application's."""
+    if not is_built_in(collation):
+        raise Refused(f"COLLATE {collation}", "it is not one of SQLite's own collations")
+    return collated(sql, collation)
 
 
 def ordered_as_bytes(term: Term) -> Term:

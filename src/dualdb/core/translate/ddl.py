@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from dualdb.core.names import collated, key_term, qualified, quoted, rowid_index
+from dualdb.core.names import is_built_in, key_term, qualified, quoted, rowid_index
 from dualdb.core.schema import HIDDEN_ROWID, ROWID_COLUMN, KeyKind, Schema, TargetType
 from dualdb.core.sqltext import fold
+from dualdb.core.translate.comparison import in_collation
 from dualdb.core.translate.conversion import into_column, of_one_class
 from dualdb.core.translate.grammar import GRAMMAR
 from dualdb.core.translate.place import column_term
@@ -128,6 +129,8 @@ def _attempt(what: str, make: Callable[[], T], refusals: Refusals) -> T | None:
 def _column(table: Table, column: Column, work: Work, refusals: Refusals) -> str:
     text = f"{quoted(column.name)} {PG_TYPE[column.stored]}"
     label = f"{table.name}.{column.name}"
+    if column.stored is TargetType.TEXT and not is_built_in(column.collation):
+        refusals.append((f"column {label}", f"COLLATE {column.collation}: it is not one of SQLite's own collations"))
     if column.generated is not None:
         expression = column.generated
 
@@ -219,12 +222,12 @@ def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
         text, is_text = expression.sql, expression.storage is Storage.TEXT
         if is_text and not expression.in_c:
             text = f'({text}) COLLATE "C"'
-        folded = collated(text, term.collation) if is_text else text
+        folded = in_collation(text, term.collation) if is_text else text
         return f"({folded}){direction}{nulls}"
     column = table.column(term.column)
     text = of_one_class(column_term(table, column, "")).sql
     if column.stored is TargetType.TEXT:
-        text = collated(text, term.collation)
+        text = in_collation(text, term.collation)
     return f"{text}{direction}{'' if column.not_null or column.name in table.key.columns else nulls}"
 
 

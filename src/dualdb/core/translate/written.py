@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.ddltext import default_expression
-from dualdb.core.names import collated, qualified
+from dualdb.core.names import qualified
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
 from dualdb.core.statement import Decoder, ResultColumn
+from dualdb.core.translate.comparison import in_collation
 from dualdb.core.translate.conversion import as_truth, into_column, plain_value
 from dualdb.core.translate.lexis import statement_tokens
 from dualdb.core.translate.place import Place, require, source_of
@@ -79,7 +80,7 @@ def _unique(table: Table, index: Index) -> Unique:
 
 def compared(sql: str, column: Column, collation: str) -> str:
     """A value of that column such that `=` compares it by the collation."""
-    return collated(sql, collation) if column.stored is TargetType.TEXT else sql
+    return in_collation(sql, collation) if column.stored is TargetType.TEXT else sql
 
 
 def parsed_expression(sql: str, work: Work) -> exp.Expression:
