@@ -12,11 +12,12 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dualdb.core.ddltext import functions_in
 from dualdb.core.sqltext import first_keyword, significant
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
-from dualdb.driver.write_access import written_databases
+from dualdb.driver.write_access import called_functions, written_databases
 from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
@@ -51,7 +52,7 @@ class Found(NamedTuple):
 class Statement:
     """One text of the application's: its placeholders, and its plans."""
 
-    __slots__ = ("_classed", "_names", "_plan", "_refusal", "placeholders", "sql", "verb", "written")
+    __slots__ = ("_classed", "_names", "_plan", "_refusal", "called", "placeholders", "sql", "verb", "written")
 
     def __init__(
         self, sql: str, placeholders: Placeholders, plan: Plan | Refused, names: Sequence[str] | None = None
@@ -66,6 +67,8 @@ class Statement:
         self._classed: dict[tuple[Any, ...], Plan] = {}
         self.written: frozenset[int] | None = None
         """The databases that it writes in; None: nobody has asked yet."""
+        self.called: frozenset[str] | None = None
+        """The functions that it calls; None likewise."""
 
     @property
     def plan(self) -> Plan | None:
@@ -127,11 +130,18 @@ class Catalogue:
     def written_by(self, statement: Statement) -> frozenset[int]:
         """The databases that SQLite would begin to write in, by their numbers; none for BEGIN and its like."""
         if statement.written is None:
-            explained = statement.verb not in _NOT_EXPLAINED | _TRANSACTIONS and statement.plan is not NOTHING
-            statement.written = written_databases(self._instructions(statement)) if explained else frozenset()
+            statement.written = written_databases(self._instructions(statement))
         return statement.written
 
+    def called_by(self, statement: Statement) -> frozenset[str]:
+        """The functions that SQLite would call, lower-cased: those of the text, and behind operators, views, CHECKs."""
+        if statement.called is None:
+            statement.called = functions_in(statement.sql) | called_functions(self._instructions(statement))
+        return statement.called
+
     def _instructions(self, statement: Statement) -> list[tuple[Any, ...]]:
+        if statement.verb in _NOT_EXPLAINED | _TRANSACTIONS or statement.plan is NOTHING:
+            return []
         with self._lock:
             self._database.text_factory = bytes  # a blob among the constants is no text
             try:

@@ -19,6 +19,7 @@ from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.failure import failure, read_only
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
+from dualdb.driver.taught import check_shadowed, explained, taught_to
 from dualdb.stores.target_session import Rejected
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     remote: Remote = connection._remote
     kept = cursor.lastrowid
     cursor._result = Answer(lastrowid=kept)
-    statement = remote.catalogue.statement(_text(sql))
+    statement = _compiled(connection, remote, _text(sql))
     if remote.access.limited:
         _check_access(connection, remote, statement, [parameters])
     plan = _settled_plan(remote, statement)
@@ -63,7 +64,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     remote: Remote = connection._remote
     kept = cursor.lastrowid
     cursor._result = Answer(lastrowid=kept)
-    statement = remote.catalogue.statement(_text(sql))
+    statement = _compiled(connection, remote, _text(sql))
     if remote.access.limited:
         _check_access(connection, remote, statement, rows)
     plan = _settled_plan(remote, statement)
@@ -105,6 +106,20 @@ def _text(sql: Any) -> str:
     if not isinstance(sql, str):
         raise TypeError(f"execute() argument 1 must be str, not {type(sql).__name__}")
     return sql
+
+
+def _compiled(connection: TargetConnection, remote: Remote, sql: str) -> Statement:
+    """The statement; what uses a function or collation of the connection's own is refused."""
+    known = remote.taught
+    if known is None:
+        known = remote.taught = taught_to(connection)
+    try:
+        statement = remote.catalogue.statement(sql)
+    except sqlite3.OperationalError as error:
+        raise explained(error, known, remote.way_back) from None
+    if known.shadowing:
+        check_shadowed(remote.catalogue.called_by(statement), known, remote.way_back)
+    return statement
 
 
 def _settled_plan(remote: Remote, statement: Statement) -> Plan | None:

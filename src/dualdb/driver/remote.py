@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from dualdb.driver.binding import Bound
     from dualdb.driver.catalogue import Statement
+    from dualdb.driver.taught import Taught
     from dualdb.driver.transaction_memory import TransactionMemory
     from dualdb.driver.watch import Watch
     from dualdb.driver.write_access import WriteAccess
@@ -73,6 +74,8 @@ class Remote:
         self.last_rowid = 0
         self.changes = 0
         self.total_changes = 0
+        self.taught: Taught | None = None
+        """The functions and collations of the connection's own; None: look."""
         self.binder = Binder()
         self.pool = pool_for(Pairing(*facts.pairing), self._path)
         self._session: Session | None = None

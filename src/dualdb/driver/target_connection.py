@@ -179,6 +179,30 @@ class TargetConnection(ConnectionHandle):
         """Read the control row before the next statement."""
         self._remote.seen = -1
 
+    # --- what only this connection can compute ---------------------------------------------------------------------
+
+    # SQLite's part keeps it for the way back; a statement that uses it meanwhile is refused (`driver.taught`).
+
+    def create_function(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_function`."""
+        super().create_function(*given, **named)
+        self._remote.taught = None
+
+    def create_aggregate(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_aggregate`."""
+        super().create_aggregate(*given, **named)
+        self._remote.taught = None
+
+    def create_window_function(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_window_function`."""
+        super().create_window_function(*given, **named)
+        self._remote.taught = None
+
+    def create_collation(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_collation`."""
+        super().create_collation(*given, **named)
+        self._remote.taught = None
+
     # --- what only SQLite's own engine can do ----------------------------------------------------------------------
 
     def _refused(self, cause: str, otherwise: str = "") -> sqlite3.Error:
@@ -222,10 +246,6 @@ class TargetConnection(ConnectionHandle):
 
 PASSED_ON = {
     # Public attributes of sqlite3.Connection that are left to the C part, and why that is right.
-    "create_function": "kept for the way back; a statement that calls one is refused",
-    "create_aggregate": "as create_function",
-    "create_window_function": "as create_function",
-    "create_collation": "as create_function",
     "interrupt": "ends what the C part is doing; a statement on PostgreSQL ends with its own time-outs",
     "set_progress_handler": "called while SQLite's engine works, which it does not",
     "set_trace_callback": "called for what SQLite's engine executes",

@@ -37,6 +37,16 @@ def written_databases(instructions: Instructions) -> frozenset[int]:
     return frozenset(first for _, opcode, first, second, *_ in instructions if opcode in begun and second)
 
 
+def called_functions(instructions: Instructions) -> frozenset[str]:
+    """The functions that a statement calls, lower-cased; SQLite has some computed without calling them."""
+    calls = (b"Function", b"PureFunc", b"AggStep", b"AggInverse")
+    return frozenset(
+        fourth.decode("utf-8", "replace").rpartition("(")[0].lower()
+        for _, opcode, _, _, _, fourth, *_ in instructions
+        if opcode in calls and fourth is not None
+    )
+
+
 class WriteAccess:
     """The rights of one connection while PostgreSQL answers."""
 

@@ -1,0 +1,85 @@
+"""What an application has taught its own connection: functions and collations, which PostgreSQL has not learned.
+
+SQLite itself is asked which these are: the connection's C part keeps them for the way back. One that was taken away
+again counts still, as SQLite goes on listing it.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dualdb.core.sqltext import fold
+from dualdb.driver.failure import refused
+from dualdb.stores.private_database import private_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_UNKNOWN = re.compile(
+    r"no such (?P<kind>function|collation sequence): (?P<name>.+)"
+    r"|wrong number of arguments to function (?P<other>.+)\(\)",
+    re.DOTALL,
+)
+"""What SQLite says where it was not taught."""
+
+
+class Taught(NamedTuple):
+    """Names, lower-cased."""
+
+    functions: frozenset[str]
+    collations: frozenset[str]
+    shadowing: frozenset[str]
+    """Those functions that SQLite has as well, so that it would compute with its own."""
+
+
+def taught_to(connection: sqlite3.Connection) -> Taught:
+    """What SQLite lists for this connection and not for every other one; reads and locks nothing."""
+    factory, connection.text_factory = connection.text_factory, str
+    try:
+        functions, collations = _listed(connection)
+    finally:
+        connection.text_factory = factory
+    own_functions, own_collations = _untaught()
+    names = _names(functions - own_functions)
+    return Taught(names, _names(collations - own_collations), names & _names(own_functions))
+
+
+@lru_cache(maxsize=1)
+def _untaught() -> tuple[frozenset[Any], frozenset[Any]]:
+    return _listed(private_database())
+
+
+def _listed(connection: sqlite3.Connection) -> tuple[frozenset[Any], frozenset[Any]]:
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    functions = frozenset(cursor.execute("PRAGMA function_list"))
+    return functions, frozenset((name,) for _, name in cursor.execute("PRAGMA collation_list"))
+
+
+def _names(rows: Iterable[tuple[Any, ...]]) -> frozenset[str]:
+    return frozenset(fold(row[0]) for row in rows)
+
+
+def explained(error: sqlite3.Error, taught: Taught, way_back: str) -> sqlite3.Error:
+    """The error of a statement that SQLite could not compile, or a refusal where only the teaching was missed."""
+    found = _UNKNOWN.fullmatch(str(error))
+    if found is None:
+        return error
+    name = found["name"] or found["other"]
+    if found["kind"] == "collation sequence":
+        return _refusal(f"the collation {name}", way_back) if fold(name) in taught.collations else error
+    return _refusal(f"the function {name}()", way_back) if fold(name) in taught.functions else error
+
+
+def check_shadowed(called: frozenset[str], taught: Taught, way_back: str) -> None:
+    """Raise when a statement calls a function that the application has put in the place of SQLite's own."""
+    for name in sorted(called & taught.shadowing):
+        raise _refusal(f"the function {name}()", way_back)
+
+
+def _refusal(what: str, way_back: str) -> sqlite3.Error:
+    remedy = f"do its work in the application, or go back to SQLite: {way_back}"
+    return refused(f"{what} is the application's own, and PostgreSQL does not have it", remedy)
