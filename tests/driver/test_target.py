@@ -77,6 +77,18 @@ def test_writes(twins: Twins) -> None:
     twins.execute("SELECT * FROM runs ORDER BY id")
 
 
+def test_what_was_not_executed_behind_a_refused_row_is_executed_later(twins: Twins) -> None:
+    """However often it was before, for PostgreSQL is asked to prepare a statement only now and then."""
+    for often in range(8):
+        insert = f"INSERT INTO pairs(a, b, c) VALUES (?, ?, '{often}')"
+        twins.execute(insert, (None, often))
+        for turn in range(often):
+            twins.execute(insert, (f"before {turn}", often))
+        twins.executemany(insert, [("first", often), (None, often), ("last", often)])
+        twins.execute(insert, ("after", often))
+    twins.execute("SELECT * FROM pairs ORDER BY a, b")
+
+
 def test_errors(twins: Twins) -> None:
     """Classes and messages are sqlite3's own."""
     twins.all(

@@ -229,11 +229,12 @@ class Session:
 
 
 def _send(connection: Target, message: Message) -> psycopg.Cursor[tuple[Any, ...]]:
-    # What has no parameters is never prepared: psycopg would take a SAVEPOINT or RELEASE for prepared that was skipped
-    # because the statement before it failed. ROLLBACK [TO] makes psycopg forget the others.
+    # What has no parameters is not prepared: psycopg would take a SAVEPOINT or RELEASE for prepared that was skipped
+    # because the statement before it failed. ROLLBACK [TO] makes psycopg forget the others, but it looks at the answer
+    # of one that it has counted before only if that is prepared.
     sql, parameters = message
     cursor = connection.cursor(binary=True)
-    return cursor.execute(sql.encode(), parameters, prepare=None if parameters else False)
+    return cursor.execute(sql.encode(), parameters, prepare=None if parameters else sql.startswith("ROLLBACK"))
 
 
 def _pipelined(connection: Target, messages: Sequence[Message]) -> list[Answer]:
