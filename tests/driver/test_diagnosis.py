@@ -155,6 +155,18 @@ def test_what_postgresql_cannot_compute_is_not_supported(schema: Schema, target:
     assert str(error).endswith(f"; keep the values in range, or go back to SQLite: {BACK}")
 
 
+def test_a_limit_is_not_supported(schema: Schema, target: psycopg.Connection[Any]) -> None:
+    """Whichever of class 54 it is."""
+    rejected = rejection(target, [f"SELECT {', '.join(['1'] * 1700)}"])
+    rejected.message = WORDS
+    error = diagnose(rejected, schema, lambda _table: [], BACK)
+    assert isinstance(error, sqlite3.NotSupportedError)
+    assert str(error) == (
+        f"PostgreSQL has no room for this where SQLite has ({WORDS}); make the value or the statement smaller, or go"
+        f" back to SQLite: {BACK}"
+    )
+
+
 def test_a_fence_is_known_by_its_state(schema: Schema, target: psycopg.Connection[Any], database: Path) -> None:
     """A state of our own: nobody else raises it."""
     assert schema.tables

@@ -89,6 +89,38 @@ def test_what_was_not_executed_behind_a_refused_row_is_executed_later(twins: Twi
     twins.execute("SELECT * FROM pairs ORDER BY a, b")
 
 
+STRICT = "CREATE TABLE s(id INTEGER PRIMARY KEY, a INT NOT NULL, b TEXT, c REAL, d BLOB, e ANY, CHECK (c < 9)) STRICT"
+
+
+def test_a_strict_table_refuses_values_of_another_type(database: Path, target_dsn: str) -> None:
+    """In SQLite's words, with its code, after what it checks before."""
+    with contextlib.closing(Twins(database, target_dsn, STRICT)) as twins:
+        insert = "INSERT INTO s(id, a, b, c, d, e) VALUES (?, ?, ?, ?, ?, ?)"
+        fine = (1, "b", 1, b"", "e")
+        wrong = [(0, "x"), (0, 1.5), (0, b""), (0, None), (1, b""), (2, "x"), (3, 1), (3, "x"), (0, "7")]
+        for number, (place, value) in enumerate(wrong):
+            row = (*fine[:place], value, *fine[place + 1 :])
+            twins.execute(insert, (100 + number, *row))
+            twins.executemany(insert, [(200 + number, *fine), (300 + number, *row), (400 + number, *fine)])
+        twins.execute("INSERT INTO s(b, c) VALUES (?, ?)", ("b", "x"))
+        twins.execute("INSERT INTO s(a, c) VALUES (:a, :c)", {"a": "x", "c": 10})
+        twins.execute("SELECT * FROM s ORDER BY id")
+        twins.both(lambda connection: connection.rollback())
+        twins.all(
+            "INSERT INTO s(a) VALUES ('x')",
+            "INSERT INTO s(a, d) VALUES (1, 'x')",
+            "REPLACE INTO s(a) VALUES (x'00')",
+            "SELECT count(*) FROM s",
+        )
+        for sql in (
+            "INSERT OR IGNORE INTO s(id, a) VALUES (1, 'x')",
+            "INSERT INTO s(a) SELECT 'x' FROM s",
+            "UPDATE s SET a = 'x'",
+        ):
+            with pytest.raises(sqlite3.NotSupportedError):
+                twins.ours.execute(sql)
+
+
 def test_errors(twins: Twins) -> None:
     """Classes and messages are sqlite3's own."""
     twins.all(

@@ -38,6 +38,9 @@ _NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
 _TRANSACTIONS = frozenset({"BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT"})
 _ROWS = frozenset({"DELETE", "INSERT", "REPLACE", "SELECT", "UPDATE", "VALUES", "WITH"})
 """What may return rows of the application's."""
+_INSERTS = frozenset({"INSERT", "REPLACE"})
+_BY_ROWS = frozenset({"CONFLICT", "IGNORE", "SELECT"})
+"""With one of these words the rows that are there may decide what an INSERT comes to."""
 NOTHING = Plan(kind=Kind.PRAGMA)
 """The plan of a text without a statement."""
 
@@ -138,6 +141,28 @@ class Catalogue:
         if statement.called is None:
             statement.called = functions_in(statement.sql) | called_functions(self._instructions(statement))
         return statement.called
+
+    def find_refusal(self, statement: Statement, parameters: Any) -> sqlite3.Error | None:
+        """SQLite's own refusal of what an INSERT would store, by the type of a STRICT table, NOT NULL or CHECK.
+
+        It is executed here, where there are no rows, and rolled back. None also where rows could decide: where values
+        come from them, and where a conflict with them is passed over.
+        """
+        words = {token.word() for token in significant(statement.sql)}
+        if statement.verb not in _INSERTS or words & _BY_ROWS:
+            return None
+        with self._lock:
+            self._database.execute("BEGIN")
+            try:
+                self._database.execute(statement.sql, parameters).close()
+            except sqlite3.IntegrityError as error:
+                return error
+            except sqlite3.Error:
+                return None
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+        return None
 
     def _instructions(self, statement: Statement) -> list[tuple[Any, ...]]:
         if statement.verb in _NOT_EXPLAINED | _TRANSACTIONS or statement.plan is NOTHING:

@@ -30,6 +30,8 @@ _BUSY = frozenset({"55P03", "40001", "40P01", "57014"})
 """No lock in time, a conflict, a deadlock, a time-out."""
 _BEYOND = frozenset({"22003", "22P05", "22021", "0A000", ""})
 """A value that PostgreSQL cannot compute or hold where SQLite can; '' is psycopg's own refusal of one."""
+_LIMIT_CLASS = "54"
+"""A limit of PostgreSQL's: of an index's entries, of a row, of a query's columns (limits.html)."""
 _PLAIN = {
     "53100": (sqlite3.OperationalError, "database or disk is full", "SQLITE_FULL"),
     "25006": (sqlite3.OperationalError, "attempt to write a readonly database", "SQLITE_READONLY"),
@@ -49,6 +51,11 @@ def diagnose(rejected: Rejected, schema: Schema, names: Names, way_back: str) ->
         return refused(
             f"PostgreSQL cannot compute this as SQLite does ({rejected.message})",
             f"keep the values in range, or go back to SQLite: {way_back}",
+        )
+    if state.startswith(_LIMIT_CLASS):
+        return refused(
+            f"PostgreSQL has no room for this where SQLite has ({rejected.message})",
+            f"make the value or the statement smaller, or go back to SQLite: {way_back}",
         )
     plain = _PLAIN.get(state, (sqlite3.OperationalError, f"{rejected.message} (PostgreSQL {state})", "SQLITE_ERROR"))
     return failure(*plain)

@@ -50,7 +50,7 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     statement = _compiled(connection, remote, _text(sql))
     if remote.access.limited:
         _check_access(connection, remote, statement, [parameters])
-    plan = _settled_plan(remote, statement)
+    plan = _settled_plan(connection, remote, statement)
     _begin(connection, remote, statement)
     answer = (
         _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
@@ -67,7 +67,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     statement = _compiled(connection, remote, _text(sql))
     if remote.access.limited:
         _check_access(connection, remote, statement, rows)
-    plan = _settled_plan(remote, statement)
+    plan = _settled_plan(connection, remote, statement)
     if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
         raise sqlite3.ProgrammingError("executemany() can only execute DML statements.")
     _begin(connection, remote, statement)
@@ -122,10 +122,14 @@ def _compiled(connection: TargetConnection, remote: Remote, sql: str) -> Stateme
     return statement
 
 
-def _settled_plan(remote: Remote, statement: Statement) -> Plan | None:
+def _settled_plan(connection: TargetConnection, remote: Remote, statement: Statement) -> Plan | None:
     """The plan, None while it waits for the values' classes; raises NotSupportedError when no values can help."""
     if statement.plan is None and not statement.placeholders.keys:
-        remote.planned(statement, {})
+        try:
+            remote.planned(statement, {})
+        except sqlite3.IntegrityError:  # SQLite says so while it executes, with the transaction begun
+            _begin(connection, remote, statement)
+            raise
     return statement.plan
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.sqltext import significant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _PER_SELECT = 500  # SQLite bounds a result's columns by 2,000 and a compound's parts by 500
 
@@ -29,6 +29,12 @@ class Placeholders:
     def nulls(self) -> Any:
         """Parameters that bind NULL to each."""
         return defaultdict(lambda: None) if self.named else (None,) * self.count
+
+    def given(self, bound: Mapping[int | str, Any]) -> Any:
+        """Parameters that bind these values once more."""
+        if self.named:
+            return {str(key): value for key, value in bound.items()}
+        return tuple(bound.get(place) for place in range(self.count))
 
     def numbers(self) -> Any:
         """Parameters that bind a number of its own to each: no two are equal, and none is missing."""

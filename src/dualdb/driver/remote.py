@@ -160,7 +160,7 @@ class Remote:
         return self.binder.bind(statement.placeholders, parameters)
 
     def planned(self, statement: Statement, bound: Bound) -> tuple[Plan, list[Message]]:
-        """The plan for these values and its messages; raises NotSupportedError."""
+        """The plan for these values and its messages; raises NotSupportedError, IntegrityError."""
         known = {
             **bound,
             "changes()": self.changes,
@@ -168,6 +168,7 @@ class Remote:
             "last_insert_rowid()": self.last_rowid,
         }
         plan = statement.plan
+        error: sqlite3.Error
         if plan is not None:
             try:
                 return plan, [(step.sql, values_of(step, known)) for step in plan.steps]
@@ -177,9 +178,11 @@ class Remote:
             plan = self.catalogue.plan(statement, classes_of(bound))
             return plan, [(step.sql, values_of(step, known)) for step in plan.steps]
         except Refused as refusal:
-            raise sqlite3.NotSupportedError(str(refusal)) from None
+            error = sqlite3.NotSupportedError(str(refusal))
         except UnstorableError as refusal:
-            raise refused(str(refusal), f"correct the value, or go back to SQLite: {self.way_back}") from None
+            error = refused(str(refusal), f"correct the value, or go back to SQLite: {self.way_back}")
+        # SQLite may not take it either: then it is for SQLite to say so.
+        raise self.catalogue.find_refusal(statement, statement.placeholders.given(bound)) or error
 
     def run(self, plan: Plan, messages: Sequence[Message]) -> Outcome:
         """Execute a plan under the transaction's rules. Raises sqlite3's exceptions, and MovedError."""
