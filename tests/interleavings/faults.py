@@ -33,7 +33,7 @@ _Opened = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctype
 _SHOWN = 100
 _READ = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|VALUES|WITH)\b", re.IGNORECASE)
 _ACTS = re.compile(
-    r"\b(?:INSERT|UPDATE|DELETE|setval|nextval|pg_\w*(?:terminate|advisory)\w*|journal_mode|wal_checkpoint)\b",
+    r"\b(?:INSERT|UPDATE|DELETE|setval|nextval|pass_over|pg_\w*(?:terminate|advisory)\w*|journal_mode|wal_checkpoint)\b",
     re.IGNORECASE,
 )
 

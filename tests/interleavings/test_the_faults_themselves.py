@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from tests.interleavings import oracle, proxy
-from tests.interleavings.faults import Fault
+from tests.interleavings.faults import Fault, only_reads
 from tests.interleavings.ledger import read_ledger
 from tests.interleavings.scene import BEGINNING, Scene
 from tests.interleavings.spawner import Spawner
@@ -84,6 +84,10 @@ def test_a_process_is_stopped_at_a_statement_and_goes_on_when_told(plain: Scene)
     struck.send(signal.SIGCONT)
     struck.succeeds(timeout_s=20)
     judge(plain)
+
+
+def test_a_query_that_moves_a_sequence_acts() -> None:
+    assert not only_reads("SELECT sqlite.pass_over($1::regclass, $2::bigint)")
 
 
 @pytest.mark.parametrize(
