@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dualdb.core.ranges import weight
 from dualdb.core.schema import ROWID_COLUMN
 from dualdb.core.sqltext import quote_literal, quote_name
-from dualdb.core.store import Applied, Changes, Quarantined, TableBatch, Watermark
+from dualdb.core.store import Applied, Changes, Mended, Quarantined, TableBatch, Watermark
 from dualdb.stores.catalog import read_schema
 
 if TYPE_CHECKING:
@@ -199,9 +199,9 @@ class SqliteStore:
     def make_durable(self) -> None:
         """See `Store`."""
 
-    def mend_capture(self) -> frozenset[int]:
+    def mend_capture(self) -> Mended:
         """See `Store`."""
-        return frozenset()
+        return Mended()
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """See `Store`."""

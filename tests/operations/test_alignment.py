@@ -55,7 +55,7 @@ def gap(mirrored: Mirrored, taken_away: Callable[[str], object], statement: str)
     with mirrored.pair() as pair, pair.authority.snapshot() as snapshot:
         assert not snapshot.proven
     with mirrored.pair() as pair:
-        assert pair.authority.mend_capture()
+        assert pair.authority.mend_capture().missing
         with pair.authority.snapshot() as snapshot:
             assert snapshot.proven
             position = pair.follower.watermark().position

@@ -19,6 +19,7 @@ from tests.stores.mirrored import Mirrored
 from dualdb.core import events
 from dualdb.core.delivery import Action
 from dualdb.core.store import CONFLICT, TableBatch, Watermark
+from dualdb.entrypoints.console import describe
 from dualdb.errors import BusyError, LineageError, OvertakenError
 from dualdb.stores import target_change
 from dualdb.stores.catalog import schema_from_rows
@@ -279,7 +280,45 @@ def test_triggers_taken_away_are_noticed(mirrored: Mirrored) -> None:
     mirrored.source("DROP TRIGGER _dualdb_insert_1", "INSERT INTO run(name) VALUES ('unjournaled')")
     mirrored.align()
     assert mirrored.differences() == {}
-    assert 1 in mirrored.seen(events.CaptureMended)[-1].recopied
+    (told,) = mirrored.seen(events.CaptureMended)
+    assert (told.missing, told.renumbered) == (("run",), ("line",))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE VIEW seen AS SELECT * FROM run",
+        "ANALYZE",
+        "CREATE INDEX run_loss ON run (loss)",
+        "DROP TRIGGER own",
+        "CREATE TABLE another (x INTEGER PRIMARY KEY)",
+        "VACUUM",
+    ],
+)
+def test_a_changed_catalog_is_no_missing_trigger(database: Path, target_dsn: str, statement: str) -> None:
+    """What is told is what happened: rows that only their rowid names are copied anew, and why."""
+    own = "CREATE TRIGGER own AFTER DELETE ON run BEGIN SELECT 1; END;"
+    mirrored = Mirrored(database, target_dsn, TABLES + ROWS + own)
+    mirrored.align()
+    with closing(sqlite3.connect(mirrored.path, isolation_level=None)) as connection:
+        connection.execute(statement)
+    mirrored.align()
+    (told,) = mirrored.seen(events.CaptureMended)
+    assert (told.missing, told.renumbered) == ((), ("line",))
+    said = describe(told)
+    assert "trigger" not in said
+    assert "copied anew, for VACUUM may have renumbered" in said
+    assert said.endswith(": line")
+
+
+def test_a_changed_catalog_that_leaves_all_as_it_was_is_not_told(database: Path, target_dsn: str) -> None:
+    """Neither is a trigger missing nor a row named by its rowid alone."""
+    mirrored = Mirrored(database, target_dsn, "CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT);")
+    mirrored.align()
+    mirrored.source("CREATE VIEW seen AS SELECT * FROM run")
+    mirrored.align()
+    assert not mirrored.seen(events.CaptureMended)
+    assert mirrored.seen(events.SchemaFollowed)
 
 
 def test_capture_taken_away_on_postgresql_is_noticed(reversed_pair: Mirrored) -> None:

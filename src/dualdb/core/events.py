@@ -56,10 +56,12 @@ class SchemaFollowed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureMended(Event):
-    """The catalog of the authority had moved: capture was proven again, and put back where it was missing."""
+    """The authority's catalog had moved, and changes of these tables may have gone unseen: they are copied anew."""
 
-    recopied: tuple[int, ...]
-    """Numbers of the tables whose changes may have gone unseen."""
+    missing: tuple[str, ...]
+    """Tables whose triggers were missing, or not the ones that they need, and were put back."""
+    renumbered: tuple[str, ...]
+    """Tables with nothing but the rowid to name a row by, which VACUUM renumbers; it moves the catalog as DDL does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,16 @@ class TableBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """Why tables are copied anew after the authority's catalog moved; their names."""
+
+    missing: frozenset[str] = frozenset()
+    """Their triggers were missing, or not the ones that they need. A table that is new is not among them."""
+    renumbered: frozenset[str] = frozenset()
+    """Only the rowid names their rows, and VACUUM may have given them others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
     """A row that the follower cannot hold, kept with its exact bytes; blocks the next phase."""
 
@@ -203,9 +213,9 @@ class Store(Protocol):
     def make_durable(self) -> None:
         """As authority: let no crash take back what the last snapshot showed, as far as that can be asked for."""
 
-    def mend_capture(self) -> frozenset[int]:
+    def mend_capture(self) -> Mended:
         """As authority: put capture back where it is missing or stale and journal the tables whose changes may have
-        gone unseen as `Changes.restarts`; those tables.
+        gone unseen as `Changes.restarts`.
         """
 
     def watermark(self) -> Watermark:

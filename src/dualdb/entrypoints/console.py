@@ -166,9 +166,7 @@ _WORDS: Mapping[type, Callable[[Any], str]] = {
         "the schema changed and was followed"
         + (f"; copied anew: {', '.join(event.recopied)}" if event.recopied else "")
     ),
-    events.CaptureMended: lambda event: (
-        f"triggers were missing and were put back; {len(event.recopied)} tables are copied anew"
-    ),
+    events.CaptureMended: lambda event: "; ".join(_mended(event)),
     events.UncapturedCommit: lambda event: (
         f"something was committed past the journal ({event.count} times); verification tells what it was"
     ),
@@ -183,6 +181,18 @@ _WORDS: Mapping[type, Callable[[Any], str]] = {
 
 
 _OTHER = {"source": "target", "target": "source"}
+
+
+def _mended(event: events.CaptureMended) -> Iterator[str]:
+    if event.missing:
+        yield (
+            f"triggers of ours were missing or out of date and were put back; copied anew: {', '.join(event.missing)}"
+        )
+    if event.renumbered:
+        yield (
+            "the file's catalog changed; copied anew, for VACUUM may have renumbered rows that only a rowid names:"
+            f" {', '.join(event.renumbered)}"
+        )
 
 
 class _Lines:

@@ -23,7 +23,7 @@ from dualdb.core.capture import (
 )
 from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import fold, quote_name
-from dualdb.core.store import CONFLICT
+from dualdb.core.store import CONFLICT, Mended
 from dualdb.core.types import decode_row
 from dualdb.stores.queries import query
 from dualdb.stores.source_read import ASK, column_sql, journal_position
@@ -57,30 +57,36 @@ def remove_capture(connection: sqlite3.Connection) -> None:
         _drop_triggers(connection, CAPTURE_KINDS)
 
 
-def mend_capture(connection: sqlite3.Connection, schema: Schema) -> frozenset[int]:
-    """Put capture back where it is missing, stale or on another table; the tables that must be copied anew, which are
-    journaled as such.
+def mend_capture(connection: sqlite3.Connection, schema: Schema) -> Mended:
+    """Put capture back where it is missing, stale or on another table, and journal which tables must be copied anew.
+
+    Where the catalog moved that is also every table whose rows only their rowid names, whatever moved it. VACUUM
+    renumbers them (https://sqlite.org/lang_vacuum.html) and fires no trigger; in the file it leaves the same trace as
+    any DDL, which is that `schema_version` is higher. A changed sqlite_master proves nothing: both may have happened.
     """
     with _proving(connection) as proven:
+        numbered = {number for number, _ in connection.execute(query(ASK, "names"))}
         expected = {name for table in schema.tables.values() for name in _names(capture_triggers(table))}
         found = _triggers(connection)
         for name, _, _ in found:
             if _kind(name) in CAPTURE_KINDS and fold(name) not in expected:
                 connection.execute(f"DROP TRIGGER main.{quote_name(name)}")
-        gone = set()
+        missing, renumbered = set(), set()
         for table in schema.tables.values():
             if not installed_capture(found, table):
-                gone.add(table.id)
+                if table.id in numbered:
+                    missing.add(table.name)
                 for name in _names(capture_triggers(table)):
                     connection.execute(f"DROP TRIGGER IF EXISTS main.{quote_name(name)}")
                 _create(connection, capture_triggers(table))
             elif not proven and table.key.kind is KeyKind.ROWID:
-                gone.add(table.id)
-        for number in sorted(gone):
-            connection.execute(query(ASK, "restart"), (number,))
+                renumbered.add(table.name)
+            else:
+                continue
+            connection.execute(query(ASK, "restart"), (table.id,))
         write_numbering(connection, schema)
         prove(connection)
-    return frozenset(gone)
+    return Mended(missing=frozenset(missing), renumbered=frozenset(renumbered))
 
 
 def install_fence(connection: sqlite3.Connection, schema: Schema) -> None:

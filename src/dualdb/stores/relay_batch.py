@@ -127,8 +127,10 @@ class Carrier:
         return Outcome.FOUND_ALIGNED if self._held.aligned else Outcome.FOUND_PROGRESSING
 
     def _mend(self) -> Outcome:
-        gone = self.authority.mend_capture()
-        self._report(events.CaptureMended(recopied=tuple(sorted(gone))))
+        mended = self.authority.mend_capture()
+        missing, renumbered = tuple(sorted(mended.missing)), tuple(sorted(mended.renumbered))
+        if missing or renumbered:
+            self._report(events.CaptureMended(missing=missing, renumbered=renumbered))
         return Outcome.MENDED
 
     def _follow(self) -> Outcome:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema
-    from dualdb.core.store import Key, TableBatch
+    from dualdb.core.store import Key, Mended, TableBatch
     from dualdb.stores.source_read import Facts
 
 _PRUNED_AT_ONCE = 5_000
@@ -115,14 +115,14 @@ class SourceStore:
         failure took back is found by the token of its position.
         """
 
-    def mend_capture(self) -> frozenset[int]:
+    def mend_capture(self) -> Mended:
         """Put capture back where it is missing or stale, and journal which tables must be copied anew."""
         with self._transaction() as connection:
             schema = read_schema(connection)
-            gone = journal.mend_capture(connection, schema)
+            mended = journal.mend_capture(connection, schema)
             if read_facts(connection).moving:
                 journal.mend_fence(connection, schema)
-            return gone
+            return mended
 
     # --- as the follower ----------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema
-    from dualdb.core.store import Key, TableBatch
+    from dualdb.core.store import Key, Mended, TableBatch
     from dualdb.stores.target_connection import Target
     from dualdb.stores.target_pairing import Pairing
 
@@ -107,7 +107,7 @@ class TargetStore:
         with losses():
             self.connection().execute(query(ASK, "make_durable").encode())
 
-    def mend_capture(self) -> frozenset[int]:
+    def mend_capture(self) -> Mended:
         """Put capture back where it is missing or off, and journal which tables must be copied anew."""
         with losses(), self.connection().transaction():
             return target_journal.mend_capture(self.connection(), read_target_schema(self.connection()))

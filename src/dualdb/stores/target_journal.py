@@ -14,6 +14,7 @@ from psycopg import errors
 from dualdb.core.names import literal, qualified, quoted, target_name
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
+from dualdb.core.store import Mended
 from dualdb.errors import BusyError, SchemaError, TargetError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
@@ -180,17 +181,17 @@ def disable_capture(connection: Target) -> None:
     _switch(connection, _tables(connection), "DISABLE", _CAPTURE)
 
 
-def mend_capture(connection: Target, schema: Schema) -> frozenset[int]:
-    """Put capture back where a trigger is missing or off; the tables to be copied anew, journaled as such."""
+def mend_capture(connection: Target, schema: Schema) -> Mended:
+    """Put capture back where a trigger is missing or off, and journal that those tables are to be copied anew."""
     target_schema = _target_schema(connection)
-    gone = set()
+    missing = set()
     for table in schema.tables.values():
         name = qualified(target_schema, table.name)
         if _asked(connection, "captured", (name, list(_CAPTURE))) != [(len(_CAPTURE),)]:
-            gone.add(table.id)
+            missing.add(table.name)
             capture_table(connection, table, target_schema, enabled=True)
             _ask(connection, "restart", (str(table.id),))
-    return frozenset(gone)
+    return Mended(missing=frozenset(missing))
 
 
 def numbers(connection: Target) -> frozenset[int]:
