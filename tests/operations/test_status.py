@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -60,6 +61,20 @@ def mirrored(prepared: str) -> str:
     """The same, in phase dual_write; nobody relays any more."""
     advance(prepared, observer=unheard)
     return prepared
+
+
+if os.geteuid() == 0:  # who alone can find another user's server
+
+    def test_a_server_of_another_user_is_not_said_to_be_stopped(prepared: str) -> None:
+        """Whether it runs is not known, and no command of this user's starts it."""
+        write(prepared, "UPDATE _dualdb_control SET target = 'embedded'")
+        os.mkdir(f"{prepared}-postgres")
+        os.chown(f"{prepared}-postgres", 65534, 65534)
+        found = read_status(prepared)
+        assert found.server is None
+        assert found.target.error is not None
+        assert found.target.error.endswith("belongs to user 65534; run dualdb as that user")
+        assert [blocker.remedy for blocker in found.blockers] == ["run dualdb as that user"]
 
 
 def test_a_missing_and_an_unprepared_file_are_told_apart(database: Path) -> None:

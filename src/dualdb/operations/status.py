@@ -250,10 +250,11 @@ def _reach_target(stack: ExitStack, database: str, facts: SourceControl) -> tupl
     target = None
     try:
         address = address_of(chosen)
-        state = _server(database, chosen)
-        if state == ServerState.ABSENT.value:
-            error = missing_server(database, str(EmbeddedServer.beside(database).folder))
-        elif chosen == EMBEDDED and state != ServerState.RUNNING.value:
+        # Raises for another user's server, of which nothing else is known.
+        server = EmbeddedServer.beside(database).status() if chosen == EMBEDDED else None
+        if server is not None and server.state is ServerState.ABSENT:
+            error = missing_server(database, str(server.folder))
+        elif server is not None and server.state is not ServerState.RUNNING:
             error = "the embedded server does not run; the next command or program that needs it starts it"
         else:
             # Where each side follows the other it is told below, with what both of them say.
