@@ -135,6 +135,21 @@ def test_a_quarantined_row_is_named_and_blocks(prepared: str) -> None:
     assert [blocker.remedy for blocker in found.blockers] == ["change or delete them"]
 
 
+def test_a_file_that_left_wal_mode_is_named_until_it_is_put_back(
+    mirrored: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a plain program, while nobody else had it open; it blocks nothing."""
+    assert read_status(mirrored).journal_mode == "wal"
+    with closing(sqlite3.connect(mirrored)) as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")
+    found = read_status(mirrored)
+    assert (found.journal_mode, found.blockers) == ("delete", ())
+    Console().show_status(found)
+    assert "journal mode delete instead of wal" in capsys.readouterr().out
+    relay_until_aligned(mirrored, unheard, 30)
+    assert read_status(mirrored).journal_mode == "wal"
+
+
 def test_what_was_set_aside_is_shown_and_blocks_nothing(
     mirrored: str, target: psycopg.Connection[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

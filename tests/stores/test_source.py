@@ -65,6 +65,35 @@ def store(captured: Path) -> Iterator[SourceStore]:
     store.close()
 
 
+def journal_mode(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as plain:
+        return str(plain.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def test_a_file_that_left_wal_mode_is_put_back(captured: Path, store: SourceStore) -> None:
+    """A plain program had switched it to another journal while nobody had it open; once it is back it stays."""
+    with closing(sqlite3.connect(captured)) as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(captured, timeout=0)) as other:
+        with store.snapshot():
+            assert journal_mode(captured) == "wal"
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("PRAGMA journal_mode = DELETE")
+
+
+def test_a_file_that_is_written_without_wal_is_put_back_later(captured: Path, store: SourceStore) -> None:
+    """Whoever writes just then is not disturbed, and the relay goes on meanwhile."""
+    with closing(sqlite3.connect(captured, timeout=0, isolation_level=None)) as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")
+        plain.execute("BEGIN IMMEDIATE")
+        with store.snapshot():
+            assert journal_mode(captured) == "delete"
+        plain.execute("INSERT INTO alias(v) VALUES ('kept')")
+        plain.execute("COMMIT")
+        assert store.head_moved()
+        assert journal_mode(captured) == "wal"
+
+
 @pytest.fixture
 def following(captured: Path) -> Watermark:
     """What the file holds once it has been made the follower, fence up."""

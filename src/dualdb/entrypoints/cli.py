@@ -31,6 +31,7 @@ Keys of --json:
   authority  "source": the SQLite file; "target": PostgreSQL; null: each follows the other, see blockers
   target     {address, schema, reachable, error}
   server     the embedded server's state, null for another target
+  journal_mode  "wal", unless a program without dualdb has changed it
   move       {number, to, state, overdue, stands, ends}: a switch under way, else null
   follower   {aligned, lag_rows, lag_rows_capped, lag_s}, null when unknown
   copies     [{table, rows, done}]

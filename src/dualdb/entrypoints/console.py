@@ -251,6 +251,12 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     yield "target", f"{status.target.address}, schema {status.target.schema}{server}"
     if status.target.error:
         yield "", f"not reachable: {status.target.error}"
+    if status.journal_mode != "wal":
+        yield (
+            "log",
+            f"the file is in journal mode {status.journal_mode} instead of wal: readers and writers wait for each",
+        )
+        yield "", f"other. Whoever relays puts it back once nobody does either: dualdb relay {quote(status.database)}"
     if status.move:
         overdue = "; it is overdue" if status.move.overdue else ""
         yield "move", f"number {status.move.number} to {status.move.to} is under way, {status.move.stands}{overdue}"

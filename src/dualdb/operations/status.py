@@ -120,11 +120,12 @@ def read_status(database: str) -> Status:
             sides[Side.TARGET] = TargetStanding(target)
         file = facts, _schema(connection)
         try:
-            return _compose(database, rows, target_status, sides, file)
+            found = _compose(database, rows, target_status, sides, file)
         except TargetError as exc:  # it went away while it was asked
             sides.pop(Side.TARGET, None)
             lost = replace(target_status, reachable=False, error=str(exc))
-            return _compose(database, (facts.row, None), lost, sides, file)
+            found = _compose(database, (facts.row, None), lost, sides, file)
+        return replace(found, journal_mode=connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
 def _compose(

@@ -92,6 +92,8 @@ class Status:
     authority: str | None
     """None: each side follows the other."""
     epoch: int
+    journal_mode: str = "wal"
+    """The file's, in SQLite's word: 'wal', unless a plain program has changed it."""
     target: TargetStatus
     server: str | None
     move: MoveStatus | None

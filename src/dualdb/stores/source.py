@@ -7,7 +7,7 @@ closing any other descriptor of it would drop this process's POSIX locks on it.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,8 @@ class SourceStore:
         self._timeout_s = timeout_s
         self._reading: sqlite3.Connection | None = None
         self._writing: sqlite3.Connection | None = None
+        self._logs = False
+        """Whether a connection of ours has the file open in WAL mode."""
         self._schema: tuple[tuple[Any, ...], Schema] | None = None
         self._data_version = -1
         self._seen: tuple[Any, ...] | None = None
@@ -78,6 +80,7 @@ class SourceStore:
             if connection is not None:
                 connection.close()
         self._reading = self._writing = None
+        self._logs = False
 
     # --- as the authority ---------------------------------------------------------------------------------------------
 
@@ -198,6 +201,7 @@ class SourceStore:
     def _reader(self) -> sqlite3.Connection:
         if self._reading is None:
             self._reading = open_source(self.path, timeout_s=self._timeout_s)
+        self._keep_log(self._reading)
         return self._reading
 
     def _writer(self) -> sqlite3.Connection:
@@ -210,7 +214,17 @@ class SourceStore:
             # A table that is set aside takes no reference to its name with it: another one comes in its place.
             connection.execute("PRAGMA legacy_alter_table = ON")
             self._writing = connection
+        self._keep_log(self._writing)
         return self._writing
+
+    def _keep_log(self, connection: sqlite3.Connection) -> None:
+        """Put WAL mode back where a plain program has switched the file to another journal, once nobody is in the way.
+
+        A connection that is open in WAL mode keeps everybody else from leaving it, so it is asked for once.
+        """
+        if not self._logs:
+            with suppress(sqlite3.OperationalError):  # somebody reads or writes, this connection perhaps: next time
+                self._logs = connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
