@@ -15,7 +15,9 @@ class NotPreparedError(DualdbError):
 
 
 class LayoutError(DualdbError):
-    """Another version of dualdb prepared the file or its target, and this one does not know its tables."""
+    """Another version of dualdb prepared the file or its target, and this one does not know its tables; or SQLite's
+    library does not.
+    """
 
 
 class PhaseError(DualdbError):

@@ -61,3 +61,21 @@ def test_an_open_connection_is_refused_from_then_on(file: Path) -> None:
         connection.commit()
         change(file, ANOTHER)
         refused(connection, "INSERT INTO t VALUES (2)")
+
+
+def test_a_library_that_is_too_old_is_refused(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file was prepared; any other one is between the application and SQLite."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+    with closing(dualdb.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (n)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.commit()
+    prepare(database)
+    with (
+        closing(dualdb.connect(database)) as connection,
+        pytest.raises(
+            sqlite3.NotSupportedError, match=r"SQLite 3\.34\.1 is too old for dualdb, which needs 3\.35; run"
+        ),
+    ):
+        connection.execute("SELECT * FROM t")

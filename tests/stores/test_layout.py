@@ -89,3 +89,33 @@ def test_a_target_of_another_layout_is_refused(prepared: Path, target: psycopg.C
     assert str(caught.value) == (
         f"the target was prepared by another version of dualdb (layout {ANOTHER}, this one knows {LAYOUT}); {REMEDY}"
     )
+
+
+OLD_LIBRARY = "SQLite 3.34.1 is too old for dualdb, which needs 3.35; run a Python that is linked with a newer one"
+
+
+@pytest.fixture
+def old_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What sqlite3 says of an older library than this one."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+
+
+@pytest.mark.usefixtures("old_library")
+def test_no_file_is_prepared_with_an_older_library(database: Path) -> None:
+    """Neither the server is asked nor the file touched."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    before = database.read_bytes()
+    with pytest.raises(LayoutError) as caught:
+        initialise(str(database), "postgresql://nobody@127.0.0.1:1/nothing")
+    assert str(caught.value) == OLD_LIBRARY
+    assert database.read_bytes() == before
+
+
+def test_a_prepared_file_is_refused_with_an_older_library(prepared: Path, request: pytest.FixtureRequest) -> None:
+    """By every command."""
+    request.getfixturevalue("old_library")
+    with closing(sqlite3.connect(prepared)) as connection, pytest.raises(LayoutError) as caught:
+        read_source(connection)
+    assert str(caught.value) == OLD_LIBRARY

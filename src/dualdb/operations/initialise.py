@@ -20,14 +20,23 @@ from typing import TYPE_CHECKING
 from dualdb.core.capture import blockers
 from dualdb.core.phase import MoveState, Phase
 from dualdb.core.sqltext import split_statements
-from dualdb.errors import BusyError, DualdbError, OvertakenError, PhaseError, SchemaError, SourceError, TargetError
+from dualdb.errors import (
+    BusyError,
+    DualdbError,
+    LayoutError,
+    OvertakenError,
+    PhaseError,
+    SchemaError,
+    SourceError,
+    TargetError,
+)
 from dualdb.operations.coordination import coordinating
 from dualdb.stores import journal, mounts, target_schema
 from dualdb.stores.beside import alone_at
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.control import read_source, read_target, source_change
 from dualdb.stores.hint import make_hint
-from dualdb.stores.layout import LAYOUT
+from dualdb.stores.layout import LAYOUT, find_old_library
 from dualdb.stores.queries import load, query
 from dualdb.stores.server import EmbeddedServer, ServerState
 from dualdb.stores.source_file import check_sound, connect_source
@@ -65,9 +74,13 @@ def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
 
     That is sqlite, but for a file whose target was emptied or replaced in a later one.
 
-    Raises SourceError, SchemaError, TargetError, PhaseError, BusyError or OvertakenError with cause and remedy. Nothing
-    is written then, unless the connection is lost at the very end: run it again, with this target or another one.
+    Raises LayoutError, SourceError, SchemaError, TargetError, PhaseError, BusyError or OvertakenError with cause and
+    remedy. Nothing is written then, unless the connection is lost at the very end: run it again, with this target or
+    another one.
     """
+    old = find_old_library()
+    if old:
+        raise LayoutError(old)
     database = os.path.realpath(database)
     address = address_of(target)
     check_chosen(target)
