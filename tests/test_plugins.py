@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dualdb.stores.server import EmbeddedServer
 from tests.plugins.shared_data import SharedData
@@ -117,6 +118,35 @@ def test_a_server_that_was_named_is_used(target_dsn: str, target_template: str, 
         assert f"used {connection.info.host} dualdb_test_" in done.stdout
         rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'dualdb_template_%'").fetchall()
     assert rows == [(target_template,)]
+
+
+def test_a_server_that_was_named_with_its_password_is_used(target_dsn: str, tmp_path: Path) -> None:
+    """No later connection of dualdb's is given the password, which it stores nowhere."""
+    (tmp_path / "test_inner.py").write_text(
+        "import sqlite3, pytest\n"
+        "from dualdb.operations.initialise import initialise\n"
+        "from dualdb.operations.status import read_status\n"
+        "def test_a(database, target_dsn):\n"
+        "    sqlite3.connect(database).close()\n"
+        "    initialise(str(database), target_dsn)\n"
+        "    print('reached', read_status(str(database)).target.reachable)\n"
+    )
+    with psycopg.connect(target_dsn) as connection:
+        parts = conninfo_to_dict(target_dsn) | {"password": connection.info.password or r"un:used\\"}
+    parts.pop("passfile", None)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PG"))}
+    program = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-s", "-W", "ignore"]
+    program += [f"--rootdir={tmp_path}", "-c", os.devnull, str(tmp_path / "test_inner.py")]
+    done = subprocess.run(
+        program,
+        cwd=_REPOSITORY,
+        env=environment | {"DUALDB_TEST_DSN": make_conninfo("", **parts)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "reached True" in done.stdout
 
 
 def _wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:

@@ -1,8 +1,9 @@
 """Which server a run uses when it is not the embedded one, and whether it has TimescaleDB.
 
-`DUALDB_TEST_DSN` names any server; `DUALDB_TEST_TIMESCALE=1` has a container of TimescaleDB started. The embedded
-server has no such extension, so without either the tests marked `timescale` are left out, and the last line of the run
-says so.
+`DUALDB_TEST_DSN` names any server, of another version for one; `DUALDB_TEST_TIMESCALE=1` has a container of TimescaleDB
+started. The embedded server has no such extension, so without either the tests marked `timescale` are left out, and the
+last line of the run says so. A password in the DSN goes into a passfile of the run's: dualdb stores none, so whatever
+connects later finds it there.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.plugins.run import worker_input
+from tests.plugins.run import run_folder, worker_input
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xdist.workermanage import WorkerController
 
 IMAGE = "timescale/timescaledb:latest-pg17"
@@ -54,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         outside.container = _start_container()
         outside.dsn = outside.container.get_connection_url(driver=None)
     if outside.dsn:
+        outside.dsn = _without_password(outside.dsn, run_folder(config) / "passfile")
         outside.version = _find_version(outside.dsn)
 
 
@@ -120,6 +125,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         reporter.write_line(f"timescale: {outside.ran} of {total} tests ran, on {on}")
     if outside.container is not None:
         outside.container.stop()
+
+
+def _without_password(dsn: str, passfile: Path) -> str:
+    """The DSN as dualdb stores it. By user and no more: a server can be named in several ways."""
+    parts = conninfo_to_dict(dsn)
+    password = parts.pop("password", None)
+    if password is None:
+        return dsn
+    fields = ("*", "*", "*", str(parts.get("user", "*")), str(password))
+    line = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
+    passfile.touch(mode=0o600)
+    passfile.write_text(line + "\n", encoding="utf-8")
+    # Not PGPASSWORD: that would go before the passfiles of embedded servers.
+    os.environ["PGPASSFILE"] = str(passfile)
+    return make_conninfo("", **parts)
 
 
 def _find_version(dsn: str) -> str | None:
