@@ -39,6 +39,20 @@ def test_each_command_explains_itself(command: str) -> None:
     assert len(done.output.splitlines()) > 5
 
 
+@pytest.mark.parametrize("words", [[], ["server"]])
+def test_no_line_of_a_list_of_commands_is_cut(words: list[str]) -> None:
+    """On a terminal of the usual width."""
+    done = CliRunner().invoke(cli.main, [*words, "--help"], terminal_width=80)
+    assert "..." not in done.output.partition("Commands:")[2]
+
+
+def test_the_help_names_every_exit_status() -> None:
+    """Those of single commands among them."""
+    done = CliRunner().invoke(cli.main, ["--help"])
+    listed = done.output.partition("Exit status:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed if line.split()[0].isdigit()] == ["0", "1", "2", "3", "130"]
+
+
 def test_help_loads_neither_database_nor_terminal_library() -> None:
     """`dualdb --help` answers at once: what takes long to import is imported by the commands."""
     program = (
@@ -67,6 +81,9 @@ def test_the_phases_offered_are_the_phases() -> None:
         ("advance", "app.db", "--to", "nowhere"),
         ("advance", "app.db", "--to", "sqlite"),
         ("demo", "--writers", "0"),
+        ("status", ""),
+        ("init", "", "--target", "embedded"),
+        ("server", "status", ""),
     ],
 )
 def test_wrong_usage_is_told_apart(words: tuple[str, ...]) -> None:

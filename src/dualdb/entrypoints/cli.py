@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dualdb.entrypoints.server_commands import server
+from dualdb.entrypoints.server_commands import check_path, server
 from dualdb.errors import DualdbError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ Keys of --json:
   sequences  [{table, next_id, used, sound}]
   orphans    [{table, columns, parent, count, keys, problem}]: rows without their parent"""
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else; its keys: see below.")
-_DATABASE = click.argument("database", type=click.Path())
+_DATABASE = click.argument("database", type=click.Path(), callback=check_path)
 
 
 class Commands(click.Group):
@@ -93,8 +93,16 @@ The way of a file, each step while the application runs:
   dualdb rollback app.db                   one step back
 
 Every command can be interrupted, and killed; run it again and it goes on: advance and rollback with
---to, so that they go no further than they were to. Exit status: 0 done, 1 could not be
-done (one line on stderr says why and what to do), 2 wrong usage.""",
+--to, so that they go no further than they were to.
+
+\b
+Exit status:
+  0    done
+  1    could not be done: one line on stderr says why and what to do
+       verify, demo: done, and a difference was found, which they show
+  2    wrong usage
+  3    server status: the server does not run
+  130  ended by Ctrl-C""",
 )
 @click.version_option(package_name="dualdb", message="%(prog)s %(version)s")
 def main() -> None:

@@ -16,15 +16,24 @@ if TYPE_CHECKING:
 
 _NOT_RUNNING = 3
 """Exit code of `status` when the server does not run, as of pg_ctl and systemctl."""
-_DATABASE = click.argument("database", type=click.Path(dir_okay=False))
 
 
-@click.group()
+def check_path(ctx: click.Context, argument: click.Parameter, path: str) -> str:
+    """A path, of a file that need not exist; an empty one would name the folder that the shell is in."""
+    if not path:
+        raise click.BadParameter("it is empty; give the path of the application's SQLite file", ctx, argument)
+    return path
+
+
+_DATABASE = click.argument("database", type=click.Path(dir_okay=False), callback=check_path)
+
+
+@click.group(short_help="Show, start or stop a file's embedded server.")
 def server() -> None:
     """Show, start and stop the embedded PostgreSQL server of a database file."""
 
 
-@server.command()
+@server.command(short_help="Say whether the server runs, and where.")
 @_DATABASE
 def status(database: str) -> None:
     """Say whether the server runs and where; exit code 3 when it does not."""
@@ -37,7 +46,7 @@ def status(database: str) -> None:
         sys.exit(_NOT_RUNNING)
 
 
-@server.command()
+@server.command(short_help="Start the server unless it runs.")
 @_DATABASE
 @click.option(
     "--port",
