@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 APPLICATION = Path(__file__).with_name("training_application.py")
 DATABASES = ("ml_experiments.db", "experiments.db")
+ABSENT = {
+    "ml_experiments.db": r"best_test_sharpe",
+    "experiments.db": r"FROM (best_models|models|metrics)\b|\btags\b",
+}
+"""What the application asks for and only the other one of its databases has."""
 
 
 @contextmanager
@@ -112,20 +117,26 @@ def test_every_question_of_the_application_is_answered_alike(
     initialise(database, target_dsn)
     advance(database, Phase.POSTGRES, observer=unheard)
     with closing(sqlite3.connect(untouched)) as plain, closing(dualdb.connect(database)) as moved:
-        asked = 0
-        for statement in split_statements((shared_data / "application.sql").read_text()):
-            if first_keyword(statement) not in ("SELECT", "PRAGMA"):
-                continue
-            for parameters in questions(statement):
-                try:
-                    wanted = answer(plain, statement, parameters)
-                except sqlite3.OperationalError as exc:
-                    with pytest.raises(sqlite3.OperationalError, match=re.escape(str(exc))):
-                        answer(moved, statement, parameters)
-                    continue
-                assert answer(moved, statement, parameters) == wanted, statement
-                asked += 1
-    assert asked >= 4
+        asked = [
+            statement
+            for statement in split_statements((shared_data / "application.sql").read_text())
+            if first_keyword(statement) in ("SELECT", "PRAGMA")
+        ]
+        answered = [statement for statement in asked if answers_alike(plain, moved, statement)]
+    assert answered == [statement for statement in asked if not re.search(ABSENT[name], statement)]
+
+
+def answers_alike(plain: sqlite3.Connection, moved: sqlite3.Connection, statement: str) -> bool:
+    """Whether plain sqlite3 can answer the statement; the other connection does as well as that, or fails alike."""
+    for parameters in questions(statement):
+        try:
+            wanted = answer(plain, statement, parameters)
+        except sqlite3.OperationalError as exc:
+            with pytest.raises(sqlite3.OperationalError, match=re.escape(str(exc))):
+                answer(moved, statement, parameters)
+            return False
+        assert answer(moved, statement, parameters) == wanted, statement
+    return True
 
 
 def answer(connection: sqlite3.Connection, statement: str, parameters: tuple[Any, ...]) -> tuple[list[str], list[Any]]:
