@@ -17,7 +17,7 @@ from dualdb.core.sqltext import first_keyword, significant
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
-from dualdb.driver.write_access import called_functions, written_databases
+from dualdb.driver.write_access import called_functions, foreign_key_steps, written_databases
 from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
@@ -55,7 +55,18 @@ class Found(NamedTuple):
 class Statement:
     """One text of the application's: its placeholders, and its plans."""
 
-    __slots__ = ("_classed", "_names", "_plan", "_refusal", "called", "placeholders", "sql", "verb", "written")
+    __slots__ = (
+        "_classed",
+        "_names",
+        "_plan",
+        "_refusal",
+        "called",
+        "enforced",
+        "placeholders",
+        "sql",
+        "verb",
+        "written",
+    )
 
     def __init__(
         self, sql: str, placeholders: Placeholders, plan: Plan | Refused, names: Sequence[str] | None = None
@@ -72,6 +83,8 @@ class Statement:
         """The databases that it writes in; None: nobody has asked yet."""
         self.called: frozenset[str] | None = None
         """The functions that it calls; None likewise."""
+        self.enforced: bool | None = None
+        """Whether a foreign key has a say in it; None: nobody has asked yet."""
 
     @property
     def plan(self) -> Plan | None:
@@ -164,16 +177,30 @@ class Catalogue:
                     self._database.execute("ROLLBACK")
         return None
 
-    def _instructions(self, statement: Statement) -> list[tuple[Any, ...]]:
+    def is_enforced(self, statement: Statement) -> bool:
+        """Whether SQLite would refuse or do anything for a foreign key's sake that it does not when they are off.
+
+        Raises what sqlite3 raises where a foreign key fits no parent.
+        """
+        if statement.enforced is None:
+            with_keys = foreign_key_steps(self._instructions(statement, foreign_keys=True))
+            statement.enforced = with_keys > foreign_key_steps(self._instructions(statement))
+        return statement.enforced
+
+    def _instructions(self, statement: Statement, *, foreign_keys: bool = False) -> list[tuple[Any, ...]]:
         if statement.verb in _NOT_EXPLAINED | _TRANSACTIONS or statement.plan is NOTHING:
             return []
         with self._lock:
             self._database.text_factory = bytes  # a blob among the constants is no text
+            if foreign_keys:
+                self._database.execute("PRAGMA foreign_keys = ON")
             try:
                 found = self._database.execute("EXPLAIN " + statement.sql, statement.placeholders.nulls())
                 return found.fetchall()
             finally:
                 self._database.text_factory = str
+                if foreign_keys:
+                    self._database.execute("PRAGMA foreign_keys = OFF")
 
     def copy(self) -> sqlite3.Connection:
         """The catalog database once more, to try a change of the schema on."""

@@ -16,7 +16,7 @@ from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
 from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, decoded, described, shown_names
 from dualdb.driver.catalogue import NOTHING
-from dualdb.driver.failure import failure, read_only
+from dualdb.driver.failure import failure, read_only, refused
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
 from dualdb.driver.taught import check_shadowed, explained, taught_to
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 _BATCH = 200
 """Executions that executemany sends in one round trip."""
-_OWN_PRAGMAS = frozenset({"application_id", "database_list", "encoding", "page_size", "query_only", "user_version"})
+_OWN_PRAGMAS = frozenset(
+    {"application_id", "database_list", "encoding", "foreign_keys", "page_size", "query_only", "user_version"}
+)
 """Asked of the connection's C part and its file, which the relay keeps."""
 _EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Event.SAVEPOINT, "RELEASE": Event.RELEASE}
 
@@ -48,7 +50,7 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     kept = cursor.lastrowid
     cursor._result = Answer(lastrowid=kept)
     statement = _compiled(connection, remote, _text(sql))
-    if remote.access.limited:
+    if remote.access.checked:
         _check_access(connection, remote, statement, [parameters])
     plan = _settled_plan(connection, remote, statement)
     _begin(connection, remote, statement)
@@ -65,7 +67,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     kept = cursor.lastrowid
     cursor._result = Answer(lastrowid=kept)
     statement = _compiled(connection, remote, _text(sql))
-    if remote.access.limited:
+    if remote.access.checked:
         _check_access(connection, remote, statement, rows)
     plan = _settled_plan(connection, remote, statement)
     if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
@@ -136,9 +138,16 @@ def _settled_plan(connection: TargetConnection, remote: Remote, statement: State
 def _check_access(
     connection: TargetConnection, remote: Remote, statement: Statement, executions: Iterable[Any]
 ) -> None:
-    """Refuse what the connection may not write where SQLite does: when it runs, begun and bound."""
+    """Refuse what the connection may not write where SQLite does: when it runs, begun and bound. What PostgreSQL cannot
+    do as it wants is refused before that.
+    """
     written = remote.catalogue.written_by(statement)
     if not remote.access.forbids(written):
+        if remote.access.foreign_keys and written and remote.catalogue.is_enforced(statement):
+            raise refused(
+                "foreign keys are on for this connection and PostgreSQL enforces none",
+                f"send PRAGMA foreign_keys = OFF, or go back to SQLite: {remote.way_back}",
+            )
         return
     _begin(connection, remote, statement)
     for parameters in executions:
@@ -209,7 +218,11 @@ def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, par
     remote: Remote = connection._remote
     if plan.pragma in _OWN_PRAGMAS:
         own = sqlite3.Cursor(connection)
+        enforcing = remote.access.foreign_keys
         found_rows, description = own.execute(statement.sql, parameters).fetchall(), own.description
+        if plan.pragma == "foreign_keys" and remote.in_transaction:
+            # "a no-op within a transaction" (pragma.html), and the C part knows nothing of this one
+            own.execute(f"PRAGMA foreign_keys = {int(enforcing)}")
         remote.access.look_again(connection)
         return Answer(rows=found_rows, description=description)
     found = remote.catalogue.ask(statement.sql, parameters)

@@ -1,4 +1,5 @@
-"""What one connection may write: what its file was opened for, less what `PRAGMA query_only` forbids.
+"""What one connection may write: what its file was opened for, less what `PRAGMA query_only` forbids, and less what a
+foreign key has a say in while `PRAGMA foreign_keys` is on: PostgreSQL has none of the application's.
 
 SQLite itself is asked, by its byte code: for the connection's rights and for what a statement writes. Both have to hold
 on PostgreSQL, whose own rights know nothing of how the application opened its file.
@@ -47,26 +48,47 @@ def called_functions(instructions: Instructions) -> frozenset[str]:
     )
 
 
+def foreign_key_steps(instructions: Instructions) -> int:
+    """How many steps find a row without its parent, or do what a foreign key says (`Program`, a trigger's step too).
+
+    Those that take such a finding back (`FkCounter` by -1) have nothing to do where none is made.
+    """
+    return sum(
+        opcode in ("Program", b"Program")
+        or (opcode in ("FkCounter", b"FkCounter") and second > 0)
+        or (opcode in ("Halt", b"Halt") and first == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY)
+        for _, opcode, first, second, *_ in instructions
+    )
+
+
 class WriteAccess:
     """The rights of one connection while PostgreSQL answers."""
 
-    __slots__ = ("query_only", "read_only")
+    __slots__ = ("foreign_keys", "query_only", "read_only")
 
     def __init__(self, connection: sqlite3.Connection, *, read_only: bool) -> None:
         self.read_only = read_only
         """Opened for reading."""
         self.query_only = False
         """Told to only read."""
+        self.foreign_keys = False
+        """Told to enforce them."""
         self.look_again(connection)
 
     def look_again(self, connection: sqlite3.Connection) -> None:
-        """The PRAGMA was executed by the connection's C part, which also keeps it for the way back."""
+        """The PRAGMAs were executed by the connection's C part, which also keeps them for the way back."""
         self.query_only = bool(sqlite3.Cursor(connection).execute("PRAGMA query_only").fetchone()[0])
+        self.foreign_keys = bool(sqlite3.Cursor(connection).execute("PRAGMA foreign_keys").fetchone()[0])
 
     @property
     def limited(self) -> bool:
-        """Whether there is anything that it may not do."""
+        """Whether there is anything that it may never write."""
         return self.read_only or self.query_only
+
+    @property
+    def checked(self) -> bool:
+        """Whether its statements are to be looked at before they run."""
+        return self.read_only or self.query_only or self.foreign_keys
 
     def forbids(self, written: frozenset[int]) -> bool:
         """Whether one of these databases may not be written."""

@@ -167,8 +167,6 @@ REFUSED = [
     "ATTACH 'other.db' AS other",
     "DETACH other",
     "VACUUM INTO 'copy.db'",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA foreign_keys(1)",
     "PRAGMA case_sensitive_like = 1",
     "PRAGMA user_version = 5",
     "PRAGMA integrity_check",

@@ -99,8 +99,6 @@ def test_catalog(sql: str) -> None:
         ("PRAGMA synchronous = OFF", ()),
         ("PRAGMA busy_timeout = 100", ((5000,),)),
         ("PRAGMA cache_size = -4000", ()),
-        ("PRAGMA foreign_keys", ((0,),)),
-        ("PRAGMA foreign_keys = OFF", ()),
         ("PRAGMA optimize", ()),
         ("VACUUM", ()),
         ("ANALYZE t", ()),

@@ -66,7 +66,6 @@ SETTINGS: Mapping[str, Setting] = {
     "cache_spill": Setting(answer=483),
     "cell_size_check": Setting(answer=0),
     "checkpoint_fullfsync": Setting(answer=0),
-    "foreign_keys": Setting(answer=0),
     "fullfsync": Setting(answer=0),
     "incremental_vacuum": Setting(answer=None),
     "journal_mode": Setting(answer="wal", echoes=True),
@@ -98,9 +97,8 @@ REFUSED: Mapping[str, str] = {
     "wal_checkpoint": "PostgreSQL checkpoints by itself",
     "writable_schema": "the schema is not a table on PostgreSQL",
 }
-_OF_THE_CONNECTION = frozenset({"query_only"})
+_OF_THE_CONNECTION = frozenset({"foreign_keys", "query_only"})
 """Set and read on the application's own connection, whichever database is named; the driver obeys them."""
-_OFF = frozenset({"0", "OFF", "NO", "FALSE"})
 
 
 def pragma(tokens: Sequence[Token]) -> Plan:
@@ -114,9 +112,6 @@ def pragma(tokens: Sequence[Token]) -> Plan:
         return Plan(kind=Kind.CATALOG, pragma=name)
     if database != "main":
         raise Refused(f"a PRAGMA of {database}", "only the main database is translated")
-    if name == "foreign_keys" and value and value.upper() not in _OFF:
-        raise Refused("PRAGMA foreign_keys = ON", "foreign keys are not enforced on PostgreSQL in this version",
-                      "leave it off, and look at the orphans that verification lists")  # fmt: skip
     if name == "user_version" and not value:
         return Plan(kind=Kind.CATALOG, pragma=name)
     if name in CATALOG and (not value or name in _NAMES_OBJECT):
