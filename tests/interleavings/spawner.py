@@ -120,8 +120,9 @@ class Spawner:
         """Take notice of what became of the actors; waits for the first news."""
         assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
-        ready, _, _ = select.select([descriptor], [], [], timeout_s)
-        if not ready:
+        news = select.poll()  # select() takes no descriptor above 1023, and a long run of tests has more open
+        news.register(descriptor, select.POLLIN)
+        if not news.poll(1000 * timeout_s):
             return
         received = os.read(descriptor, 65536)
         assert received, "the process that starts the actors has ended"
