@@ -71,6 +71,8 @@ class World:
     """One state of everything."""
 
     rows: tuple[ControlRow, ControlRow] = (START, START)
+    before: tuple[ControlRow, ControlRow] = (START, START)
+    """Each side's row of before the last move that was opened there."""
     fenced: tuple[bool, bool] = (False, True)
     data: tuple[Data, Data] = (frozenset(), frozenset())
     acknowledged: Data = frozenset()
@@ -202,7 +204,8 @@ def _gets_free(world: World, limits: Limits) -> bool:
 
 def _seen_by_relays(world: World) -> World:
     """All that matters to a relay; the rest may be anything."""
-    return replace(world, coordinators=(), heads=(frozenset(), frozenset()), moves=0, losses=0, cuts=0)
+    nothing = (frozenset[int](), frozenset[int]())
+    return replace(world, coordinators=(), before=(START, START), heads=nothing, moves=0, losses=0, cuts=0)
 
 
 @cache
@@ -356,8 +359,7 @@ def _lose(world: World, limits: Limits) -> Iterator[tuple[str, World]]:
     for side, at in INDEX.items():
         row = world.rows[at]
         if row.move_state is MoveState.OPEN:
-            before = replace(row, move=row.move - 1, move_state=MoveState.REST, move_to=None, deadline=None)
-            lost = replace(world, rows=_with(world.rows, at, before), losses=world.losses + 1)
+            lost = replace(world, rows=_with(world.rows, at, world.before[at]), losses=world.losses + 1)
             yield f"{side.value} forgets move {row.move}", lost
 
 
@@ -409,8 +411,9 @@ def _write(
         fenced, marks, heads = _with(fenced, at, False), _with(marks, at, None), _with(heads, at, world.data[at])
     elif step is Step.SETTLE:
         marks = _with(marks, at, Mark(row.epoch, heads[1 - at], aligned=True))
-    moves = world.moves + (step is Step.OPEN)
-    return replace(world, rows=_with(world.rows, at, row), fenced=fenced, watermarks=marks, heads=heads, moves=moves)
+    if step is Step.OPEN:
+        world = replace(world, moves=world.moves + 1, before=_with(world.before, at, present))
+    return replace(world, rows=_with(world.rows, at, row), fenced=fenced, watermarks=marks, heads=heads)
 
 
 def _think(world: World, number: int, mind: Coordinator | None) -> World:

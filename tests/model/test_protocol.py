@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from dualdb.core import delivery
 from dualdb.core import phase as protocol
 from dualdb.core.delivery import Action, Outcome, State
-from dualdb.core.phase import Side, Standing, Step
+from dualdb.core.phase import ControlRow, MoveState, Phase, Side, Standing, Step
 
 from .explorer import Limits, Violation, explore
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     [
         pytest.param(Limits(coordinators=1, moves=3, commits=3), id="one coordinator, there and back and there"),
         pytest.param(Limits(coordinators=2, moves=2, commits=2), id="two coordinators, there and back"),
+        pytest.param(Limits(coordinators=2, moves=4, commits=0, relays=0), id="two coordinators, four moves"),
         pytest.param(Limits(coordinators=1, moves=3, commits=2, losses=1), id="one coordinator and a fail-over"),
+        pytest.param(
+            Limits(coordinators=2, moves=3, commits=0, relays=0, losses=1), id="two coordinators and a fail-over"
+        ),
         pytest.param(Limits(coordinators=1, relays=2, moves=2, commits=2), id="two relays, one of them late"),
         pytest.param(Limits(coordinators=1, moves=2, commits=3, cuts=2), id="a relay that is cut off while it commits"),
         pytest.param(
@@ -41,6 +46,15 @@ def test_never_two_authorities_never_stuck_nothing_lost(
     record_property("states", found.states)
     assert found.states > 1_000
     assert {(1, Side.TARGET), (2, Side.SOURCE)} <= found.reached, "the moves are really made, there and back"
+
+
+def test_a_row_that_was_read_before_a_move_says_nothing_of_it() -> None:
+    """Who read the file's row while the move before was aborted, and PostgreSQL's when this one had fenced it, must not
+    lift that fence: this one may have been decided in between.
+    """
+    before = ControlRow(source_id="s", epoch=2, phase=Phase.POSTGRES, move=2, move_state=MoveState.ABORTED)
+    fenced = replace(before, move=3, move_state=MoveState.MOVING)
+    assert protocol.judge(before, fenced).step is Step.ABORT
 
 
 @pytest.mark.parametrize("fault", ["decides unaligned", "writes blindly"])

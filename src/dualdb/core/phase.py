@@ -329,6 +329,7 @@ def written(step: Step, row: ControlRow, other: ControlRow, move: Move) -> Contr
 _LEFT = (MoveState.MOVING, MoveState.YIELDED)
 """States of a side that is fenced, and has yet to hear what became of it. Only PostgreSQL yields."""
 _CHOOSING = (Step.YIELD, Step.TAKE)
+_OF_THIS_MOVE = {MoveState.TAKEN: Standing.TAKEN, MoveState.ABORTED: Standing.DEAD}
 
 
 def _outgoing(source: ControlRow, target: ControlRow) -> Side:
@@ -345,8 +346,8 @@ def _standing(leaving: ControlRow, coming: ControlRow, *, fenced: bool) -> Stand
         return Standing.OPEN if coming.move_state is MoveState.OPEN else Standing.NONE
     if leaving.move_state is MoveState.YIELDED:  # and the file is the authority by its own row, or it would be taken
         return Standing.TAKEN
-    if coming.move > leaving.move or coming.move_state is MoveState.ABORTED:
+    if coming.move > leaving.move:
         return Standing.DEAD
-    if coming.move < leaving.move:
+    if coming.move < leaving.move:  # whatever it says is of an earlier move; it may just have been read before this one
         return Standing.UNHEARD
-    return Standing.TAKEN if coming.move_state is MoveState.TAKEN else Standing.OPEN
+    return _OF_THIS_MOVE.get(coming.move_state, Standing.OPEN)
