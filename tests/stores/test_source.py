@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from dualdb.core.phase import Phase
 from dualdb.core.sqltext import split_statements
 from dualdb.core.store import Copy, TableBatch, Undecodable, Watermark
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError, SourceError
-from dualdb.stores import journal
+from dualdb.stores import journal, source
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.layout import LAYOUT
 from dualdb.stores.pair import Pair
@@ -81,8 +82,11 @@ def test_a_file_that_left_wal_mode_is_put_back(captured: Path, store: SourceStor
             other.execute("PRAGMA journal_mode = DELETE")
 
 
-def test_a_file_that_is_written_without_wal_is_put_back_later(captured: Path, store: SourceStore) -> None:
+def test_a_file_that_is_written_without_wal_is_put_back_later(
+    captured: Path, store: SourceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever writes just then is not disturbed, and the relay goes on meanwhile."""
+    monkeypatch.setattr(source, "_LOG_RETRY_S", 0)
     with closing(sqlite3.connect(captured, timeout=0, isolation_level=None)) as plain:
         plain.execute("PRAGMA journal_mode = DELETE")
         plain.execute("BEGIN IMMEDIATE")
@@ -92,6 +96,28 @@ def test_a_file_that_is_written_without_wal_is_put_back_later(captured: Path, st
         plain.execute("COMMIT")
         assert store.head_moved()
         assert journal_mode(captured) == "wal"
+
+
+def test_a_file_that_cannot_be_put_back_is_not_waited_for(captured: Path, store: SourceStore) -> None:
+    """Who waits for WAL mode lets nobody else begin to read; and putting it back is no commit past the triggers."""
+    with closing(sqlite3.connect(captured, timeout=0, isolation_level=None)) as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")
+        plain.execute("BEGIN")
+        plain.execute("SELECT * FROM alias").fetchall()
+        began = time.monotonic()
+        with store.snapshot():
+            pass
+        for _ in range(20):
+            store.head_moved()
+        assert time.monotonic() - began < 2  # less than the store's own time-out, which is 5 s
+        with closing(sqlite3.connect(captured, timeout=0)) as other:
+            other.execute("SELECT * FROM alias").fetchall()
+        plain.execute("COMMIT")
+    store._asks_for_log_at = 0
+    store.phase()
+    with store.snapshot():
+        assert journal_mode(captured) == "wal"
+    assert store.uncaptured == 0
 
 
 @pytest.fixture

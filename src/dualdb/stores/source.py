@@ -7,6 +7,7 @@ closing any other descriptor of it would drop this process's POSIX locks on it.
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from shlex import quote
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from dualdb.stores.source_read import Facts
 
 _PRUNED_AT_ONCE = 5_000
+_LOG_RETRY_S = 2.0
+"""How often WAL mode is asked for while somebody keeps the file out of it."""
 
 
 class SourceStore:
@@ -48,6 +51,7 @@ class SourceStore:
         self._writing: sqlite3.Connection | None = None
         self._logs = False
         """Whether a connection of ours has the file open in WAL mode."""
+        self._asks_for_log_at = 0.0
         self._schema: tuple[tuple[Any, ...], Schema] | None = None
         self._data_version = -1
         self._seen: tuple[Any, ...] | None = None
@@ -97,20 +101,18 @@ class SourceStore:
             oldest = connection.execute(query(ASK, "tail")).fetchone()[0]
             if oldest is None or oldest >= seq:
                 return 0
-            connection.execute("PRAGMA busy_timeout = 0")
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                gone = connection.execute(query(ASK, "prune"), (seq, _PRUNED_AT_ONCE)).rowcount
-                oldest = connection.execute(query(ASK, "tail")).fetchone()[0]
-                connection.execute(query(ASK, "pruned"), ((oldest or 1) - 1,))
-                connection.execute("COMMIT")
+                with self._without_waiting(connection):
+                    connection.execute("BEGIN IMMEDIATE")
+                    gone = connection.execute(query(ASK, "prune"), (seq, _PRUNED_AT_ONCE)).rowcount
+                    oldest = connection.execute(query(ASK, "tail")).fetchone()[0]
+                    connection.execute(query(ASK, "pruned"), ((oldest or 1) - 1,))
+                    connection.execute("COMMIT")
             except sqlite3.OperationalError as exc:
                 connection.rollback()
                 if is_busy(exc):
                     return 0
                 raise
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_s * 1000)}")
         return gone
 
     def make_durable(self) -> None:
@@ -222,9 +224,21 @@ class SourceStore:
 
         A connection that is open in WAL mode keeps everybody else from leaving it, so it is asked for once.
         """
-        if not self._logs:
-            with suppress(sqlite3.OperationalError):  # somebody reads or writes, this connection perhaps: next time
-                self._logs = connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+        if self._logs or time.monotonic() < self._asks_for_log_at:
+            return
+        self._asks_for_log_at = time.monotonic() + _LOG_RETRY_S
+        with suppress(sqlite3.OperationalError), self._without_waiting(connection):  # else nobody could read meanwhile
+            self._logs = connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+            self._seen = None  # `data_version` moves with it, and nothing was committed
+
+    @contextmanager
+    def _without_waiting(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Fail at once where somebody is in the way."""
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(self._timeout_s * 1000)}")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
