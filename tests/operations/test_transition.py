@@ -16,15 +16,16 @@ from tests.stores.mirrored import leave_at
 from dualdb.core.events import BatchApplied, unheard
 from dualdb.core.phase import Phase, Side, Step
 from dualdb.entrypoints.cli import main
-from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError
+from dualdb.errors import BusyError, MismatchError, NotPreparedError, PhaseError, TargetError, TargetLostError
 from dualdb.operations import transition
 from dualdb.operations.initialise import initialise
 from dualdb.operations.transition import advance, rollback, rollback_to
 from dualdb.operations.verify import verify
 from dualdb.operations.verify_report import Progress
 from dualdb.settings import Settings
-from dualdb.stores import mirror
-from dualdb.stores.control import Control, read_source
+from dualdb.stores import control as control_rows
+from dualdb.stores import mirror, target_journal
+from dualdb.stores.control import Control, Order, read_source
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_pair_until_aligned
 
@@ -519,6 +520,25 @@ def test_what_takes_too_long_behind_the_fence_is_given_up(prepared: str, monkeyp
     with closing(sqlite3.connect(prepared)) as connection, connection:
         connection.execute("INSERT INTO once(name) VALUES ('not fenced')")
     assert advance(prepared, observer=unheard, settings=allowed)[0].after is Phase.POSTGRES
+
+
+def test_a_step_that_stands_still_is_ended_and_taken_again(prepared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends the transaction, for writers wait for its locks; the connection counts as lost."""
+    advance(prepared, Phase.POSTGRES, observer=unheard)
+    fence = target_journal.enable_fence
+
+    def fence_and_stand_still(*args: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
+        fence(*args, **named)
+        time.sleep(0.6)
+
+    with monkeypatch.context() as still:
+        still.setattr(control_rows, "_STANDSTILL_S", 0.1)
+        still.setattr(target_journal, "enable_fence", fence_and_stand_still)
+        with Control.open(prepared) as control:
+            control.perform(Step.OPEN, control.judge(), Order(to=Phase.DUAL_WRITE, allowed_s=5))
+            with pytest.raises(TargetLostError, match="the connection to PostgreSQL was lost"):
+                control.perform(Step.FENCE, control.judge(), Order(allowed_s=5))
+    assert rollback(prepared, observer=unheard).after is Phase.DUAL_WRITE
 
 
 def test_writers_do_not_wait_for_every_table_in_turn(

@@ -219,7 +219,7 @@ def test_sequences_continue_behind_every_id(
     if rows:
         mirrored.as_relay(*[f"INSERT INTO item (id) VALUES ({number})" for number in rows])
     with psycopg.connect(mirrored.dsn) as connection:
-        target_journal.raise_sequences(connection, {"ITEM": mark})
+        target_journal.raise_sequences(connection, target_journal.automatic_ids(connection), {"ITEM": mark})
         connection.execute("SET LOCAL dualdb.applying = 'on'")
         found = connection.execute("INSERT INTO item (name) VALUES ('x') RETURNING id").fetchone()
         assert found == (expected,)

@@ -42,7 +42,7 @@ from dualdb.stores.lineage import choose_one, older_source, older_target, source
 from dualdb.stores.queries import query
 from dualdb.stores.source_file import connect_source
 from dualdb.stores.step_effects import SOURCE_EFFECTS, TARGET_EFFECTS, Circumstances, overtaken
-from dualdb.stores.target_catalog import read_target_schema
+from dualdb.stores.target_catalog import read_version
 from dualdb.stores.target_connection import losses
 from dualdb.stores.target_pairing import Pairing, connect_paired
 
@@ -331,7 +331,7 @@ class Control:
         if step in (Step.DECIDE, Step.TAKE):
             at = replace(at, marks=target_journal.sequence_marks(self.target))
         elif step is Step.SETTLE:
-            version = read_target_schema(self.target).version
+            version = read_version(self.target)
             at = replace(at, carried=target_journal.numbers(self.target), schema_version=version)
         connection = self.source
         with source_change(self.database, connection):
@@ -344,7 +344,8 @@ class Control:
 
     def _write_target(self, step: Step, before: ControlRow, after: ControlRow, at: Circumstances) -> None:
         if step in (Step.DECIDE, Step.TAKE):
-            at = replace(at, marks=journal.sequence_marks(self.source, read_schema(self.source)))
+            marks = journal.sequence_marks(self.source, read_schema(self.source))
+            at = replace(at, marks=marks, ids=target_journal.automatic_ids(self.target))
         elif step is Step.SETTLE and _begins_anew(before, at.other):
             # The position first: what is made in between is then followed, not taken for copied.
             position = journal.journal_head(self.source)

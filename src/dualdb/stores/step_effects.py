@@ -17,11 +17,11 @@ from dualdb.stores import journal, target_journal
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.lineage import target_begins_anew
 from dualdb.stores.queries import query
-from dualdb.stores.target_catalog import read_target_schema
+from dualdb.stores.target_catalog import read_version
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from dualdb.core.phase import ControlRow
     from dualdb.core.schema import Schema
@@ -41,6 +41,10 @@ class Circumstances:
     aligned_at: str = ""
     marks: Mapping[str, int] = field(default_factory=dict)
     """DECIDE: highest id ever used, by table, on the side that is left."""
+    ids: Sequence[tuple[str, str]] = ()
+    """DECIDE on the target: table and column of each automatic id. They are read before: the server ends a transaction
+    that stands still, and writers wait for this one.
+    """
     carried: frozenset[int] = frozenset()
     """SETTLE: the tables that ever were carried to the side that was taken."""
     schema_version: str = ""
@@ -112,7 +116,7 @@ def _take_target(connection: Target, at: Circumstances) -> str | None:
 
 
 def _go_on_target(connection: Target, at: Circumstances) -> str | None:
-    target_journal.raise_sequences(connection, at.marks)
+    target_journal.raise_sequences(connection, at.ids, at.marks)
     target_journal.enable_capture(connection)
     target_journal.disable_fence(connection)
     connection.execute(query(_TARGET, "follow_nobody").encode())
@@ -136,7 +140,7 @@ def _settle_target(connection: Target, at: Circumstances) -> str | None:
     if at.schema is not None:
         return None
     # The tables here were made from the schema that is recorded here; the file may hold another one meanwhile.
-    version = read_target_schema(connection).version
+    version = read_version(connection)
     target_journal.follow(connection, at.other.epoch, at.other.fenced_head or "", version, aligned=True)
     return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dualdb.core.names import target_name
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
-from dualdb.stores.catalog import schema_from_rows
+from dualdb.stores.catalog import schema_from_rows, version_of
 from dualdb.stores.queries import query
 from dualdb.stores.target_connection import losses
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def read_target_schema(connection: Target) -> Schema:
     """The application's schema as it is described here, in the connection's current snapshot."""
     return schema_from_rows(read_objects(connection), read_numbering(connection))
+
+
+def read_version(connection: Target) -> str:
+    """The version of that schema, which is much sooner told than the schema."""
+    return version_of(read_objects(connection))
 
 
 def read_objects(connection: Target) -> list[MasterRow]:

@@ -55,15 +55,20 @@ _LINE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count"
 """A host that is gone without a word is noticed in half a minute, not in hours; what the address says wins."""
 
 
+_ENDED = ("08", "57P", "25P03", "25P04")
+"""With these the server ends a session: the line, an operator, a transaction that stood still or took too long."""
+
+
 @contextmanager
 def losses() -> Iterator[None]:
     """Turn the loss of a connection into TargetLostError; every other error passes."""
     try:
         yield
-    except (psycopg.errors.AdminShutdown, psycopg.errors.CrashShutdown, psycopg.InterfaceError) as exc:
+    except psycopg.InterfaceError as exc:
         raise TargetLostError(_lost(exc)) from exc
-    except psycopg.OperationalError as exc:
-        if exc.sqlstate is None or exc.sqlstate.startswith(("08", "57P")):
+    except psycopg.Error as exc:
+        unsaid = exc.sqlstate is None and isinstance(exc, psycopg.OperationalError)
+        if unsaid or (exc.sqlstate or "").startswith(_ENDED):
             raise TargetLostError(_lost(exc)) from exc
         raise
 

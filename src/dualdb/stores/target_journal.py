@@ -212,10 +212,16 @@ def durable_head(connection: Target) -> str:
     return head
 
 
-def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
+def automatic_ids(connection: Target) -> list[tuple[str, str]]:
+    """Table and column of each automatic id."""
+    tables = read_target_schema(connection).tables.values()
+    return [(table.name, table.rowid.name) for table in tables if table.rowid is not None]
+
+
+def raise_sequences(connection: Target, ids: Sequence[tuple[str, str]], at_least: Mapping[str, int]) -> None:
     """Let each automatic id go on behind every id ever used: behind the marks, and behind the rows that are there."""
     marks = {fold(name): mark for name, mark in at_least.items()}
-    found = _used_ids(connection)
+    found = _used_ids(connection, ids)
     raised = [max(used, marks.get(fold(name), 0)) for name, _, used in found]
     _ask(connection, "set_sequences", ([sequence for _, sequence, _ in found], raised))
 
@@ -223,14 +229,14 @@ def raise_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
 def lift_sequences(connection: Target, at_least: Mapping[str, int]) -> None:
     """The same behind marks alone, while ids are given out: none is ever turned back."""
     marks = {fold(name): mark for name, mark in at_least.items()}
-    found = _sequences(connection, _target_schema(connection))
+    found = _sequences(connection, automatic_ids(connection), _target_schema(connection))
     lifted = [marks.get(fold(name), 0) for name, _, _ in found]
     _ask(connection, "lift_sequences", ([sequence for _, _, sequence in found], lifted))
 
 
 def sequence_marks(connection: Target) -> Mapping[str, int]:
     """By table name the largest id ever given."""
-    return {name: used for name, _, used in _used_ids(connection)}
+    return {name: used for name, _, used in _used_ids(connection, automatic_ids(connection))}
 
 
 def write_objects(connection: Target, schema: Schema) -> None:
@@ -406,20 +412,18 @@ def _target_schema(connection: Target) -> str:
     return str(_one(connection, query(ASK, "target_schema")))
 
 
-def _sequences(connection: Target, target_schema: str) -> list[tuple[str, str, str]]:
+def _sequences(connection: Target, ids: Sequence[tuple[str, str]], target_schema: str) -> list[tuple[str, str, str]]:
     """Table, column and sequence of each automatic id."""
-    tables = [table for table in read_target_schema(connection).tables.values() if table.rowid is not None]
-    ids = [(table.name, table.rowid.name) for table in tables if table.rowid is not None]
     # It takes the table as it stands in a statement, and the column as a plain string (functions-info.html).
     asked = ([qualified(target_schema, name) for name, _ in ids], [target_name(column) for _, column in ids])
     found = _asked(connection, "sequences_of", asked)
     return [(*ids[place - 1], str(sequence)) for place, sequence in found if sequence is not None]
 
 
-def _used_ids(connection: Target) -> list[tuple[str, str, int]]:
+def _used_ids(connection: Target, ids: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
     """Table, sequence and the largest id ever used of each table with automatic ids; 0 when none was."""
     target_schema = _target_schema(connection)
-    sequences = _sequences(connection, target_schema)
+    sequences = _sequences(connection, ids, target_schema)
     found: list[tuple[str, str, int]] = []
     for begin in range(0, len(sequences), _READ_AT_ONCE):
         part = sequences[begin : begin + _READ_AT_ONCE]
