@@ -167,12 +167,10 @@ SMALLEST = 64
 LARGEST = 50_000
 PAGE = 2_048
 """Rows that are read of a range at once: while they are sent, PostgreSQL writes those before."""
-MOST_BYTES = 1 << 20
+PAGE_BYTES = 1 << 20
 """Of text and blobs in one page; a page that is cut short by that ends the range."""
 CHANGED_BYTES = 8 << 20
 """Of text and blobs in the changed rows of one batch, but for the last row's: all of them are in memory at once."""
-
-
 REMEMBERED = 6
 """Batches that tell what a row costs: few, for a link changes; more than three, so that one hiccup is outvoted."""
 _UNLIKE = 1.25

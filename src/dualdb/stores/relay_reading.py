@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dualdb.core.compare import key_of
-from dualdb.core.delivery import CHANGED_BYTES, MOST_BYTES, PAGE, copy_after, tables_to_copy
+from dualdb.core.delivery import CHANGED_BYTES, PAGE, PAGE_BYTES, copy_after, tables_to_copy
 from dualdb.core.ranges import weight
 from dualdb.core.store import TableBatch
 
@@ -57,7 +57,7 @@ class Range:
 
     def _read(self) -> None:
         asked = min(PAGE, self._left)
-        rows = self._snapshot.range(self._table, self.last, asked, MOST_BYTES)
+        rows = self._snapshot.range(self._table, self.last, asked, PAGE_BYTES)
         if rows:
             self._pages.append(rows)
             self.count += len(rows)
