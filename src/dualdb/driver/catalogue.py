@@ -38,9 +38,10 @@ _NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
 _TRANSACTIONS = frozenset({"BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT"})
 _ROWS = frozenset({"DELETE", "INSERT", "REPLACE", "SELECT", "UPDATE", "VALUES", "WITH"})
 """What may return rows of the application's."""
-_INSERTS = frozenset({"INSERT", "REPLACE"})
-_BY_ROWS = frozenset({"CONFLICT", "IGNORE", "SELECT"})
-"""With one of these words the rows that are there may decide what an INSERT comes to."""
+_BY_ROWS = frozenset({"CONFLICT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK", "SELECT"})
+"""With one of these words the rows that are there may decide what an INSERT comes to, or its failure changes some."""
+_COUNTS = frozenset({"changes", "last_insert_rowid", "total_changes"})
+"""What tells of the connection, and would tell of the catalog database."""
 NOTHING = Plan(kind=Kind.PRAGMA)
 """The plan of a text without a statement."""
 
@@ -159,17 +160,21 @@ class Catalogue:
         """SQLite's own refusal of what an INSERT would store, by the type of a STRICT table, NOT NULL or CHECK.
 
         It is executed here, where there are no rows, and rolled back. None also where rows could decide: where values
-        come from them, and where a conflict with them is passed over.
+        come from them, and where a conflict with them is passed over; and where SQLite would not only refuse, but roll
+        the transaction back or keep the rows before.
         """
         words = {token.word() for token in significant(statement.sql)}
-        if statement.verb not in _INSERTS or words & _BY_ROWS:
+        if statement.verb != "INSERT" or words & _BY_ROWS or self.called_by(statement) & _COUNTS:
             return None
         with self._lock:
             self._database.execute("BEGIN")
+            before = self._database.total_changes
             try:
                 self._database.execute(statement.sql, parameters).close()
             except sqlite3.IntegrityError as error:
-                return error
+                # A constraint's own ON CONFLICT may say the same as OR ROLLBACK and OR FAIL.
+                only = self._database.in_transaction and self._database.total_changes == before
+                return error if only else None
             except sqlite3.Error:
                 return None
             finally:
