@@ -18,7 +18,7 @@ from dualdb.operations.verify import verify
 from dualdb.stores.catalog import read_schema
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay import relay_until_aligned
-from dualdb.stores.source_file import check_sound, connect_source
+from dualdb.stores.source_file import check_sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,13 +83,12 @@ def test_damage_is_found_behind_rows_that_break_a_rule(database: Path) -> None:
         "CREATE TABLE u(id INTEGER PRIMARY KEY, a)",
         "INSERT INTO u VALUES (1, 1)",
     )
-    with connect_source(str(database)) as connection:
-        check_sound(str(database), connection)
+    check_sound(str(database))
     with database.open("r+b") as file:
         file.seek(-4096, 2)
         file.write(b"\xff" * 4096)
-    with pytest.raises(SourceError, match="is damaged"), connect_source(str(database)) as connection:
-        check_sound(str(database), connection)
+    with pytest.raises(SourceError, match="is damaged"):
+        check_sound(str(database))
 
 
 OWN = {
@@ -104,6 +103,14 @@ OWN = {
     ),
     "function in a generated column": (
         "CREATE TABLE t(id INTEGER PRIMARY KEY, a, g AS (isok(a)))",
+        "generated column t.g",
+    ),
+    "function in a typed column": (
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a, g INT AS (isok(a)))",
+        "generated column t.g",
+    ),
+    "function in a typed column that is never null": (
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a, g INT NOT NULL AS (isok(a)))",
         "generated column t.g",
     ),
     "function in a stored column": (

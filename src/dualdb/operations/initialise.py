@@ -86,7 +86,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
     check_chosen(target)
     target_schema.check_name(schema)
     with connect_source(database, timeout_s=_PATIENCE_S) as source, ExitStack() as held:
-        check_sound(database, source)
+        check_sound(database, timeout_s=_PATIENCE_S)
         if read_source(source) is not None:
             held.enter_context(coordinating(database))
         facts = read_source(source)  # again, now that nobody else changes it

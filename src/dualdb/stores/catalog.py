@@ -132,7 +132,12 @@ def catalog_database(rows: Sequence[MasterRow]) -> sqlite3.Connection:
 
 
 _NO_FUNCTION = re.compile("(no such|unknown) function: ")
-_MISSING = re.compile(r"no such (function|collation sequence): (.+)", re.DOTALL)
+_MISSING = re.compile(
+    r"no such collation sequence: (?P<collation>.+)|no such function: (?P<function>.+)"
+    r"|unknown function: (?P<other>.+)\(\)",
+    re.DOTALL,
+)
+"""What SQLite says where one is called; of a column that it computes itself it says the last."""
 
 
 def with_dummies(database: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
@@ -146,10 +151,11 @@ def with_dummies(database: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
             missing = _MISSING.fullmatch(str(error))
             if missing is None:
                 raise
-            if missing[1] == "function":
-                database.create_function(missing[2], -1, _dummy_function, deterministic=True)
+            if missing["collation"] is not None:
+                database.create_collation(missing["collation"], _dummy_collation)
             else:
-                database.create_collation(missing[2], _dummy_collation)
+                name = missing["function"] or missing["other"]
+                database.create_function(name, -1, _dummy_function, deterministic=True)
 
 
 def _dummy_function(*_values: object) -> None:
