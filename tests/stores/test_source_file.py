@@ -91,6 +91,26 @@ def test_damage_is_found_behind_rows_that_break_a_rule(database: Path) -> None:
         check_sound(str(database))
 
 
+def test_damage_is_told_in_a_line(database: Path) -> None:
+    """However much there is; all that SQLite finds in the pages is one text to it."""
+    make(database, "CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
+    with database.open("r+b") as file:
+        pages = file.seek(0, 2) // 4096
+        file.write(bytes(4096 * 3000))
+        file.seek(28)
+        file.write((pages + 3000).to_bytes(4, "big"))
+    with pytest.raises(SourceError) as caught:
+        check_sound(str(database))
+    assert f"is damaged (Page {pages + 1} is never used); restore" in str(caught.value)
+    with database.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff")
+    with pytest.raises(SourceError) as caught:
+        check_sound(str(database))
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
 OWN = {
     "function in a check": ("CREATE TABLE t(id INTEGER PRIMARY KEY, a CHECK (isok(a)))", "check of t"),
     "function in an index": (

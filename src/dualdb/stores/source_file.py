@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ALL = 2**31 - 1
+_LINE = 200
 _NULL = re.compile("NULL value in (.+)", re.DOTALL)
 _RULE = re.compile(r"(non-\w+|NUMERIC|TEXT) value in ")
 """What quick_check says of a value that its column would not have taken so (sqlite3's src/pragma.c)."""
@@ -72,11 +73,12 @@ def check_sound(path: str, *, timeout_s: float = 10.0) -> None:
     """
     with connect_source(path, timeout_s=timeout_s) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")  # they may call functions of the application's
-        # One page chain at a time is enough to find a torn file; its rows are looked at one by one.
-        complaints = with_dummies(connection, f"PRAGMA quick_check({_ALL})")
+        [(problem,), *_] = with_dummies(connection, "PRAGMA quick_check(1)")
         passed_over = _nulls_of_dummies(connection)
-        problem = next((text for (text,) in complaints if not _RULE.match(text) and text not in passed_over), "ok")
-        complaints.close()
+        if _RULE.match(problem) or problem in passed_over:  # there may be damage behind such rows, and many of them
+            complaints = with_dummies(connection, f"PRAGMA quick_check({_ALL})")
+            problem = next((text for (text,) in complaints if not _RULE.match(text) and text not in passed_over), "ok")
+            complaints.close()
     null = _NULL.fullmatch(problem)
     if null is not None:
         message = (
@@ -85,8 +87,15 @@ def check_sound(path: str, *, timeout_s: float = 10.0) -> None:
         )
         raise SourceError(message)
     if problem != "ok":
-        message = f"{path} is damaged ({problem}); restore a backup, or recover it with the .recover command of sqlite3"
+        told = _in_a_line(problem)
+        message = f"{path} is damaged ({told}); restore a backup, or recover it with the .recover command of sqlite3"
         raise SourceError(message)
+
+
+def _in_a_line(problem: str) -> str:
+    """What quick_check says first: of pages it says one line each, below one for their database, in a single text."""
+    line = next((line for line in problem.splitlines() if line and not line.startswith("***")), problem)
+    return line if len(line) <= _LINE else f"{line[:_LINE]}…"
 
 
 def _nulls_of_dummies(connection: sqlite3.Connection) -> frozenset[str]:
