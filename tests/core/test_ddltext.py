@@ -11,6 +11,7 @@ from dualdb.core.ddltext import (
     default_expression,
     functions_in,
     index_terms,
+    inlined_calls,
     literal_value,
     names_in,
     read_table,
@@ -127,3 +128,25 @@ def test_names_and_functions_of_an_expression() -> None:
         "random",
         "abs",
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "calls"),
+    [
+        ("SELECT count(*), COUNT(), count(DISTINCT a), count(a ORDER BY b, c) FROM t", {("count", 0), ("count", 1)}),
+        ("SELECT coalesce(f(a, b), (SELECT 1, 2), 3), lower(a)", {("coalesce", 3)}),
+        ('SELECT * FROM t JOIN u ON "iif"(a, b, c)', {("iif", 3)}),
+        ("SELECT a IS NOT DISTINCT FROM ifnull(a, b) FROM count", {("ifnull", 2)}),
+        ("INSERT INTO count(a) VALUES (1)", set()),
+        ("INSERT INTO main.count(a) VALUES (1)", set()),
+        ("CREATE UNIQUE INDEX i ON count(a) WHERE coalesce(a, 1)", {("coalesce", 2)}),
+        ("CREATE TABLE IF NOT EXISTS count(a)", set()),
+        ("CREATE TABLE t(a REFERENCES count(a))", set()),
+        ("WITH RECURSIVE count(a) AS (SELECT 1), iif(b) AS NOT MATERIALIZED (SELECT 2) SELECT 1", set()),
+        ("SELECT coalesce(a, b) AS c", {("coalesce", 2)}),
+        ("PRAGMA count(", {("count", 0)}),
+    ],
+)
+def test_calls_that_the_byte_code_does_not_name(sql: str, calls: object) -> None:
+    """With their number of arguments; names of tables are none, whatever list follows."""
+    assert inlined_calls(sql) == calls

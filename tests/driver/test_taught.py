@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.driver.twins import Twins
 
 from dualdb.core.events import unheard
 from dualdb.core.phase import Phase
+from dualdb.driver.taught import Taught, check_shadowed
 from dualdb.operations.transition import advance, rollback
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SCHEMA = """
 CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, n INTEGER CHECK (abs(n) < 100));
 CREATE VIEW v AS SELECT upper(a) AS b FROM t;
+CREATE TABLE log(a INTEGER, b INTEGER);
+CREATE TABLE count(a INTEGER, b INTEGER);
 INSERT INTO t(a, n) VALUES ('b', 1), ('A', 2);
 """
 
@@ -108,6 +111,8 @@ def way_back(twins: Twins) -> str:
         ("coalesce", 2, lambda one, _other: one, "SELECT coalesce(a, 'x') FROM t"),
         ("upper", 1, str.title, "SELECT b FROM v"),
         ("abs", 1, lambda value: value, "INSERT INTO t(n) VALUES (7)"),
+        ("coalesce", -1, lambda *_: 1, "SELECT t.id FROM t JOIN t AS u ON coalesce(t.id, 1) = u.id ORDER BY 1"),
+        ("count", 0, Total, "SELECT count(*) FROM t"),
     ],
 )
 def test_one_in_the_place_of_sqlites_own_is_refused_too(
@@ -115,9 +120,36 @@ def test_one_in_the_place_of_sqlites_own_is_refused_too(
 ) -> None:
     """PostgreSQL would compute with SQLite's; also in a view, in a CHECK, and behind an operator."""
     twins.execute(sql)
-    twins.ours.create_function(name, arguments, function)
+    if function is Total:
+        twins.ours.create_aggregate(name, arguments, function)
+    else:
+        twins.ours.create_function(name, arguments, function)
     assert f"the function {name.lower()}() is the application's own" in refusal(twins.ours, sql)
     twins.execute("SELECT id, trim(a) FROM t WHERE id = 1")
+
+
+def test_what_only_looks_like_a_use_goes_on(twins: Twins) -> None:
+    """Tables of a function's name with a list of columns, and calls with another number of arguments."""
+    twins.ours.create_function("log", 1, lambda _value: 0)
+    twins.ours.create_function("replace", 2, lambda text, old: text.strip(old))
+    twins.ours.create_aggregate("count", -1, Total)
+    twins.all(
+        "INSERT INTO log(a, b) VALUES (1, 2)",
+        "INSERT INTO main.count (a, b) VALUES (1, 2)",
+        "WITH t(a) AS (SELECT 1), count(a) AS (SELECT a FROM t) SELECT a FROM count",
+        "CREATE INDEX by_count ON count(a)",
+        "CREATE TABLE IF NOT EXISTS count(a, b)",
+        "SELECT replace(a, 'A', 'z') FROM t ORDER BY id",
+        "SELECT count.a, log.b FROM count, log",
+    )
+    assert "function count()" in refusal(twins.ours, "SELECT count(*) FROM count")
+
+
+@pytest.mark.parametrize(("called", "refused"), [(2, True), (-1, True), (3, False)])
+def test_a_call_counts_by_the_number_of_its_arguments(called: int, refused: bool) -> None:
+    """What SQLite's own function takes any number for may have been called with any."""
+    with pytest.raises(sqlite3.NotSupportedError) if refused else nullcontext():
+        check_shadowed(frozenset({("max", called)}), Taught(frozenset(), frozenset(), frozenset({("max", 2)})), "")
 
 
 def test_what_was_taught_before_the_move_is_known_after_it_and_works_on_the_way_back(twins: Twins) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _TABLE_CONSTRAINTS = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
 _NOW_OR_NULL = {"NULL", "TRUE", "FALSE", "CURRENT_TIME", "CURRENT_DATE", "CURRENT_TIMESTAMP"}
+_INLINED = frozenset({"coalesce", "count", "if", "ifnull", "iif", "likelihood", "likely", "nullif", "unlikely"})
+"""Functions that need not show in the byte code by their names (INLINE_FUNC in sqlite3's src/func.c, OP_Count)."""
+_BEFORE_TABLES = frozenset({"EXISTS", "INTO", "JOIN", "RECURSIVE", "REFERENCES", "TABLE", "UPDATE", "VIEW", "WITH"})
 _NOT_FUNCTIONS = frozenset(
     [
         "AND",
@@ -160,6 +163,50 @@ def functions_in(expression: str) -> frozenset[str]:
         for token, following in pairwise(found)
         if following.text == "(" and token.kind in {"id", "name"} and token.word() not in _NOT_FUNCTIONS
     )
+
+
+def inlined_calls(sql: str) -> frozenset[tuple[str, int]]:
+    """The calls of those functions that SQLite computes without an instruction that names them; the numbers of their
+    arguments with them.
+    """
+    found = significant(sql)
+    calls = set()
+    for place, (token, following) in enumerate(pairwise(found)):
+        name = fold(unquote(token)) if token.kind in {"id", "name"} else ""
+        if following.text == "(" and name in _INLINED and not _names_a_table(found, place):
+            calls.add((name, _arguments(found, place + 1)[0]))
+    return frozenset(calls)
+
+
+def _names_a_table(found: Sequence[Token], place: int) -> bool:
+    """Whether the name there, behind which a parenthesis opens, is that of a table with a list of its columns."""
+    before = found[place - 1] if place else found[place]
+    word = before.word()
+    if word == "ON":  # of an index, or of a join
+        return "INDEX" in {token.word() for token in found[:3]}
+    if word == "FROM":  # IS DISTINCT FROM is an operator
+        return found[place - 2].word() != "DISTINCT"
+    if word in _BEFORE_TABLES or before.text == ".":
+        return True
+    end = _arguments(found, place + 1)[1]
+    behind = [token.word() or token.text for token in found[end + 1 : end + 5]]
+    return behind[:1] == ["AS"] and [word for word in behind[1:] if word not in {"NOT", "MATERIALIZED"}][:1] == ["("]
+
+
+def _arguments(found: Sequence[Token], opening: int) -> tuple[int, int]:
+    """How many arguments stand in the parenthesis opened there, and where it is closed."""
+    depth, commas, ordered = 0, 0, False
+    place = opening
+    for place in range(opening, len(found)):
+        text = found[place].text
+        depth += (text == "(") - (text == ")")
+        if depth == 0:
+            break
+        if depth == 1:
+            ordered = ordered or found[place].word() == "ORDER"
+            commas += text == "," and not ordered
+    within = [token.text for token in found[opening + 1 : place]]
+    return (0 if within in ([], ["*"]) else commas + 1), place
 
 
 def _find(found: Sequence[Token], begin: int, text: str) -> int:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dualdb.core.ddltext import functions_in
+from dualdb.core.ddltext import inlined_calls
 from dualdb.core.sqltext import first_keyword, significant
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate import Refused, translate
@@ -40,7 +40,7 @@ _ROWS = frozenset({"DELETE", "INSERT", "REPLACE", "SELECT", "UPDATE", "VALUES", 
 """What may return rows of the application's."""
 _BY_ROWS = frozenset({"CONFLICT", "FAIL", "IGNORE", "REPLACE", "ROLLBACK", "SELECT"})
 """With one of these words the rows that are there may decide what an INSERT comes to, or its failure changes some."""
-_COUNTS = frozenset({"changes", "last_insert_rowid", "total_changes"})
+_COUNTS = frozenset({("changes", 0), ("last_insert_rowid", 0), ("total_changes", 0)})
 """What tells of the connection, and would tell of the catalog database."""
 NOTHING = Plan(kind=Kind.PRAGMA)
 """The plan of a text without a statement."""
@@ -82,8 +82,8 @@ class Statement:
         self._classed: dict[tuple[Any, ...], Plan] = {}
         self.written: frozenset[int] | None = None
         """The databases that it writes in; None: nobody has asked yet."""
-        self.called: frozenset[str] | None = None
-        """The functions that it calls; None likewise."""
+        self.called: frozenset[tuple[str, int]] | None = None
+        """The functions that it calls, and their numbers of arguments; None likewise."""
         self.enforced: bool | None = None
         """Whether a foreign key has a say in it; None: nobody has asked yet."""
 
@@ -150,10 +150,12 @@ class Catalogue:
             statement.written = written_databases(self._instructions(statement))
         return statement.written
 
-    def called_by(self, statement: Statement) -> frozenset[str]:
-        """The functions that SQLite would call, lower-cased: those of the text, and behind operators, views, CHECKs."""
+    def called_by(self, statement: Statement) -> frozenset[tuple[str, int]]:
+        """The functions that SQLite would call, also behind operators, views, CHECKs: lower-cased, each with the number
+        of its arguments, or -1.
+        """
         if statement.called is None:
-            statement.called = functions_in(statement.sql) | called_functions(self._instructions(statement))
+            statement.called = inlined_calls(statement.sql) | called_functions(self._instructions(statement))
         return statement.called
 
     def find_refusal(self, statement: Statement, parameters: Any) -> sqlite3.Error | None:
@@ -164,7 +166,7 @@ class Catalogue:
         the transaction back or keep the rows before.
         """
         words = {token.word() for token in significant(statement.sql)}
-        if statement.verb != "INSERT" or words & _BY_ROWS or self.called_by(statement) & _COUNTS:
+        if statement.verb != "INSERT" or words & _BY_ROWS or not _COUNTS.isdisjoint(self.called_by(statement)):
             return None
         with self._lock:
             self._database.execute("BEGIN")

@@ -31,8 +31,10 @@ class Taught(NamedTuple):
 
     functions: frozenset[str]
     collations: frozenset[str]
-    shadowing: frozenset[str]
-    """Those functions that SQLite has as well, so that it would compute with its own."""
+    shadowing: frozenset[tuple[str, int]]
+    """Those functions whose names SQLite has as well, so that it would compute with its own; with how many arguments
+    they take, -1 being any number.
+    """
 
 
 def taught_to(connection: sqlite3.Connection) -> Taught:
@@ -43,8 +45,9 @@ def taught_to(connection: sqlite3.Connection) -> Taught:
     finally:
         connection.text_factory = factory
     own_functions, own_collations = _untaught()
-    names = _names(functions - own_functions)
-    return Taught(names, _names(collations - own_collations), names & _names(own_functions))
+    functions, known = functions - own_functions, _names(own_functions)
+    shadowing = frozenset((fold(name), number) for name, _, _, _, number, _ in functions if fold(name) in known)
+    return Taught(_names(functions), _names(collations - own_collations), shadowing)
 
 
 @lru_cache(maxsize=1)
@@ -74,10 +77,15 @@ def explained(error: sqlite3.Error, taught: Taught, way_back: str) -> sqlite3.Er
     return _refusal(f"the function {name}()", way_back) if fold(name) in taught.functions else error
 
 
-def check_shadowed(called: frozenset[str], taught: Taught, way_back: str) -> None:
-    """Raise when a statement calls a function that the application has put in the place of SQLite's own."""
-    for name in sorted(called & taught.shadowing):
-        raise _refusal(f"the function {name}()", way_back)
+def check_shadowed(called: frozenset[tuple[str, int]], taught: Taught, way_back: str) -> None:
+    """Raise when a statement calls a function that the application has put in the place of SQLite's own.
+
+    SQLite takes the application's where that has the number of arguments of the call, or takes any (FuncDef in
+    sqlite3's src/callback.c).
+    """
+    for name, number in sorted(called):
+        if {(name, number), (name, -1)} & taught.shadowing or (number == -1 and name in _names(taught.shadowing)):
+            raise _refusal(f"the function {name}()", way_back)
 
 
 def _refusal(what: str, way_back: str) -> sqlite3.Error:

@@ -38,14 +38,17 @@ def written_databases(instructions: Instructions) -> frozenset[int]:
     return frozenset(first for _, opcode, first, second, *_ in instructions if opcode in begun and second)
 
 
-def called_functions(instructions: Instructions) -> frozenset[str]:
-    """The functions that a statement calls, lower-cased; SQLite has some computed without calling them."""
+def called_functions(instructions: Instructions) -> frozenset[tuple[str, int]]:
+    """The functions that a statement calls, lower-cased, each with the number of arguments that it was made for (-1:
+    any). SQLite has some computed without calling them.
+    """
     calls = (b"Function", b"PureFunc", b"AggStep", b"AggInverse")
-    return frozenset(
-        fourth.decode("utf-8", "replace").rpartition("(")[0].lower()
+    signatures = [
+        fourth.decode("utf-8", "replace").rpartition("(")
         for _, opcode, _, _, _, fourth, *_ in instructions
         if opcode in calls and fourth is not None
-    )
+    ]
+    return frozenset((name.lower(), int(number.rstrip(")"))) for name, _, number in signatures)
 
 
 def foreign_key_steps(instructions: Instructions) -> int:
