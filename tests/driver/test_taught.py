@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = """
 CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, n INTEGER CHECK (abs(n) < 100));
 CREATE VIEW v AS SELECT upper(a) AS b FROM t;
+CREATE TABLE c(id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE UNIQUE);
 CREATE TABLE log(a INTEGER, b INTEGER);
 CREATE TABLE count(a INTEGER, b INTEGER);
 INSERT INTO t(a, n) VALUES ('b', 1), ('A', 2);
@@ -149,7 +150,39 @@ def test_what_only_looks_like_a_use_goes_on(twins: Twins) -> None:
 def test_a_call_counts_by_the_number_of_its_arguments(called: int, refused: bool) -> None:
     """What SQLite's own function takes any number for may have been called with any."""
     with pytest.raises(sqlite3.NotSupportedError) if refused else nullcontext():
-        check_shadowed(frozenset({("max", called)}), Taught(frozenset(), frozenset(), frozenset({("max", 2)})), "")
+        check_shadowed(
+            frozenset({("max", called)}), Taught(frozenset(), frozenset(), frozenset({("max", 2)}), frozenset()), ""
+        )
+
+
+def alphabetic(left: str, right: str) -> int:
+    """An order of the application's own: umlauts among the other letters, for one."""
+    return (left.casefold() > right.casefold()) - (left.casefold() < right.casefold())
+
+
+OWN_NOCASE = {
+    "SELECT id FROM t WHERE a = 'B' COLLATE NOCASE",
+    "SELECT id FROM t ORDER BY a COLLATE nocase, id",
+    "SELECT id FROM c WHERE a = 'x'",
+    "SELECT DISTINCT a FROM c",
+    "SELECT count(*) FROM c GROUP BY a",
+    "INSERT INTO c(a) VALUES ('x')",
+    "INSERT INTO t(a, n) VALUES ('y', 5) RETURNING a = 'Y' COLLATE NOCASE",
+}
+
+
+@pytest.mark.parametrize("sql", sorted(OWN_NOCASE))
+@pytest.mark.parametrize("early", [True, False], ids=["before the move", "after it"])
+def test_a_collation_in_the_place_of_sqlites_own_is_refused_too(twins: Twins, sql: str, *, early: bool) -> None:
+    """SQLite lists it under the same name; the connection remembers that it was told."""
+    if early:
+        rollback(str(twins.database), observer=unheard)
+    twins.ours.create_collation("NoCase", alphabetic)
+    twins.ours.execute("SELECT id FROM c").fetchall()
+    if early:
+        advance(str(twins.database), Phase.POSTGRES, observer=unheard)
+    assert refusal(twins.ours, sql).startswith("the collation NOCASE is the application's own, and PostgreSQL does not")
+    twins.all("SELECT id, a FROM t WHERE a = 'b'", "INSERT INTO t(a) VALUES ('NOCASE')", "SELECT 'nocase-8', a FROM t")
 
 
 def test_what_was_taught_before_the_move_is_known_after_it_and_works_on_the_way_back(twins: Twins) -> None:

@@ -17,7 +17,7 @@ from dualdb.core.sqltext import first_keyword, significant
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
-from dualdb.driver.write_access import called_functions, foreign_key_steps, written_databases
+from dualdb.driver.write_access import called_functions, foreign_key_steps, used_collations, written_databases
 from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
@@ -62,6 +62,7 @@ class Statement:
         "_plan",
         "_refusal",
         "called",
+        "collated",
         "enforced",
         "placeholders",
         "sql",
@@ -84,6 +85,8 @@ class Statement:
         """The databases that it writes in; None: nobody has asked yet."""
         self.called: frozenset[tuple[str, int]] | None = None
         """The functions that it calls, and their numbers of arguments; None likewise."""
+        self.collated: frozenset[str] | None = None
+        """The collations that it uses; None likewise."""
         self.enforced: bool | None = None
         """Whether a foreign key has a say in it; None: nobody has asked yet."""
 
@@ -157,6 +160,12 @@ class Catalogue:
         if statement.called is None:
             statement.called = inlined_calls(statement.sql) | called_functions(self._instructions(statement))
         return statement.called
+
+    def collated_by(self, statement: Statement) -> frozenset[str]:
+        """The collations by which SQLite would compare or sort, lower-cased, with names of other things among them."""
+        if statement.collated is None:
+            statement.collated = used_collations(self._instructions(statement))
+        return statement.collated
 
     def find_refusal(self, statement: Statement, parameters: Any) -> sqlite3.Error | None:
         """SQLite's own refusal of what an INSERT would store, by the type of a STRICT table, NOT NULL or CHECK.

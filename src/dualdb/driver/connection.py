@@ -156,6 +156,7 @@ class Connection(ConnectionHandle):
         self._watch = None
         self._memory = TransactionMemory()
         self._read_only = False
+        self._replaced = frozenset()
         self._remote = None
         _open(self, *args, **kwargs)
         given = dict(zip(_POSITIONS, args, strict=False)) | kwargs

@@ -19,7 +19,7 @@ from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.failure import failure, read_only, refused
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
-from dualdb.driver.taught import check_shadowed, explained, taught_to
+from dualdb.driver.taught import check_replaced, check_shadowed, explained, taught_to
 from dualdb.stores.target_session import Rejected
 
 if TYPE_CHECKING:
@@ -114,13 +114,15 @@ def _compiled(connection: TargetConnection, remote: Remote, sql: str) -> Stateme
     """The statement; what uses a function or collation of the connection's own is refused."""
     known = remote.taught
     if known is None:
-        known = remote.taught = taught_to(connection)
+        known = remote.taught = taught_to(connection, connection._replaced)
     try:
         statement = remote.catalogue.statement(sql)
     except sqlite3.OperationalError as error:
         raise explained(error, known, remote.way_back) from None
     if known.shadowing:
         check_shadowed(remote.catalogue.called_by(statement), known, remote.way_back)
+    if known.replaced:
+        check_replaced(remote.catalogue.collated_by(statement), known, remote.way_back)
     return statement
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from dualdb.driver.watch import Watch
 
 
+_OWN_COLLATIONS = frozenset({"binary", "nocase", "rtrim"})
+
+
 class ConnectionHandle(sqlite3.Connection):
     """A connection's own state beside the C object's."""
 
@@ -29,6 +32,7 @@ class ConnectionHandle(sqlite3.Connection):
         "_path",
         "_read_only",
         "_remote",
+        "_replaced",
         "_seen",
         "_timeout_s",
         "_watch",
@@ -54,6 +58,15 @@ class ConnectionHandle(sqlite3.Connection):
     """Whether the file was opened for reading only."""
     _remote: Any
     """What the connection has on the other side while PostgreSQL is the authority."""
+
+    _replaced: frozenset[str]
+    """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
+
+    def create_collation(self, name: str, callback: Any, /) -> None:
+        """As `sqlite3.Connection.create_collation`; SQLite itself does not tell whose a collation of its names is."""
+        super().create_collation(name, callback)
+        if name.lower() in _OWN_COLLATIONS:
+            self._replaced |= {name.lower()}
 
     def _replay(self, statements: tuple[str, ...]) -> None:
         """Open a transaction as it was opened elsewhere; with `autocommit=False` one is open already."""

@@ -35,10 +35,14 @@ class Taught(NamedTuple):
     """Those functions whose names SQLite has as well, so that it would compute with its own; with how many arguments
     they take, -1 being any number.
     """
+    replaced: frozenset[str]
+    """SQLite's own collations that the application has put its own in the place of."""
 
 
-def taught_to(connection: sqlite3.Connection) -> Taught:
-    """What SQLite lists for this connection and not for every other one; reads and locks nothing."""
+def taught_to(connection: sqlite3.Connection, replaced: frozenset[str]) -> Taught:
+    """What SQLite lists for this connection and not for every other one, and those of SQLite's own collations that were
+    `replaced`, which no list tells; reads and locks nothing.
+    """
     factory, connection.text_factory = connection.text_factory, str
     try:
         # SQLite's own are left out there: bringing all of them here takes more than twice as long, at each connection.
@@ -49,7 +53,8 @@ def taught_to(connection: sqlite3.Connection) -> Taught:
     own = _untaught()
     functions -= own.functions
     shadowing = frozenset((fold(name), number) for name, _, _, _, number, _ in functions if fold(name) in own.names)
-    return Taught(_names(functions), frozenset(fold(name) for _, name in collations) - own.collations, shadowing)
+    known = frozenset(fold(name) for _, name in collations) - own.collations
+    return Taught(_names(functions), known, shadowing, replaced)
 
 
 class _Own(NamedTuple):
@@ -98,6 +103,12 @@ def check_shadowed(called: frozenset[tuple[str, int]], taught: Taught, way_back:
     for name, number in sorted(called):
         if {(name, number), (name, -1)} & taught.shadowing or (number == -1 and name in _names(taught.shadowing)):
             raise _refusal(f"the function {name}()", way_back)
+
+
+def check_replaced(collated: frozenset[str], taught: Taught, way_back: str) -> None:
+    """The same for a collation."""
+    for name in sorted(collated & taught.replaced):
+        raise _refusal(f"the collation {name.upper()}", way_back)
 
 
 def _refusal(what: str, way_back: str) -> sqlite3.Error:

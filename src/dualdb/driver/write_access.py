@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     """The rows of EXPLAIN: address, opcode, p1, p2 …"""
 
 _MAIN = 0
+_CONSTANTS = frozenset({b"String8", b"String"})
 
 
 def is_read_only(connection: sqlite3.Connection) -> bool:
@@ -49,6 +50,25 @@ def called_functions(instructions: Instructions) -> frozenset[tuple[str, int]]:
         if opcode in calls and fourth is not None
     ]
     return frozenset((name.lower(), int(number.rstrip(")"))) for name, _, number in signatures)
+
+
+def used_collations(instructions: Instructions) -> frozenset[str]:
+    """The collations that a statement compares by, or that an index which it reads or writes is sorted by, lower-cased.
+
+    An instruction names one by itself (`NOCASE-8`) or for each column of a key (`k(2,-NOCASE,B)`, B being BINARY); see
+    displayP4 in sqlite3's src/vdbeaux.c.
+    """
+    found: set[str] = set()
+    for _, opcode, _, _, _, fourth, *_ in instructions:
+        if fourth is None or opcode in _CONSTANTS:
+            continue
+        text = fourth.decode("utf-8", "replace").lower()
+        if text.startswith("k("):
+            named = {part.rpartition(".")[2].lstrip("-") for part in text[:-1].split(",")[1:]}
+            found |= {"binary" if name == "b" else name for name in named}
+        else:
+            found.add(text.strip("()").partition("-")[0])
+    return frozenset(found)
 
 
 def foreign_key_steps(instructions: Instructions) -> int:
