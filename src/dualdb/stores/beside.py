@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNFINISHED = ".unfinished"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What network file systems and those of FUSE say for want of locks."""
 
 
 def make_beside(database: str, purpose: str, suffix: str) -> str:
@@ -36,21 +38,28 @@ def alone_at(database: str, purpose: str) -> Iterator[None]:
     with _unmade(database):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        with _unmade(database):
+            alone = _locks(descriptor, path)
+        if not alone:
+            message = f"another dualdb {purpose} of {database} is under way; wait for it, or stop it and try again"
+            raise BusyError(message)
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def _locks(descriptor: int, path: str) -> bool:
+    """Whether nobody else has it locked; raises OSError where the file system has no locks."""
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Who held it may have taken it away meanwhile, and the next file may be somebody else's.
-        alone = os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except (BlockingIOError, FileNotFoundError):
-        alone = False
-    if not alone:
-        os.close(descriptor)
-        message = f"another dualdb {purpose} of {database} is under way; wait for it, or stop it and try again"
-        raise BusyError(message)
-    try:
-        yield
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        os.close(descriptor)
+        return False
 
 
 @contextmanager
@@ -59,7 +68,8 @@ def _unmade(database: str) -> Iterator[None]:
         yield
     except OSError as exc:
         folder = os.path.dirname(database) or "."
-        message = f"no file can be made in {folder} ({exc.strerror}), and nothing was changed; "
+        done = "locked" if exc.errno in _NO_LOCKS else "made"
+        message = f"no file can be {done} in {folder} ({exc.strerror}), and nothing was changed; "
         raise SourceError(message + what_to_do(database, exc)) from exc
 
 
@@ -78,7 +88,9 @@ def _make(database: str, purpose: str, suffix: str) -> str:
 
 
 def what_to_do(database: str, error: Exception) -> str:
-    """The remedy where a file beside the database could not be written: there is no room, or no right."""
+    """The remedy where a file beside the database could not be had: there is no room, or no right, or no lock."""
+    if isinstance(error, OSError) and error.errno in _NO_LOCKS:
+        return f"move {database} to a local disk, whose locks work"
     if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return "run dualdb as a user who may write there"
     return f"make room in {os.path.dirname(database) or '.'}"
