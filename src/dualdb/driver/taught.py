@@ -45,8 +45,8 @@ def taught_to(connection: sqlite3.Connection, replaced: frozenset[str]) -> Taugh
     """
     factory, connection.text_factory = connection.text_factory, str
     try:
-        # SQLite's own are left out there: bringing all of them here takes more than twice as long, at each connection.
-        functions = _listed(connection, "SELECT * FROM pragma_function_list WHERE NOT builtin")
+        # Selecting from pragma_function_list takes half the time, and reads the file's schema first: with its locks.
+        functions = _listed(connection, "PRAGMA function_list")
         collations = _listed(connection, "PRAGMA collation_list")
     finally:
         connection.text_factory = factory
