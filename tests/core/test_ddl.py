@@ -137,6 +137,24 @@ def test_what_is_nested_too_deeply_is_left_out() -> None:
     assert ddl.refusals == (("check of t", "it is nested too deeply"),)
 
 
+@pytest.mark.parametrize(
+    ("definition", "policies"),
+    [
+        ("a INTEGER UNIQUE ON CONFLICT REPLACE", "REPLACE"),
+        ("a NOT NULL ON CONFLICT ignore, b, UNIQUE (b) ON CONFLICT ROLLBACK", "IGNORE, ROLLBACK"),
+        ("id INTEGER PRIMARY KEY ON CONFLICT FAIL", "FAIL"),
+        ("a UNIQUE ON CONFLICT ABORT, b DEFAULT 'ON CONFLICT IGNORE'", ""),
+    ],
+)
+def test_a_constraint_that_does_not_only_refuse_is_told(definition: str, policies: str) -> None:
+    """PostgreSQL's would refuse where SQLite replaces, passes over, or takes the whole transaction back."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"CREATE TABLE t ({definition})")
+        refusals = target_ddl(read_schema(connection), "public").refusals
+    told = ("table t", f"ON CONFLICT {policies} of a constraint: PostgreSQL's constraints only refuse")
+    assert refusals == ((told,) if policies else ())
+
+
 def test_what_is_left_out_is_told(target: psycopg.Connection[Any]) -> None:
     """What cannot be translated is listed with its reason, and the rest is made all the same."""
     ddl = target_ddl(_schema(UNTRANSLATED), "App")

@@ -101,6 +101,13 @@ def index_terms(create_index_sql: str) -> tuple[list[str], str | None]:
     return terms, where
 
 
+def own_policies(create_sql: str) -> list[str]:
+    """What the constraints of a table do by themselves other than refuse, such as REPLACE (lang_conflict.html)."""
+    words = [token.word() for token in significant(create_sql)]
+    named = {words[place + 2] for place in range(len(words) - 2) if words[place : place + 2] == ["ON", "CONFLICT"]}
+    return sorted(named - {"ABORT"})
+
+
 def virtual_module(create_sql: str) -> str | None:
     """The module of a CREATE VIRTUAL TABLE, None for an ordinary one."""
     found = significant(create_sql)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from dualdb.core.ddltext import own_policies
 from dualdb.core.names import is_built_in, key_term, qualified, quoted, rowid_index
 from dualdb.core.schema import HIDDEN_ROWID, ROWID_COLUMN, KeyKind, Schema, TargetType
 from dualdb.core.sqltext import fold
@@ -92,6 +93,10 @@ def table_ddl(table: Table, target_schema: str) -> tuple[TableDdl, Sequence[tupl
     if primary:
         parts.append(f"CONSTRAINT {quoted(f'sqlite_key_{table.name}')} PRIMARY KEY ({primary})")
     parts += _checks(table, work, refusals)
+    policies = own_policies(table.sql)
+    if policies:
+        reason = f"ON CONFLICT {', '.join(policies)} of a constraint: PostgreSQL's constraints only refuse"
+        refusals.append((f"table {table.name}", reason))
     create = f"CREATE TABLE {qualified(target_schema, table.name)} (\n  " + ",\n  ".join(parts) + "\n)"
     return TableDdl(create=create, indexes=tuple(_indexes(table, work, refusals))), tuple(refusals)
 
