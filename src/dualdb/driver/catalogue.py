@@ -179,18 +179,14 @@ class Catalogue:
             return None
         with self._lock:
             self._database.execute("BEGIN")
-            before = self._database.total_changes
             try:
                 self._database.execute(statement.sql, parameters).close()
             except sqlite3.IntegrityError as error:
-                # A constraint's own ON CONFLICT may say the same as OR ROLLBACK and OR FAIL.
-                only = self._database.in_transaction and self._database.total_changes == before
-                return error if only else None
+                return error
             except sqlite3.Error:
                 return None
             finally:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
+                self._database.execute("ROLLBACK")
         return None
 
     def is_enforced(self, statement: Statement) -> bool:
