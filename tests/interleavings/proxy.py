@@ -10,7 +10,10 @@ import asyncio
 import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -94,6 +97,22 @@ class _Session:
         if cuts:
             self.note(f"cut {self.application!r} {kind}: {body[:80]!r}")
         return cuts
+
+
+def server_of(dsn: str) -> tuple[str, int]:
+    """Where the server listens: its host or the folder of its socket, and its port."""
+    parts = conninfo_to_dict(dsn)
+    return str(parts["host"]), int(str(parts.get("port") or 5432))
+
+
+def through(dsn: str, port: int) -> str:
+    """The DSN of the same server through a proxy that listens on that port here."""
+    parts = conninfo_to_dict(dsn)
+    passfile = parts.pop("passfile", None)  # its entry is for the socket
+    if passfile:
+        parts["password"] = Path(str(passfile)).read_text(encoding="ascii").strip().rpartition(":")[2]
+    parts.update(host="127.0.0.1", port=str(port), sslmode="disable", gssencmode="disable")
+    return make_conninfo("", **{name: str(value) for name, value in parts.items()})
 
 
 def serve(*, upstream: str, port: int, port_file: str, kind: str, number: int, application: str) -> None:

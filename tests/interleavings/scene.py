@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.interleavings import faults, oracle
 from tests.interleavings.ledger import read_ledger
+from tests.interleavings.proxy import server_of, through
 from tests.interleavings.workload import make_database
 
 from dualdb.operations.initialise import initialise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.interleavings.faults import Fault, Struck
     from tests.interleavings.ledger import Operation
     from tests.interleavings.oracle import Standing
@@ -100,23 +101,19 @@ class Scene:
 
     def start_proxy(self, kind: str, number: int, application: str) -> tuple[Actor, str]:
         """Start a proxy before PostgreSQL; gives it and the DSN that goes through it."""
-        parts = conninfo_to_dict(self.dsn)
+        host, port = server_of(self.dsn)
         port_file = self.folder / f"port{self._started + 1}"
         actor = self.spawn(
             "proxy",
-            upstream=str(parts["host"]),
-            port=int(str(parts.get("port") or 5432)),
+            upstream=host,
+            port=port,
             port_file=str(port_file),
             kind=kind,
             number=number,
             application=application,
         )
         self.until(port_file.exists, "the proxy to listen")
-        passfile = parts.pop("passfile", None)
-        if passfile:
-            parts["password"] = Path(str(passfile)).read_text(encoding="ascii").strip().rpartition(":")[2]
-        parts.update(host="127.0.0.1", port=port_file.read_text("ascii"), sslmode="disable", gssencmode="disable")
-        return actor, make_conninfo("", **{name: str(value) for name, value in parts.items()})
+        return actor, through(self.dsn, int(port_file.read_text("ascii")))
 
     # --- steps -------------------------------------------------------------------------------------------------------
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tests.interleavings.proxy import server_of, through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def distant(dsn: str, one_way_s: float) -> Iterator[str]:
     """The DSN of the same server at a distance."""
-    parts = conninfo_to_dict(dsn)
-    host, port = str(parts["host"]), int(str(parts.get("port") or 5432))
-    listening, ports = Event(), list[int]()
+    host, port = server_of(dsn)
     loop = asyncio.new_event_loop()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,31 +24,22 @@ def distant(dsn: str, one_way_s: float) -> Iterator[str]:
             server_reader, server_writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         else:
             server_reader, server_writer = await asyncio.open_connection(host, port)
-        await asyncio.gather(
-            _carry(reader, server_writer, one_way_s), _carry(server_reader, writer, one_way_s), return_exceptions=True
-        )
+        try:
+            with suppress(ConnectionError, asyncio.CancelledError):  # either end has gone, or all is over
+                await asyncio.gather(_carry(reader, server_writer, one_way_s), _carry(server_reader, writer, one_way_s))
+        finally:
+            for line in (writer, server_writer):  # a cancelled part has closed neither
+                line.transport.abort()
 
-    async def serve() -> None:
-        async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
-            ports.append(server.sockets[0].getsockname()[1])
-            listening.set()
-            with suppress(asyncio.CancelledError):
-                await server.serve_forever()
-
-    serving = loop.create_task(serve())
-    thread = Thread(target=lambda: loop.run_until_complete(serving), daemon=True)
+    thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    assert listening.wait(10)
-    passfile = parts.pop("passfile", None)
-    if passfile:
-        parts["password"] = Path(str(passfile)).read_text(encoding="ascii").strip().rpartition(":")[2]
-    parts.update(host="127.0.0.1", port=str(ports[0]), sslmode="disable", gssencmode="disable")
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(connected, "127.0.0.1", 0), loop).result(10)
     try:
-        yield make_conninfo("", **{name: str(value) for name, value in parts.items()})
+        yield through(dsn, server.sockets[0].getsockname()[1])
     finally:
-        loop.call_soon_threadsafe(serving.cancel)
+        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
-        loop.run_until_complete(_end_all())
         loop.close()
 
 
@@ -81,8 +69,10 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, one
     await arriving
 
 
-async def _end_all() -> None:
+async def _end(server: asyncio.Server) -> None:
+    server.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # the sockets of lines that were given up are closed in the loop's next turn
