@@ -8,7 +8,6 @@ pytest_plugins = (
     "tests.plugins.once",
     "tests.plugins.place",
     "tests.plugins.property",
-    "tests.plugins.relays",
     "tests.plugins.shared_data",
     "tests.plugins.timescale",
     "tests.plugins.target",

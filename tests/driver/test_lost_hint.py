@@ -137,8 +137,8 @@ def test_other_processes_are_told(database: Path) -> None:
     connection.execute("CREATE TABLE t(a)")
     program = (
         "import sys, time, dualdb\n"
-        "from dualdb.driver import watch\n"
-        "watch.LOST_AFTER_S = 3600\n"
+        "from dualdb.driver import lookout\n"
+        "lookout.LOOK_EVERY_S = 3600\n"
         "connection = dualdb.connect(sys.argv[1]); connection.execute('SELECT 1'); before = connection._watch\n"
         "print('open', flush=True); sys.stdin.readline(); connection.execute('SELECT 1')\n"
         "print(connection._watch is not before)\n"

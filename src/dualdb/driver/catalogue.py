@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
-from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -262,7 +261,7 @@ class Catalogue:
 
 
 class Catalogues:
-    """The version in force of one target's schema."""
+    """This process's knowledge of one target's schema: the version in force."""
 
     __slots__ = ("_current", "_lock", "_seen")
 
@@ -291,8 +290,6 @@ class Catalogues:
             self._current, self._seen = current, seen
             return current
 
-
-@lru_cache(maxsize=64)
-def catalogues_of(_path: str, _target: str, _process: int) -> Catalogues:
-    """This process's knowledge of one target's schema: a fork may have copied a lock that nobody there lets go."""
-    return Catalogues()
+    def close(self) -> None:
+        """Forget it."""
+        self._current = None

@@ -257,7 +257,7 @@ class Connection(ConnectionHandle):
         if authority.mirrored and not self._read_only:  # a relay writes into the file
             from dualdb.driver.relaying import keep_relaying
 
-            keep_relaying(watch.path)
+            keep_relaying(watch)
         if not authority.remote:
             # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
             self._seen = seen

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from functools import lru_cache
 from random import random
-from threading import Thread
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
 
-from dualdb.driver.watch import find_watch
 from dualdb.stores.forks import fork_gate
+
+if TYPE_CHECKING:
+    from dualdb.driver.watch import Watch
+    from dualdb.stores.relay import Relay
 
 _SPREAD_S = 4.0
 """Within this time all processes of one application have begun to relay."""
@@ -23,36 +26,48 @@ _IMPORT_S = 10.0
 """So long a fork waits for an import of ours."""
 
 
-def keep_relaying(path: str) -> None:
-    """Start this process's relay for one database file, if it has none yet."""
+def keep_relaying(watch: Watch) -> None:
+    """Start this process's relay for one database file, if it has none yet; it ends when nobody has the file open."""
     if os.environ.get("DUALDB_RELAY", "") != "off":
-        _start(path, os.getpid())
+        # The command that began a mirror carries, so nobody needs to be quick; and all processes notice it in one
+        # instant. If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
+        late_s = random() * _SPREAD_S if watch.saw_mirror_begin else 0.0  # noqa: S311 - no secret
+        watch.companion("relay", lambda: _Lent(watch.path, late_s))
 
 
-@lru_cache(maxsize=128)
-def _start(path: str, _process: int) -> None:
-    with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread: others relay
-        fork_gate()  # it takes a hundredth of a second, and from here on forks wait for the thread
-        # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
-        Thread(target=_relay, args=(path,), name="dualdb-relay-start", daemon=True).start()
+class _Lent:
+    """The relay of one file, and what comes before it."""
 
+    def __init__(self, path: str, late_s: float) -> None:
+        self._path = path
+        self._late_s = late_s
+        self._lock = Lock()
+        self._over = False
+        self._relay: Relay | None = None
+        with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread: others relay
+            fork_gate()  # it takes a hundredth of a second, and from here on forks wait for the thread
+            # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
+            Thread(target=self._begin, name="dualdb-relay-start", daemon=True).start()
 
-def _relay(path: str) -> None:
-    gate = fork_gate()
-    watch = find_watch(path)
-    if watch is not None and watch.saw_mirror_begin:
-        # The command that began it carries, so nobody needs to be quick; and all processes notice it in one instant.
-        # If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
-        time.sleep(random() * _SPREAD_S)  # noqa: S311 - no secret
-    with gate.at_work(_IMPORT_S):
-        from dualdb.stores.relay import Relay
-        from dualdb.telemetry import relay_metrics
+    def close(self) -> None:
+        """End it soon."""
+        with self._lock:
+            self._over = True
+            if self._relay is not None:
+                self._relay.stop(0)
 
-        relay = Relay(path, relay_metrics())
-    with suppress(RuntimeError):  # as above
-        relay.start()
-    time.sleep(_SETTLED_S)
-    # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would wait
-    # for that behind the fence, all at once.
-    with gate.at_work(_IMPORT_S):
-        import dualdb.driver.target_connection  # noqa: F401
+    def _begin(self) -> None:
+        time.sleep(self._late_s)
+        gate = fork_gate()
+        with gate.at_work(_IMPORT_S):
+            from dualdb.stores.relay import Relay
+            from dualdb.telemetry import relay_metrics
+        with self._lock, suppress(RuntimeError):  # as above
+            if not self._over:
+                self._relay = Relay(self._path, relay_metrics())
+                self._relay.start()
+        time.sleep(_SETTLED_S)
+        # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would
+        # wait for that behind the fence, all at once.
+        with gate.at_work(_IMPORT_S):
+            import dualdb.driver.target_connection  # noqa: F401

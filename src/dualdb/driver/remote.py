@@ -16,16 +16,17 @@ from dualdb.core.statement import Kind, Plan
 from dualdb.core.transaction import Action, Event, State, Transaction, TransactionRefusedError
 from dualdb.core.translate import Refused
 from dualdb.driver.binding import Binder, UnstorableError, classes_of, values_of
-from dualdb.driver.catalogue import Catalogue, catalogues_of
+from dualdb.driver.catalogue import Catalogue, Catalogues
 from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose
 from dualdb.driver.failure import failure, locked, overtaken, read_only, refused
 from dualdb.driver.fence import await_outcome
 from dualdb.errors import DualdbError, TargetError, TargetLostError
 from dualdb.stores.hint import announced
+from dualdb.stores.target_address import VARIABLE
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
 from dualdb.stores.target_pairing import Pairing
-from dualdb.stores.target_pool import pool_for
+from dualdb.stores.target_pool import Pool
 from dualdb.stores.target_session import OutcomeUnknownError, Rejected, Session
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ class Remote:
         self.taught: Taught | None = None
         """The functions and collations of the connection's own; None: look."""
         self.binder = Binder()
-        self.pool = pool_for(Pairing(*facts.pairing), self._path)
+        pairing, path = Pairing(*facts.pairing), watch.path
+        self._target = (pairing.in_any_state(), os.environ.get(VARIABLE))
+        self.pool = watch.companion(("pool", self._target), lambda: Pool(pairing, path))
+        self.pool.learn(pairing)  # another connection may have known less
         self._session: Session | None = None
         self._pending: list[Message] = []
         self._doom: sqlite3.Error | None = None
@@ -453,7 +457,8 @@ class Remote:
         return self._patiently(lambda: Session(self.pool, self.timeout_s, fresh=fresh))
 
     def _learn(self, seen: int) -> Catalogue:
-        known = catalogues_of(self._path, self.pool.pairing.target, os.getpid())
+        # Asked for each time: after a fork they are others, for a lock of the parent's may be held for ever.
+        known = self._watch.companion(("catalogues", self._target), Catalogues)
         return self._patiently(lambda: known.current(seen, self.pool, self._target_schema))
 
     def _patiently(self, ask: Callable[[], T]) -> T:

@@ -3,32 +3,31 @@
 Reads the hint and the control row and nothing else; what follows from them is the connection's affair. On the path of
 every application that never leaves SQLite, so it imports nothing heavy.
 
-A hint that was deleted or replaced moves no more. Somebody has to look at the path for that, and not the statement: a
-call of the system costs twenty times its comparison. So one thread per process looks at all hints that are mapped here,
-four times a second, and retires those that are lost: their counter is odd from then on, for every connection of every
-process that has the same one mapped. Rejected: a look at each BEGIN or COMMIT (who only reads makes none), and the
-relay's thread (`DUALDB_RELAY=off`, and phase sqlite, have none).
+A hint that was deleted or replaced moves no more. It is retired then (`driver.lookout`): its counter is odd from that
+moment on, for every connection of every process that has the same one mapped.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
-from functools import lru_cache
-from time import monotonic, sleep
+from time import monotonic
 
+from dualdb.driver.lookout import lookout
 from dualdb.stores.hint import Hint, hint_path, make_hint
 from dualdb.stores.layout import find_unknown
 from dualdb.stores.queries import query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Sequence
+    from typing import TypeVar
+
+    from dualdb.driver.lookout import Companion
+
+    C = TypeVar("C", bound=Companion)
 
 _ASK = "source/watch.sql"
-LOST_AFTER_S = 0.25
-"""How often the hints are looked after."""
 LOOK_EVERY_S = 0.01
 """How often a connection to a file that was never prepared looks whether it has been since."""
 UNREADABLE: Sequence[int] = (1,)
@@ -73,20 +72,30 @@ class Watch:
         self.saw_mirror_begin = False
         """Whether this process had the file open before it was mirrored."""
 
+    @property
+    def retired(self) -> bool:
+        """Whether another one is to be looked for."""
+        return self._hint is None or self._hint.retired
+
     def current(self) -> Watch:
         """This watch, or the one over the hint that has taken the place of its own. Asked when the counter moved."""
-        if self._hint is not None and not self._hint.retired:
+        if not self.retired:
             return self
         return find_watch(self.path) or find_unhinted(self.path) or Watch(self.path, None)
 
     def look_after(self) -> bool:
-        """Retire the hint if it was lost; whether it is still to be looked after."""
-        if self._hint is None or self._hint.retired:
+        """Retire the hint if it was lost; whether it still is the file's."""
+        hint = self._hint
+        if hint is None or hint.retired:
             return False
-        if self._hint.lost:
-            self._hint.retire()
+        if hint.lost:
+            hint.retire()
             return False
         return True
+
+    def companion(self, key: Hashable, make: Callable[[], C]) -> C:
+        """What this process keeps under that key as long as it has the file open, made if there is none."""
+        return lookout(os.getpid()).companion(self, key, make)
 
     def seen(self) -> int:
         """What a connection may note as seen *before* it reads the control row: -1, which never matches, while a
@@ -119,55 +128,13 @@ def find_watch(path: str) -> Watch | None:
         return None
     try:
         status = os.stat(side)
-        found = _watch(path, status.st_dev, status.st_ino)
+        # The file's identity is part of the key: a hint that was removed and made again is another one.
+        key = (path, status.st_dev, status.st_ino)
+        # To be retired it must be writable. Whoever may only read it depends on those who may.
+        found = lookout(os.getpid()).watch(key, lambda: Watch(path, Hint(side, writable=os.access(side, os.W_OK))))
     except (OSError, ValueError):
         return None
-    if found._hint is None or found._hint.retired:
-        return None
-    _lookout(os.getpid()).add(found)
-    return found
-
-
-@lru_cache(maxsize=128)
-def _watch(path: str, _device: int, _inode: int) -> Watch:
-    # The file's identity is part of the key: a hint that was removed and made again is another one.
-    side = hint_path(path)
-    # To be retired it must be writable. Whoever may only read it depends on those who may.
-    return Watch(path, Hint(side, writable=os.access(side, os.W_OK)))
-
-
-class _Lookout:
-    """Looks after the hints that are mapped in this process, in a thread of its own."""
-
-    def __init__(self) -> None:
-        from threading import Lock, Thread
-        from weakref import WeakSet
-
-        self._watches: WeakSet[Watch] = WeakSet()
-        self._lock = Lock()
-        # A daemon: it keeps nothing that has to be given back. While the interpreter ends none can be started.
-        with suppress(RuntimeError):
-            Thread(target=self._run, name="dualdb-watch", daemon=True).start()
-
-    def add(self, watch: Watch) -> None:
-        """Look after this one too, as long as somebody uses it."""
-        with self._lock:
-            self._watches.add(watch)
-
-    def _run(self) -> None:
-        while True:
-            sleep(LOST_AFTER_S)
-            with self._lock:
-                watches = tuple(self._watches)
-            gone = [watch for watch in watches if not watch.look_after()]
-            with self._lock:
-                self._watches.difference_update(gone)
-
-
-@lru_cache(maxsize=1)
-def _lookout(_process: int) -> _Lookout:
-    # By process: the parent's thread does not run after a fork. Until the child opens a file it depends on the parent.
-    return _Lookout()
+    return None if found.retired else found
 
 
 def find_unhinted(path: str) -> Watch | None:

@@ -13,7 +13,7 @@ import atexit
 import os
 import time
 from collections import deque
-from functools import lru_cache
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from psycopg.adapt import Loader
@@ -21,7 +21,6 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg.types.string import StrBinaryDumper, StrDumper
 
-from dualdb.stores.target_address import VARIABLE
 from dualdb.stores.target_pairing import connect_paired, prove_again
 
 if TYPE_CHECKING:
@@ -58,12 +57,25 @@ class Pool:
     """Idle connections to one target, the one used last on top."""
 
     def __init__(self, pairing: Pairing, database: str) -> None:
+        """Empty. `close` it when nobody will borrow any more; the process's end does it too."""
         self.pairing = pairing
         self._database = database
         self._idle: deque[tuple[float, Borrowed]] = deque()
+        self._room = IDLE_AT_MOST
+        self._process = os.getpid()
+        self._parents: list[deque[tuple[float, Borrowed]]] = []
+        """What was idle at a fork: not even let go of."""
+        atexit.register(self.close)
+
+    def learn(self, pairing: Pairing) -> None:
+        """Prove connections by this state of the pair, unless a later one is known."""
+        self.pairing = max(self.pairing, pairing, key=lambda known: known.epoch)
 
     def borrow(self) -> Borrowed:
         """An idle connection, or a new one. Raises TargetError."""
+        if self._process != os.getpid():
+            self._parents.append(self._idle)
+            self._process, self._idle = os.getpid(), deque()
         while True:
             try:
                 since, borrowed = self._idle.pop()
@@ -98,11 +110,21 @@ class Pool:
             borrowed.process == os.getpid()
             and not connection.closed
             and connection.info.transaction_status is TransactionStatus.IDLE
-            and len(self._idle) < IDLE_AT_MOST
+            and len(self._idle) < self._room
         ):
-            self._idle.append((time.monotonic(), borrowed))
+            now = time.monotonic()
+            self._idle.append((now, borrowed))
+            with suppress(IndexError):  # another thread has borrowed it
+                while now - self._idle[0][0] > IDLE_S:
+                    self._idle.popleft()[1].discard()
         else:
             borrowed.discard()
+
+    def close(self) -> None:
+        """Close what lies idle, and from now on whatever is given back."""
+        self._room = 0
+        self.forget()
+        atexit.unregister(self.close)
 
     def forget(self) -> None:
         """Close what lies idle: the server was restarted, or the schema has changed under its prepared statements."""
@@ -111,20 +133,6 @@ class Pool:
                 self._idle.pop()[1].discard()
             except IndexError:
                 return
-
-
-def pool_for(pairing: Pairing, database: str) -> Pool:
-    """This process's pool for the target of a database file."""
-    pool = _pool(pairing.in_any_state(), os.environ.get(VARIABLE), database, os.getpid())
-    pool.pairing = max(pool.pairing, pairing, key=lambda known: known.epoch)  # another thread may know more
-    return pool
-
-
-@lru_cache(maxsize=64)
-def _pool(pairing: Pairing, _override: str | None, database: str, _process: int) -> Pool:
-    pool = Pool(pairing, database)
-    atexit.register(pool.forget)
-    return pool
 
 
 class _BoolAsInteger(Loader):

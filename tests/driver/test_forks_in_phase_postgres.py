@@ -1,0 +1,48 @@
+"""A process forks with connections open while PostgreSQL is the authority: parent and child never share a socket."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psycopg
+from tests.stores.mirrored import Mirrored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import os, sys
+import dualdb
+
+path = sys.argv[1]
+patient, hasty = dualdb.connect(path, timeout=60), dualdb.connect(path, timeout=50)
+
+def log(connection, who):
+    with connection:
+        connection.execute("INSERT INTO metric (who) VALUES (?)", (who,))
+    assert connection.execute("SELECT who FROM metric WHERE who = ?", (who,)).fetchone() == (who,)
+
+for connection in hasty, patient:
+    log(connection, "before")
+child = os.fork()
+for _ in range(100):
+    for connection in hasty, patient:
+        log(connection, "parent" if child else "child")
+if child and os.wait()[1]:
+    sys.exit("the child failed")
+"""
+
+
+def test_each_borrows_connections_of_its_own(database: Path, target_dsn: str) -> None:
+    """Those that lay idle at the fork are the parent's."""
+    pair = Mirrored(database, target_dsn, "CREATE TABLE metric (id INTEGER PRIMARY KEY, who TEXT)")
+    pair.align()
+    pair.to_postgres()
+    command = [sys.executable, "-W", "always::ResourceWarning", "-W", "ignore::DeprecationWarning", "-c", PROGRAM]
+    run = subprocess.run([*command, pair.path], capture_output=True, check=False, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
+    with psycopg.connect(target_dsn) as outside:
+        found = outside.execute("SELECT who, count(*) FROM metric GROUP BY who ORDER BY who").fetchall()
+    assert found == [("before", 2), ("child", 200), ("parent", 200)]
