@@ -79,8 +79,18 @@ DELETE FROM _dualdb_copy WHERE tbl = ?
 UPDATE _dualdb_control SET applying = ?
 
 -- name: quarantined
--- Rows that this file could not hold.
-SELECT tbl, key, reason, image FROM _dualdb_quarantine ORDER BY tbl, key
+-- Rows that this file could not hold, beyond one of them and of reasons that begin so: a page of so many images, fewer
+-- where they add up to so many bytes, one at least.
+WITH page AS (
+    SELECT tbl, key, length(image) AS bytes FROM _dualdb_quarantine
+    WHERE (tbl, key) > (:tbl, :key) AND substr(reason, 1, length(:reason)) = :reason
+    ORDER BY tbl, key LIMIT :rows
+), light AS (
+    SELECT tbl, key, sum(bytes) OVER (ORDER BY tbl, key) - bytes AS before FROM page
+)
+SELECT q.tbl, q.key, q.reason, q.image
+FROM light JOIN _dualdb_quarantine AS q ON (q.tbl, q.key) = (light.tbl, light.key)
+WHERE light.before < :bytes ORDER BY q.tbl, q.key
 
 -- name: any_quarantined
 -- Whether there is such a row at all.

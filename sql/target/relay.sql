@@ -99,8 +99,18 @@ ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, 
 DELETE FROM dualdb.copy WHERE tbl = %s
 
 -- name: quarantined
--- Rows that PostgreSQL could not hold.
-SELECT tbl, key, reason, image FROM dualdb.quarantine ORDER BY tbl, key
+-- Rows that PostgreSQL could not hold, beyond one of them and of reasons that begin so: a page of so many images, fewer
+-- where they add up to so many bytes, one at least.
+WITH page AS (
+    SELECT tbl, key, octet_length(image) AS bytes FROM dualdb.quarantine
+    WHERE (tbl, key) > (%(tbl)s, %(key)s) AND starts_with(reason, %(reason)s)
+    ORDER BY tbl, key LIMIT %(rows)s
+), light AS (
+    SELECT tbl, key, sum(bytes) OVER (ORDER BY tbl, key) - bytes AS before FROM page
+)
+SELECT q.tbl, q.key, q.reason, q.image
+FROM light JOIN dualdb.quarantine AS q ON (q.tbl, q.key) = (light.tbl, light.key)
+WHERE light.before < %(bytes)s ORDER BY q.tbl, q.key
 
 -- name: set_quarantined
 -- Keep a row that PostgreSQL cannot hold.

@@ -20,8 +20,10 @@ from dualdb.stores.relay_batch import Carrier
 from dualdb.stores.relay_reading import Range, Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from dualdb.core.store import Key
     from dualdb.stores.pair import Pair
 
 pytestmark = pytest.mark.once
@@ -136,6 +138,33 @@ def test_large_changed_rows_take_several_batches(mirrored: Mirrored, *, back: bo
     batches = mirrored.seen(events.BatchApplied)
     assert 3 <= len(batches) < 60
     assert [batch.aligned for batch in batches] == [False] * (len(batches) - 1) + [True]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["to postgres", "back"])
+def test_of_large_changed_rows_few_are_read_in_vain(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch, *, back: bool
+) -> None:
+    """A batch that was too large tells how many of such rows the next ones may take."""
+    mirrored.align()
+    if back:
+        mirrored.to_postgres()
+    large = "decode(repeat('6162', 500000), 'hex')::text" if back else "printf('%.*c', 1000000, 'x')"
+    (mirrored.target if back else mirrored.source)(f"UPDATE run SET name = {large} WHERE id <= 80")
+    in_vain: list[int] = []
+    read = Reading.read
+
+    def counting(
+        self: Reading, changes: Changes, again: Mapping[int, Sequence[Key]], limit: int, read_out: Callable[[], None]
+    ) -> int | None:
+        fewer = read(self, changes, again, limit, read_out)
+        in_vain.extend([] if fewer is None else [fewer])
+        return fewer
+
+    monkeypatch.setattr(Reading, "read", counting)
+    mirrored.events.clear()
+    mirrored.align()
+    assert len(in_vain) < 8 <= len(mirrored.seen(events.BatchApplied))
+    assert mirrored.differences() == {}
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["to postgres", "back"])

@@ -171,10 +171,19 @@ PAGE_BYTES = 1 << 20
 """Of text and blobs in one page; a page that is cut short by that ends the range."""
 CHANGED_BYTES = 8 << 20
 """Of text and blobs in the changed rows of one batch, but for the last row's: all of them are in memory at once."""
+_MARGIN = 0.75
+"""Rows are not all alike."""
 REMEMBERED = 6
 """Batches that tell what a row costs: few, for a link changes; more than three, so that one hiccup is outvoted."""
 _UNLIKE = 1.25
 """Two batches are compared when one is so many times as large: the times of others differ by chance."""
+
+
+def light_enough(journaled: int, heavy: int) -> int:
+    """How many journal rows the next batch may take on, when the rows that so many changed weighed so much: one that
+    turns out too heavy is read in vain.
+    """
+    return max(1, min(LARGEST, int(_MARGIN * journaled * CHANGED_BYTES / heavy))) if heavy else LARGEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,7 @@ from dualdb.core.capture import (
 )
 from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import fold, quote_name
-from dualdb.core.store import CONFLICT, Mended
-from dualdb.core.types import decode_row
+from dualdb.core.store import Mended
 from dualdb.stores.queries import query
 from dualdb.stores.source_read import ASK, column_sql, journal_position
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema, Table
-    from dualdb.core.store import Key
 
 _EVIDENCE = "source/evidence.sql"
 _OURS = re.compile(r"_dualdb_([a-z_]+)_[0-9]+\Z")
@@ -208,17 +206,6 @@ def stored_text(table: Table) -> str:
 def prove(connection: sqlite3.Connection) -> None:
     """Remember that our triggers are right for the catalog as it is in this transaction."""
     connection.execute(query(ASK, "prove"), connection.execute("PRAGMA schema_version").fetchone())
-
-
-def conflicting(tables: Mapping[int, Table], rows: Sequence[tuple[int, str, str, bytes]]) -> dict[int, list[Key]]:
-    """Of quarantined rows (table, key, reason, image) the keys of those that only another row kept out."""
-    keys: dict[int, list[Key]] = {}
-    for number, _, reason, image in rows:
-        if number in tables and reason.startswith(CONFLICT):
-            names, values = decode_row(bytes(image))
-            found = dict(zip(names, values, strict=True))
-            keys.setdefault(number, []).append(tuple(found[name] for name in tables[number].key.columns))
-    return keys
 
 
 @contextmanager

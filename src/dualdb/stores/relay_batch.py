@@ -21,6 +21,7 @@ from dualdb.core.delivery import (
     Pace,
     State,
     copies_after,
+    light_enough,
     paced,
     tables_to_copy,
     watermark_after,
@@ -60,7 +61,10 @@ class Carrier:
         self._pace = Pace()
         self._light_rows = LARGEST
         """So many journal rows may have changed rows that are small enough for one batch."""
-        self._conflicts: Mapping[int, Sequence[Key]] = {}
+        self._again: Mapping[int, Sequence[Key]] = {}
+        """The keys of rows that only another kept out. They are tried again whatever their size: who waits for the two
+        sides to be equal waits for these too.
+        """
         self._totals: dict[int, int] = {}
         self._uncaptured = authority.uncaptured
         self._pruned_at = time.monotonic()
@@ -123,7 +127,7 @@ class Carrier:
 
     def _read(self) -> Outcome:
         self._held = self.follower.watermark()
-        self._conflicts = self.follower.conflicting()
+        self._again = self.follower.conflicting()
         return Outcome.FOUND_ALIGNED if self._held.aligned else Outcome.FOUND_PROGRESSING
 
     def _mend(self) -> Outcome:
@@ -160,12 +164,11 @@ class Carrier:
             if self._nothing(held, schema, changes):
                 return Outcome.NOTHING
             self.authority.make_durable()
-            self._light_rows = max(self._light_rows, min(LARGEST, 2 * changes.journaled))
             while True:
                 copies = copies_after(schema, held.copies, changes.restarts)
                 self._count_copied(snapshot, schema, copies)
                 batch = Reading(snapshot, schema, copies)
-                fewer = batch.read(changes, self._conflicts, self._pace.copy_rows, read_out=reading.close)
+                fewer = batch.read(changes, self._again, self._pace.copy_rows, read_out=reading.close)
                 if fewer is None:
                     break
                 self._light_rows = fewer
@@ -174,6 +177,8 @@ class Carrier:
                 reading.enter_context(_at_most(SNAPSHOT_S, self.follower.cut_off))
             applied = self.follower.apply(held, batch.tables, lambda: watermark_after(held, changes, batch.copies))
         self._held = result = watermark_after(held, changes, batch.copies)
+        if changes.journaled:
+            self._light_rows = light_enough(changes.journaled, batch.heavy)
         took_s = time.monotonic() - began
         self._tell(applied, result, schema, held, took_s)
         self._pace = paced(self._pace, took_s=took_s, changed=changes.journaled, copied=batch.copied)
@@ -233,8 +238,8 @@ class Carrier:
                 self._report(events.CopyProgress(table=table.name, rows=copy.rows, total=total, done=copy.done))
         for row in applied.quarantined:
             self._report(events.RowQuarantined(table=row.table, key=row.key, reason=row.reason))
-        if self._conflicts or any(row.reason.startswith(CONFLICT) for row in applied.quarantined):
-            self._conflicts = self.follower.conflicting()
+        if self._again or any(row.reason.startswith(CONFLICT) for row in applied.quarantined):
+            self._again = self.follower.conflicting()
 
 
 @contextmanager

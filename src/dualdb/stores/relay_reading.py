@@ -74,6 +74,8 @@ class Reading:
     def __init__(self, snapshot: Snapshot, schema: Schema, copies: Mapping[int, Copy]) -> None:
         """`copies` are those at the beginning of the batch."""
         self.tables: list[TableBatch] = []
+        self.heavy = 0
+        """The length of all texts and blobs in the changed rows."""
         self._snapshot = snapshot
         self._schema = schema
         self._before = copies
@@ -119,7 +121,9 @@ class Reading:
             if left:
                 # What was read tells how many of such rows fit; a key is there for one journal row at least.
                 return max(1, min(taken, changes.journaled // 2))
-            room -= weight(rows)
+            heavy = weight(rows)
+            room -= heavy
+            self.heavy += heavy
             changed[table.id] = self._changed(table, keys, rows, more)
         self._begin_ranges(limit, read_out)
         for table in self._schema.tables.values():

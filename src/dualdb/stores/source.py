@@ -20,6 +20,7 @@ from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import OvertakenError
 from dualdb.stores import journal
 from dualdb.stores.catalog import read_schema
+from dualdb.stores.quarantine import read_conflicting, read_quarantine
 from dualdb.stores.queries import query
 from dualdb.stores.source_apply import SourceApplier
 from dualdb.stores.source_file import faults, is_busy, open_source
@@ -187,18 +188,21 @@ class SourceStore:
         """The rows that the file could not hold."""
         with faults(self.path):
             names = dict(self._writer().execute(query(ASK, "names")).fetchall())
-            found = self._writer().execute(query(ASK, "quarantined")).fetchall()
-        for number, key, reason, image in found:
+        for number, key, reason, image in read_quarantine(self._quarantined):
             yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""
         with faults(self.path):
-            found = self._writer().execute(query(ASK, "quarantined")).fetchall()
-            tables = {table.id: table for table in read_schema(self._writer()).tables.values()} if found else {}
-        return journal.conflicting(tables, found)
+            return read_conflicting(
+                self._quarantined, lambda: {table.id: table for table in read_schema(self._writer()).tables.values()}
+            )
 
     # --- within -------------------------------------------------------------------------------------------------------
+
+    def _quarantined(self, asked: Mapping[str, Any]) -> list[tuple[int, str, str, bytes]]:
+        with faults(self.path):
+            return self._writer().execute(query(ASK, "quarantined"), asked).fetchall()
 
     def _reader(self) -> sqlite3.Connection:
         if self._reading is None:

@@ -20,7 +20,7 @@ from dualdb.core.store import Applied, Copy, Quarantined, Watermark
 from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError
 from dualdb.stores import target_journal
-from dualdb.stores.journal import conflicting
+from dualdb.stores.quarantine import read_conflicting, read_quarantine
 from dualdb.stores.queries import query
 from dualdb.stores.source import fingerprint
 from dualdb.stores.target_apply import POISON, TargetApplier
@@ -173,18 +173,22 @@ class TargetStore:
         """The rows that PostgreSQL could not hold."""
         with losses():
             names: dict[int, str] = dict(self.connection().execute(query(ASK, "names").encode()).fetchall())
-            found = self.connection().execute(query(ASK, "quarantined").encode()).fetchall()
-        for number, key, reason, image in found:
+        for number, key, reason, image in read_quarantine(self._quarantined):
             yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""
         with losses():
-            found = self.connection().execute(query(ASK, "quarantined").encode()).fetchall()
-            tables = read_target_schema(self.connection()).tables.values() if found else ()
-        return conflicting({table.id: table for table in tables}, found)
+            return read_conflicting(
+                self._quarantined,
+                lambda: {table.id: table for table in read_target_schema(self.connection()).tables.values()},
+            )
 
     # --- within -------------------------------------------------------------------------------------------------------
+
+    def _quarantined(self, asked: Mapping[str, Any]) -> list[tuple[int, str, str, bytes]]:
+        with losses():
+            return self.connection().execute(query(ASK, "quarantined").encode(), asked).fetchall()
 
     def _alive(self, connection: Target | None) -> Target:
         if connection is not None and not connection.closed and not connection.broken:
