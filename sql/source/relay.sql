@@ -79,18 +79,14 @@ DELETE FROM _dualdb_copy WHERE tbl = ?
 UPDATE _dualdb_control SET applying = ?
 
 -- name: quarantined
--- Rows that this file could not hold, beyond one of them and of reasons that begin so: a page of so many images, fewer
--- where they add up to so many bytes, one at least.
-WITH page AS (
-    SELECT tbl, key, length(image) AS bytes FROM _dualdb_quarantine
-    WHERE (tbl, key) > (:tbl, :key) AND substr(reason, 1, length(:reason)) = :reason
-    ORDER BY tbl, key LIMIT :rows
-), light AS (
-    SELECT tbl, key, sum(bytes) OVER (ORDER BY tbl, key) - bytes AS before FROM page
-)
-SELECT q.tbl, q.key, q.reason, q.image
-FROM light JOIN _dualdb_quarantine AS q ON (q.tbl, q.key) = (light.tbl, light.key)
-WHERE light.before < :bytes ORDER BY q.tbl, q.key
+-- Rows that this file could not hold, of one table or of all, and of reasons that begin so. A row's image lies in the
+-- tree itself: all are gone through in its order, and none is looked up.
+SELECT tbl, key, reason, image FROM _dualdb_quarantine
+WHERE tbl = coalesce(:tbl, tbl) AND substr(reason, 1, length(:reason)) = :reason ORDER BY tbl, key
+
+-- name: quarantine_counts
+-- How many such rows each table has.
+SELECT tbl, count(*) FROM _dualdb_quarantine GROUP BY tbl
 
 -- name: any_quarantined
 -- Whether there is such a row at all.

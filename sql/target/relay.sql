@@ -99,11 +99,11 @@ ON CONFLICT (tbl) DO UPDATE SET cursor = excluded.cursor, done = excluded.done, 
 DELETE FROM dualdb.copy WHERE tbl = %s
 
 -- name: quarantined
--- Rows that PostgreSQL could not hold, beyond one of them and of reasons that begin so: a page of so many images, fewer
--- where they add up to so many bytes, one at least.
+-- Rows that PostgreSQL could not hold, of one table or of all, and of reasons that begin so: those beyond one of them, a
+-- page of so many, fewer where their images add up to so many bytes, one at least.
 WITH page AS (
     SELECT tbl, key, octet_length(image) AS bytes FROM dualdb.quarantine
-    WHERE (tbl, key) > (%(tbl)s, %(key)s) AND starts_with(reason, %(reason)s)
+    WHERE (tbl, key) > (%(after)s, %(key)s) AND tbl = coalesce(%(tbl)s, tbl) AND starts_with(reason, %(reason)s)
     ORDER BY tbl, key LIMIT %(rows)s
 ), light AS (
     SELECT tbl, key, sum(bytes) OVER (ORDER BY tbl, key) - bytes AS before FROM page
@@ -111,6 +111,10 @@ WITH page AS (
 SELECT q.tbl, q.key, q.reason, q.image
 FROM light JOIN dualdb.quarantine AS q ON (q.tbl, q.key) = (light.tbl, light.key)
 WHERE light.before < %(bytes)s ORDER BY q.tbl, q.key
+
+-- name: quarantine_counts
+-- How many such rows each table has.
+SELECT tbl, count(*) FROM dualdb.quarantine GROUP BY tbl
 
 -- name: set_quarantined
 -- Keep a row that PostgreSQL cannot hold.

@@ -34,15 +34,61 @@ if child and os.wait()[1]:
     sys.exit("the child failed")
 """
 
+CHILD_CLOSES = """
+import os, sys, time
+import dualdb
+from dualdb.driver import lookout
+
+lookout.KEPT_S = 0.3
+
+def sockets():
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+        except OSError:
+            pass
+    return found
+
+connections = [dualdb.connect(sys.argv[1]) for _ in range(3)]
+for connection in connections:
+    connection.execute("BEGIN").execute("SELECT count(*) FROM metric").fetchone()
+for connection in connections:
+    connection.rollback()
+if os.fork():
+    sys.exit(os.wait()[1])
+inherited = sockets()
+for connection in connections:
+    connection.execute("BEGIN").execute("SELECT count(*) FROM metric").fetchone()
+for connection in connections:
+    connection.rollback()
+assert sockets() > inherited, (inherited, sockets())
+for connection in connections:
+    connection.close()
+deadline = time.monotonic() + 10
+while sockets() > inherited and time.monotonic() < deadline:
+    time.sleep(0.05)
+assert sockets() == inherited, (inherited, sockets())
+"""
+
 
 def test_each_borrows_connections_of_its_own(database: Path, target_dsn: str) -> None:
     """Those that lay idle at the fork are the parent's."""
-    pair = Mirrored(database, target_dsn, "CREATE TABLE metric (id INTEGER PRIMARY KEY, who TEXT)")
-    pair.align()
-    pair.to_postgres()
-    command = [sys.executable, "-W", "always::ResourceWarning", "-W", "ignore::DeprecationWarning", "-c", PROGRAM]
-    run = subprocess.run([*command, pair.path], capture_output=True, check=False, text=True, timeout=120)
-    assert (run.returncode, run.stderr) == (0, "")
+    _run(PROGRAM, database, target_dsn)
     with psycopg.connect(target_dsn) as outside:
         found = outside.execute("SELECT who, count(*) FROM metric GROUP BY who ORDER BY who").fetchall()
     assert found == [("before", 2), ("child", 200), ("parent", 200)]
+
+
+def test_a_child_closes_what_it_has_opened(database: Path, target_dsn: str) -> None:
+    """Over connections that it inherited: a while after it has closed the last of them."""
+    _run(CHILD_CLOSES, database, target_dsn)
+
+
+def _run(program: str, database: Path, target_dsn: str) -> None:
+    pair = Mirrored(database, target_dsn, "CREATE TABLE metric (id INTEGER PRIMARY KEY, who TEXT)")
+    pair.align()
+    pair.to_postgres()
+    command = [sys.executable, "-W", "always::ResourceWarning", "-W", "ignore::DeprecationWarning", "-c", program]
+    run = subprocess.run([*command, pair.path], capture_output=True, check=False, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")

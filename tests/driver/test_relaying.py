@@ -7,10 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.driver.programs import ask, program, until
 from tests.stores.mirrored import Mirrored
 
 from dualdb.core.events import unheard
@@ -21,7 +22,6 @@ from dualdb.stores.relay import Relay
 from dualdb.stores.target_lease import SILENT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 APPLICATION = """
@@ -130,33 +130,6 @@ def mirrored(database: Path, target_dsn: str) -> Mirrored:
     return pair
 
 
-@contextmanager
-def program(text: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A running program of the application's; it is asked to end, with whatever it forked, by the end of its input."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-c", text, *arguments]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.communicate(timeout=20)
-
-
-def ask(process: subprocess.Popen[str]) -> None:
-    """Let it go on."""
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
-def until(condition: Callable[[], bool], within_s: float) -> None:
-    """Wait for it."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s
-        time.sleep(0.02)
-
-
 def holds(mirrored: Mirrored, process: subprocess.Popen[str]) -> bool:
     """Whether that process holds the relay lock."""
     return f" {process.pid} " in mirrored.target(HOLDER)[0][0]
@@ -201,6 +174,40 @@ def test_a_process_forks_while_its_relay_is_at_work(mirrored: Mirrored) -> None:
         assert output == "forked\n", errors
     with closing(sqlite3.connect(mirrored.path)) as connection:
         assert connection.execute("SELECT count(*) FROM metric WHERE value = 7.5").fetchone() == (40,)
+
+
+FORKS_WHILE_METRICS_BEGIN = """
+import os, signal, sys, time
+import dualdb, dualdb.telemetry
+
+sys.path.insert(0, sys.argv[2])
+get_meter = dualdb.telemetry.get_meter
+
+def get_meter_of_the_applications_sdk(*given):  # as opentelemetry does where OTEL_PYTHON_METER_PROVIDER names one
+    import slow_sdk
+    return get_meter(*given)
+
+dualdb.telemetry.get_meter = get_meter_of_the_applications_sdk
+connection = dualdb.connect(sys.argv[1])
+connection.execute("SELECT count(*) FROM metric").fetchone()
+while "slow_sdk" not in sys.modules:
+    time.sleep(0.001)
+if not os.fork():
+    signal.alarm(15)
+    import slow_sdk
+    os._exit(0)
+print(os.wait()[1], flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_fork_while_the_applications_sdk_is_imported_leaves_the_child_able_to(
+    mirrored: Mirrored, tmp_path: Path
+) -> None:
+    """Metrics are given to whatever OpenTelemetry finds, which it imports when the first of them is made."""
+    (tmp_path / "slow_sdk.py").write_text("import time\ntime.sleep(1)\n", encoding="utf-8")
+    with program(FORKS_WHILE_METRICS_BEGIN, mirrored.path, str(tmp_path)) as parent:
+        assert _line(parent) == "0\n"
 
 
 @pytest.mark.parametrize("moment", ["begins", "relays"])

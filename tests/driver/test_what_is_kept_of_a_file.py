@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
+import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
+from tests.driver.prepared import prepare
+from tests.driver.programs import ask, program, until
 from tests.stores.mirrored import Mirrored
+
+import dualdb
+from dualdb.driver import lookout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+METRIC = "CREATE TABLE metric (id INTEGER PRIMARY KEY, value REAL)"
 PROGRAM = """
-import gc, json, os, sys, threading, time
+import json, os, sys, threading, time
 import dualdb
 from dualdb.driver import lookout
 
@@ -57,8 +64,7 @@ if holds:
     connection.execute("SELECT 1").fetchone()
 else:
     held = before
-connection.close()
-del connection
+connection.close()  # the object lives on
 until(lambda: kept() == [False, 0, 0])
 print(json.dumps([before, held, kept()]), flush=True)
 sys.stdin.readline()
@@ -72,24 +78,19 @@ sys.stdin.readline()
 @pytest.mark.parametrize("phase", ["dual_write", "postgres"])
 def test_what_is_kept_ends_and_begins_again(database: Path, target_dsn: str, phase: str, holds: str) -> None:
     """The relay's thread, descriptors of the file and of its hint, connections to PostgreSQL; not while it is open."""
-    pair = Mirrored(database, target_dsn, "CREATE TABLE metric (id INTEGER PRIMARY KEY, value REAL)")
+    pair = Mirrored(database, target_dsn, METRIC)
     pair.align()
     if phase == "postgres":
         pair.to_postgres()
-    command = [sys.executable, "-c", PROGRAM, pair.path, holds]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
+    with program(PROGRAM, pair.path, holds) as process:
         assert process.stdout is not None
         before, held, after = json.loads(process.stdout.readline())
         assert all(before)
         assert held == before
         assert after == [False, 0, 0]
-        assert _connections(target_dsn) == 0
-        process.stdin.write("\n")
-        process.stdin.flush()
-        while not _arrived(pair, phase):
-            assert process.poll() is None
-        process.communicate("\n", timeout=20)
+        until(lambda: _connections(target_dsn) == 0)
+        ask(process)
+        until(lambda: _arrived(pair, phase))
 
 
 def _connections(dsn: str) -> Any:
@@ -107,3 +108,159 @@ def _arrived(pair: Mirrored, phase: str) -> bool:
         return pair.target(rows) == [(1,)]
     with closing(sqlite3.connect(pair.path)) as plain:
         return bool(plain.execute(rows).fetchone() == (1,))
+
+
+def test_the_last_rows_are_carried_before_the_relay_ends(
+    database: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL is busy when a program writes, closes the file and lives on: nobody else has it open."""
+    monkeypatch.setattr(lookout, "KEPT_S", 0.2)
+    pair = Mirrored(database, target_dsn, METRIC)
+    pair.align()
+    before = _relays()
+    with closing(dualdb.connect(pair.path)) as connection:
+        connection.execute("SELECT count(*) FROM metric").fetchone()
+        until(lambda: bool(_relays() - before))
+        with psycopg.connect(target_dsn) as busy:
+            busy.execute("LOCK TABLE metric IN ACCESS EXCLUSIVE MODE")
+            with connection:
+                connection.execute("INSERT INTO metric (value) VALUES (2.0)")
+            connection.close()
+            time.sleep(3)
+    until(lambda: _arrived(pair, "dual_write"))
+    until(lambda: not _relays() - before)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["nobody has it open", "somebody has it open"])
+def test_a_file_made_again_under_its_path_is_mirrored(
+    database: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch, *, held: bool
+) -> None:
+    """By a process that has had the old one open, and that relays for it still."""
+    pair = Mirrored(database, target_dsn, METRIC)
+    pair.align()
+    before = _relays()
+    old = dualdb.connect(pair.path)
+    old.execute("SELECT count(*) FROM metric").fetchone()
+    until(lambda: bool(_relays() - before))
+    if not held:
+        old.close()
+    for part in database.parent.glob(f"{database.name}*"):
+        part.unlink()
+    with psycopg.connect(target_dsn, autocommit=True) as server:
+        name = f"{server.info.dbname}_again"
+        server.execute(f'CREATE DATABASE "{name}"'.encode())
+        try:
+            monkeypatch.setattr(lookout, "KEPT_S", 0.2)
+            again = Mirrored(database, make_conninfo(target_dsn, dbname=name), METRIC)
+            again.align()
+            with closing(dualdb.connect(again.path)) as connection:
+                with connection:
+                    connection.execute("INSERT INTO metric (value) VALUES (2.0)")
+                until(lambda: _arrived(again, "dual_write"))
+            old.close()
+            until(lambda: not _relays() - before)
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+class Kept:
+    """Anything that is kept for a file."""
+
+    over = False
+
+    def close(self) -> None:
+        """See `Companion`."""
+        self.over = True
+
+
+def test_of_many_files_little_is_kept(tmp_path: Path) -> None:
+    """One is opened after the other, faster than time would end what is kept of them."""
+    kept = []
+    for number in range(3 * lookout.KEPT_AT_MOST):
+        path = tmp_path / f"{number}.db"
+        prepare(path)
+        with closing(dualdb.connect(path)) as connection:
+            connection.execute("SELECT 1").fetchone()
+            watch = connection._watch  # type: ignore[attr-defined]
+            kept.append(watch.companion("kept", Kept))
+            del watch
+    assert len(_mapped(tmp_path)) <= lookout.KEPT_AT_MOST
+    until(lambda: [one.over for one in kept] == [True] * 2 * lookout.KEPT_AT_MOST + [False] * lookout.KEPT_AT_MOST)
+
+
+AT_ONCE = """
+import sys, threading
+import dualdb
+
+together = threading.Barrier(16)
+
+def read():
+    together.wait()
+    connection = dualdb.connect(sys.argv[1])
+    connection.execute("SELECT 1").fetchone()
+    connection.close()
+
+threads = [threading.Thread(target=read) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print([thread.name for thread in threading.enumerate()])
+"""
+
+
+def test_threads_that_connect_first_at_once_share_a_lookout(database: Path) -> None:
+    """One thread looks after all."""
+    prepare(database)
+    for _ in range(5):
+        with program(AT_ONCE, str(database)) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "['MainThread', 'dualdb-lookout']\n"
+
+
+INTERRUPTED = """
+import gc, signal, sys, time
+import dualdb
+
+path = sys.argv[1]
+
+def read(*_):
+    connection = dualdb.connect(path)
+    connection.execute("SELECT 1").fetchone()
+    connection.close()
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        read()
+
+gc.set_threshold(20)
+signal.signal(signal.SIGALRM, read)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    Cycle()
+    read()
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+print("ended", flush=True)
+"""
+
+
+def test_signal_handlers_and_finalizers_may_open_connections(database: Path) -> None:
+    """In the midst of another's opening."""
+    prepare(database)
+    with program(INTERRUPTED, str(database)) as process:
+        try:
+            assert process.communicate(timeout=30) == ("ended\n", "")
+        finally:
+            process.kill()
+
+
+def _relays() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "dualdb-relay"}
+
+
+def _mapped(folder: Path) -> list[str]:
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return [line for line in maps if str(folder) in line and line.rstrip().endswith("-dualdb")]

@@ -7,6 +7,7 @@ in the writer's own transaction, a relay batch is one transaction on the followe
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -213,13 +214,19 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
 
-    def quarantine(self) -> Iterator[Quarantined]:
+    def quarantine(self, table: int | None = None) -> Iterator[Quarantined]:
         """See `Store`."""
         with closing(connect(self.path)) as connection:
-            for table, key, reason, image in connection.execute(
+            numbers = {one.name: one.id for one in read_schema(connection).tables.values()}
+            for name, key, reason, image in connection.execute(
                 "SELECT tbl, key, reason, image FROM _dualdb_quarantine"
             ):
-                yield Quarantined(table=table, key=key, reason=reason, image=image)
+                if table in (None, numbers[name]):
+                    yield Quarantined(table=name, key=key, reason=reason, image=image)
+
+    def count_quarantine(self) -> Mapping[str, int]:
+        """See `Store`."""
+        return Counter(one.table for one in self.quarantine())
 
 
 class SqlitePair:

@@ -21,7 +21,7 @@ from dualdb.core.delivery import Action
 from dualdb.core.store import CONFLICT, TableBatch, Watermark
 from dualdb.entrypoints.console import describe
 from dualdb.errors import BusyError, LineageError, OvertakenError
-from dualdb.stores import target_change
+from dualdb.stores import target, target_change
 from dualdb.stores.catalog import schema_from_rows
 from dualdb.stores.relay import Relay, relay_until_aligned
 from dualdb.stores.relay_batch import Carrier
@@ -144,6 +144,37 @@ def test_what_postgresql_cannot_hold_is_kept_apart(mirrored: Mirrored) -> None:
     mirrored.align()
     assert mirrored.quarantined() == []
     assert mirrored.differences() == {}
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["PostgreSQL's", "the file's"])
+def test_a_quarantine_is_gone_through_page_by_page(
+    mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch, *, back: bool
+) -> None:
+    """Each row once, whatever a page holds: at most so many rows, fewer where they are large, one at least."""
+    monkeypatch.setattr(target, "PAGE", 3)
+    monkeypatch.setattr(target, "PAGE_BYTES", 2_000)
+    mirrored.align()
+    if back:
+        mirrored.to_postgres()
+        mirrored.target(
+            "INSERT INTO run(name, loss) SELECT repeat('x', i * i) || i, 'NaN' FROM generate_series(1, 60) i"
+        )
+        mirrored.target("INSERT INTO step SELECT i, i, 'NaN' FROM generate_series(101, 110) i")
+    else:
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)"
+        mirrored.source(f"INSERT INTO run(name) {numbers} SELECT printf('%.*c', i * i, 'x') || i || char(0) FROM n")
+        mirrored.source("INSERT INTO step SELECT id, id, 'no float' FROM run WHERE id > 50 LIMIT 10")
+    mirrored.align()
+    with mirrored.pair() as pair:
+        counts = pair.follower.count_quarantine()
+        found = [(row.table, row.key) for row in pair.follower.quarantine()]
+        with pair.follower.snapshot() as snapshot:
+            number = snapshot.schema.table("step").id
+        steps = list(pair.follower.quarantine(number))
+    assert counts == {"run": 60, "step": 10}
+    assert len(set(found)) == len(found) == 70
+    assert {row.table for row in steps} == {"step"}
+    assert len(steps) == 10
 
 
 def test_poison_met_by_the_copy_is_kept_apart(database: Path, target_dsn: str) -> None:

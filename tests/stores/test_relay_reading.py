@@ -163,7 +163,8 @@ def test_of_large_changed_rows_few_are_read_in_vain(
     monkeypatch.setattr(Reading, "read", counting)
     mirrored.events.clear()
     mirrored.align()
-    assert len(in_vain) < 8 <= len(mirrored.seen(events.BatchApplied))
+    assert len(mirrored.seen(events.BatchApplied)) >= 8
+    assert len(in_vain) <= 5  # on the way down to what fits
     assert mirrored.differences() == {}
 
 

@@ -233,8 +233,11 @@ class Store(Protocol):
         were remade come back with an empty `Copy`, cleared.
         """
 
-    def quarantine(self) -> Iterator[Quarantined]:
-        """As follower: the rows that it could not hold."""
+    def quarantine(self, table: int | None = None) -> Iterator[Quarantined]:
+        """As follower: the rows that it could not hold, of the table with that id or of all."""
+
+    def count_quarantine(self) -> Mapping[str, int]:
+        """As follower: how many such rows there are, by table."""
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """As follower: keys of the quarantined rows that only another row kept out, by table id."""

@@ -18,6 +18,7 @@ from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.write_access import called_functions, foreign_key_steps, used_collations, written_databases
 from dualdb.stores.catalog import catalog_database, schema_from_rows, version_of
+from dualdb.stores.forks import fork_gate
 from dualdb.stores.target_catalog import read_numbering, read_objects
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Classes = Mapping[int | str, TargetType]
 
 _PLANS_AT_MOST = 2000
+_CLOSE_S = 1.0
+"""So long a fork waits for that."""
 _STEPS_FOR_NAMES = 1_000_000
 """Instructions after which SQLite need not go on to a first row only to tell how its columns are called."""
 _NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
@@ -292,4 +295,5 @@ class Catalogues:
 
     def close(self) -> None:
         """Forget it."""
-        self._current = None
+        with fork_gate().at_work(_CLOSE_S):  # SQLite's mutexes are held while the catalog database is closed
+            self._current = None

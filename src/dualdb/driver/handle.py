@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from dualdb.driver.watch import SETTLED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +63,14 @@ class ConnectionHandle(sqlite3.Connection):
 
     _replaced: frozenset[str]
     """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
+
+    def close(self) -> None:
+        """As `sqlite3.Connection.close`; what is kept of the file may end then, though the object lives on."""
+        super().close()  # raises in another thread
+        self._watch, self._counter, self._seen = None, SETTLED, SETTLED[0]
+        if self._remote is not None:
+            self._remote.close()  # what is not committed is rolled back
+            self._remote = None
 
     def create_collation(self, name: str, callback: Any, /) -> None:
         """As `sqlite3.Connection.create_collation`; SQLite itself does not tell whose a collation of its names is."""

@@ -2,34 +2,41 @@
 
 A connection for each logged row is a habit, so what is dear to make outlives it: the mapped hint, and its
 *companions*, which are the relay's thread, idle connections to PostgreSQL, and the schema there. All of it ends a while
-after the last connection to the file; a process may open thousands of files one after the other.
+after the last connection to the file, and sooner where many files are opened one after the other.
 
-A connection says by nothing but its life that it has a file open: it holds the file's watch, and who else does holds it
-weakly or for a time. Rejected: counting in `close` (an application may just let go of a connection), and in `__del__`
-(every connection would pay for it).
+A connection says by nothing but its hold on the file's watch that it has the file open; who else holds that does so
+weakly or for a time. So one that the application just lets go of counts as closed, and none pays for being counted.
 
 One thread per process does this. The same one looks after the hints: one that was deleted or replaced moves no more,
 and somebody has to look at the path for that. Not the statement: a call of the system costs twenty times its
 comparison. Nor the relay's thread: `DUALDB_RELAY=off` and phase sqlite have none.
+
+Signal handlers and finalizers may open connections too, in the midst of any of this and in the same thread: so locks
+are re-entrant, nothing is made nor imported under them, and what is gone through is a copy.
 """
 
 from __future__ import annotations
 
 import os
+from _thread import RLock
 from contextlib import suppress
-from functools import cache
+from threading import Thread
 from time import monotonic, sleep
+from weakref import WeakSet, WeakValueDictionary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from typing import Protocol, TypeVar
+    from typing import Any, Protocol, TypeVar
+
+    File = tuple[str, int, int]
+    """A path and which file it leads to: one that was removed and made again is another one."""
 
     class Watched(Protocol):
         """What a connection holds while it has a file open."""
 
         @property
-        def path(self) -> str:
+        def file(self) -> File:
             """The file."""
 
         def look_after(self) -> bool:
@@ -50,6 +57,17 @@ KEPT_S = 30.0
 """So long after the last connection to a file what is kept of it is kept; after one that was opened and closed at once,
 twice as long.
 """
+KEPT_AT_MOST = 8
+"""Files that nobody has open and of which anything is kept."""
+
+
+def identify(path: str) -> File:
+    """Which file this is now."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (path, 0, 0)
+    return (path, status.st_dev, status.st_ino)
 
 
 class _Kept:
@@ -58,7 +76,7 @@ class _Kept:
     __slots__ = ("companions", "used")
 
     def __init__(self) -> None:
-        self.companions: dict[Hashable, Companion] = {}
+        self.companions: dict[Hashable, Any] = {}
         self.used = monotonic()
         """When somebody had the file open last."""
 
@@ -67,18 +85,17 @@ class Lookout:
     """Of one process."""
 
     def __init__(self) -> None:
-        """Begins at once."""
-        from threading import Lock, Thread
-        from weakref import WeakSet, WeakValueDictionary
-
-        self._lock = Lock()
-        self._found: WeakValueDictionary[Hashable, Watched] = WeakValueDictionary()
+        """Nothing is kept yet."""
+        self._lock = RLock()
+        self._found: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._watches: WeakSet[Watched] = WeakSet()
         """Those found, and those that this process was forked with."""
         self._held: dict[Watched, float] = {}
-        """Until when each is held, though no connection may be left."""
-        self._kept: dict[str, _Kept] = {}
-        """By file."""
+        """Until when each is held, though no connection may be left; the one asked for last at the end."""
+        self._kept: dict[File, _Kept] = {}
+
+    def start(self) -> None:
+        """Look after it all from now on."""
         # A daemon: what it has not ended at the interpreter's end has its own ways to end. While the interpreter ends
         # none can be started.
         with suppress(RuntimeError):
@@ -86,34 +103,38 @@ class Lookout:
 
     def watch(self, key: Hashable, make: Callable[[], W]) -> W:
         """The watch known by that key, made if there is none; looked after as long as somebody holds it."""
+        made = self._found.get(key) or make()
         with self._lock:
-            found: W | None = self._found.get(key)  # type: ignore[assignment]
-            if found is None:
-                found = make()
-                self._found[key] = found
-                self._watches.add(found)
+            found: W = self._found.setdefault(key, made)
+            self._watches.add(found)
+            self._held.pop(found, None)
             self._held[found] = monotonic() + KEPT_S
+            while len(self._held) > KEPT_AT_MOST:
+                del self._held[next(iter(self._held))]
             return found
 
     def companion(self, watch: Watched, key: Hashable, make: Callable[[], C]) -> C:
         """What is kept under that key for the file of a watch, made if there is none. It must not hold the watch."""
         with self._lock:
             self._watches.add(watch)
-            kept = self._kept.get(watch.path)
-            if kept is None:
-                kept = self._kept[watch.path] = _Kept()
+            kept = self._kept.setdefault(watch.file, _Kept())
             kept.used = monotonic()
-            found: C | None = kept.companions.get(key)  # type: ignore[assignment]
-            if found is None:
-                found = make()
-                kept.companions[key] = found
+            found: C | None = kept.companions.get(key)
+        if found is not None:
             return found
+        made = make()
+        with self._lock:
+            found = self._kept.setdefault(watch.file, kept).companions.setdefault(key, made)
+        if found is not made:
+            made.close()
+        return found
 
     def _run(self) -> None:
         while True:
             sleep(LOOK_EVERY_S)
-            self._look_after_hints()
-            self._end_unused()
+            for look in self._look_after_hints, self._end_unused:
+                with suppress(Exception):  # whatever it is, it may be better the next time
+                    look()
 
     def _look_after_hints(self) -> None:
         with self._lock:
@@ -124,27 +145,53 @@ class Lookout:
                 self._held.pop(watch, None)
 
     def _end_unused(self) -> None:
-        now = monotonic()
         with self._lock:
-            self._held = {watch: until for watch, until in self._held.items() if until > now}
-            used = {watch.path for watch in self._watches}
-            for path in used & self._kept.keys():
-                self._kept[path].used = now
-            unused = [
-                path
-                for path, kept in self._kept.items()
-                if path not in used and (now - kept.used > KEPT_S or not os.access(path, os.F_OK))
-            ]
-            over = [companion for path in unused for companion in self._kept.pop(path).companions.values()]
-        for companion in over:
-            with suppress(Exception):  # whatever it is, the other files are looked after
+            now = monotonic()
+            self._held = {watch: until for watch, until in tuple(self._held.items()) if until > now}
+            used = {watch.file for watch in tuple(self._watches)}
+            for file, kept in tuple(self._kept.items()):
+                kept.used = now if file in used else kept.used
+            unused = sorted((kept.used, file) for file, kept in tuple(self._kept.items()) if file not in used)
+            surplus = len(self._held) + len(unused) - KEPT_AT_MOST
+        gone = {file for _, file in unused if identify(file[0]) != file}
+        for place, (since, file) in enumerate(unused):
+            if place < surplus or file in gone or now - since > KEPT_S:
+                self._end(file, since)
+
+    def _end(self, file: File, since: float) -> None:
+        with self._lock:
+            kept = self._kept.get(file)
+            if kept is None or kept.used != since:  # somebody has opened it again
+                return
+            del self._kept[file]
+        for companion in kept.companions.values():
+            with suppress(Exception):  # the others are to be ended too
                 companion.close()
 
 
-@cache
-def lookout(_process: int) -> Lookout:
-    """That of the process with this number: after a fork the parent's thread does not run, and its lock may be held.
+_making = RLock()
+_lookouts: list[Lookout] = []
+"""This process's, at most one, behind those of the processes that it was forked from: nothing that is theirs may be
+ended here.
+"""
+_inherited = 0
 
-    The parent's is kept in the child, as nothing that is the parent's may be ended there.
-    """
-    return Lookout()
+
+def lookout() -> Lookout:
+    """This process's."""
+    if len(_lookouts) == _inherited:
+        with _making:
+            made = Lookout()
+            if len(_lookouts) == _inherited:
+                _lookouts.append(made)
+                made.start()
+    return _lookouts[-1]
+
+
+def _begin_anew() -> None:
+    """In the child of a fork: the parent's thread does not run here, and its locks may be held."""
+    global _making, _inherited
+    _making, _inherited = RLock(), len(_lookouts)
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -9,7 +9,7 @@ import os
 import time
 from contextlib import suppress
 from random import random
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from dualdb.stores.forks import fork_gate
@@ -29,43 +29,52 @@ _IMPORT_S = 10.0
 def keep_relaying(watch: Watch) -> None:
     """Start this process's relay for one database file, if it has none yet; it ends when nobody has the file open."""
     if os.environ.get("DUALDB_RELAY", "") != "off":
-        # The command that began a mirror carries, so nobody needs to be quick; and all processes notice it in one
-        # instant. If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
-        late_s = random() * _SPREAD_S if watch.saw_mirror_begin else 0.0  # noqa: S311 - no secret
-        watch.companion("relay", lambda: _Lent(watch.path, late_s))
+        watch.companion("relay", lambda: _RelayThread(watch.path)).begin(late=watch.saw_mirror_begin)
 
 
-class _Lent:
+class _RelayThread:
     """The relay of one file, and what comes before it."""
 
-    def __init__(self, path: str, late_s: float) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._late_s = late_s
-        self._lock = Lock()
-        self._over = False
+        self._begun = Lock()
+        """Held from the beginning on: whoever gets it begins."""
+        self._over = Event()
         self._relay: Relay | None = None
+
+    def begin(self, *, late: bool) -> None:
+        """Begin soon, if it has not yet."""
+        if not self._begun.acquire(blocking=False):
+            return
+        # The command that began a mirror carries, so nobody needs to be quick; and all processes notice it in one
+        # instant. If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
+        late_s = random() * _SPREAD_S if late else 0.0  # noqa: S311 - no secret
         with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread: others relay
             fork_gate()  # it takes a hundredth of a second, and from here on forks wait for the thread
             # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
-            Thread(target=self._begin, name="dualdb-relay-start", daemon=True).start()
+            Thread(target=self._run, args=(late_s,), name="dualdb-relay-start", daemon=True).start()
 
     def close(self) -> None:
-        """End it soon."""
-        with self._lock:
-            self._over = True
-            if self._relay is not None:
-                self._relay.stop(0)
+        """End when nothing is left to be carried."""
+        self._over.set()
+        if self._relay is not None:
+            self._relay.end_at_rest()
 
-    def _begin(self) -> None:
-        time.sleep(self._late_s)
+    def _run(self, late_s: float) -> None:
+        time.sleep(late_s)
+        if self._over.is_set():
+            return
         gate = fork_gate()
         with gate.at_work(_IMPORT_S):
             from dualdb.stores.relay import Relay
             from dualdb.telemetry import relay_metrics
-        with self._lock, suppress(RuntimeError):  # as above
-            if not self._over:
-                self._relay = Relay(self._path, relay_metrics())
-                self._relay.start()
+
+            relay = Relay(self._path, relay_metrics())
+        self._relay = relay
+        if self._over.is_set():  # set before `close` looked for the relay
+            relay.end_at_rest()
+        with suppress(RuntimeError):  # as above
+            relay.start()
         time.sleep(_SETTLED_S)
         # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would
         # wait for that behind the fence, all at once.

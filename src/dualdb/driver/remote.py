@@ -6,7 +6,6 @@ are raised as `MovedError`: the caller goes where the authority is and executes 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from shlex import quote
@@ -16,13 +15,13 @@ from dualdb.core.statement import Kind, Plan
 from dualdb.core.transaction import Action, Event, State, Transaction, TransactionRefusedError
 from dualdb.core.translate import Refused
 from dualdb.driver.binding import Binder, UnstorableError, classes_of, values_of
-from dualdb.driver.catalogue import Catalogue, Catalogues
+from dualdb.driver.catalogue import Catalogue
 from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose
 from dualdb.driver.failure import failure, locked, overtaken, read_only, refused
 from dualdb.driver.fence import await_outcome
+from dualdb.driver.target_kept import TargetKept
 from dualdb.errors import DualdbError, TargetError, TargetLostError
 from dualdb.stores.hint import announced
-from dualdb.stores.target_address import VARIABLE
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
 from dualdb.stores.target_pairing import Pairing
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from dualdb.driver.transaction_memory import TransactionMemory
     from dualdb.driver.watch import Watch
     from dualdb.driver.write_access import WriteAccess
+    from dualdb.stores.target_pool import Pool
     from dualdb.stores.target_session import Answer, Message
 
 T = TypeVar("T")
@@ -78,10 +78,7 @@ class Remote:
         self.taught: Taught | None = None
         """The functions and collations of the connection's own; None: look."""
         self.binder = Binder()
-        pairing, path = Pairing(*facts.pairing), watch.path
-        self._target = (pairing.in_any_state(), os.environ.get(VARIABLE))
-        self.pool = watch.companion(("pool", self._target), lambda: Pool(pairing, path))
-        self.pool.learn(pairing)  # another connection may have known less
+        self._kept = TargetKept(watch, Pairing(*facts.pairing))
         self._session: Session | None = None
         self._pending: list[Message] = []
         self._doom: sqlite3.Error | None = None
@@ -89,6 +86,11 @@ class Remote:
         """The hint's counter as of when the control row was last read; -1: read it before the next statement."""
         self._catalogue: Catalogue | None = None
         self._schema_changed = False
+
+    @property
+    def pool(self) -> Pool:
+        """This process's connections to the target."""
+        return self._kept.pool
 
     @property
     def catalogue(self) -> Catalogue:
@@ -457,9 +459,7 @@ class Remote:
         return self._patiently(lambda: Session(self.pool, self.timeout_s, fresh=fresh))
 
     def _learn(self, seen: int) -> Catalogue:
-        # Asked for each time: after a fork they are others, for a lock of the parent's may be held for ever.
-        known = self._watch.companion(("catalogues", self._target), Catalogues)
-        return self._patiently(lambda: known.current(seen, self.pool, self._target_schema))
+        return self._patiently(lambda: self._kept.catalogues.current(seen, self.pool, self._target_schema))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """What it gives; a server that restarts is back in a moment, as a lock is."""

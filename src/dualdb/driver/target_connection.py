@@ -84,11 +84,6 @@ class TargetConnection(ConnectionHandle):
             raise
         return False
 
-    def close(self) -> None:
-        """As `sqlite3.Connection.close`; what is not committed is rolled back."""
-        super().close()  # raises in another thread
-        self._remote.close()
-
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
@@ -246,6 +241,7 @@ class TargetConnection(ConnectionHandle):
 
 PASSED_ON = {
     # Public attributes of sqlite3.Connection that are left to the C part, and why that is right.
+    "close": "the handle's, which ends both sides",
     "interrupt": "ends what the C part is doing; a statement on PostgreSQL ends with its own time-outs",
     "set_progress_handler": "called while SQLite's engine works, which it does not",
     "set_trace_callback": "called for what SQLite's engine executes",

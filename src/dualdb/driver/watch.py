@@ -13,7 +13,7 @@ import os
 import sqlite3
 from time import monotonic
 
-from dualdb.driver.lookout import lookout
+from dualdb.driver.lookout import identify, lookout
 from dualdb.stores.hint import Hint, hint_path, make_hint
 from dualdb.stores.layout import find_unknown
 from dualdb.stores.queries import query
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from typing import TypeVar
 
-    from dualdb.driver.lookout import Companion
+    from dualdb.driver.lookout import Companion, File
 
     C = TypeVar("C", bound=Companion)
 
@@ -62,10 +62,11 @@ class Authority:
 class Watch:
     """The hint of one prepared file; shared by this process's connections to it."""
 
-    __slots__ = ("__weakref__", "_hint", "_known", "counter", "path", "saw_mirror_begin")
+    __slots__ = ("__weakref__", "_hint", "_known", "counter", "file", "path", "saw_mirror_begin")
 
     def __init__(self, path: str, hint: Hint | None) -> None:
         self.path = path
+        self.file: File = identify(path)
         self._hint = hint
         self.counter: Sequence[int] = UNREADABLE if hint is None else hint.numbers
         self._known: tuple[int, Authority] | None = None
@@ -95,7 +96,7 @@ class Watch:
 
     def companion(self, key: Hashable, make: Callable[[], C]) -> C:
         """What this process keeps under that key as long as it has the file open, made if there is none."""
-        return lookout(os.getpid()).companion(self, key, make)
+        return lookout().companion(self, key, make)
 
     def seen(self) -> int:
         """What a connection may note as seen *before* it reads the control row: -1, which never matches, while a
@@ -131,7 +132,7 @@ def find_watch(path: str) -> Watch | None:
         # The file's identity is part of the key: a hint that was removed and made again is another one.
         key = (path, status.st_dev, status.st_ino)
         # To be retired it must be writable. Whoever may only read it depends on those who may.
-        found = lookout(os.getpid()).watch(key, lambda: Watch(path, Hint(side, writable=os.access(side, os.W_OK))))
+        found = lookout().watch(key, lambda: Watch(path, Hint(side, writable=os.access(side, os.W_OK))))
     except (OSError, ValueError):
         return None
     return None if found.retired else found

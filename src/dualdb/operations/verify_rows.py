@@ -156,9 +156,9 @@ class RowVerification:
         """Count the rows that the follower holds in quarantine now, whichever were compared."""
         for tally in self._tallies.values():
             tally.quarantined = 0
-        for one in self._pairs.follower.quarantine():
-            if fold(one.table) in self._tallies:
-                self._tallies[fold(one.table)].quarantined += 1
+        for name, count in self._pairs.follower.count_quarantine().items():
+            if fold(name) in self._tallies:
+                self._tallies[fold(name)].quarantined += count
 
     def tables(self) -> tuple[TableReport, ...]:
         """What is known of each table, by name."""
@@ -335,10 +335,9 @@ class RowVerification:
         return found if self._pairs.follower.watermark().position == pair.follower.position else None
 
     def _quarantine(self, table: Table) -> Iterable[Key]:
-        for one in self._pairs.follower.quarantine():
-            if fold(one.table) == fold(table.name):
-                names, values = decode_row(one.image)
-                yield tuple(values[names.index(column)] for column in table.key.columns)
+        for one in self._pairs.follower.quarantine(table.id):
+            names, values = decode_row(one.image)
+            yield tuple(values[names.index(column)] for column in table.key.columns)
 
     def _counts(self, pair: AlignedPair, table: Table) -> tuple[int, int] | None:
         """Rows of either side, quarantined ones included, keys in flight left out; None when it cannot be said."""

@@ -1,38 +1,33 @@
-"""Rows that a follower could not hold, read a few at a time: many may wait there, and each may be large."""
+"""Rows that a follower could not hold, of whichever kind it is; never all of them at once, for each may be large."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dualdb.core.delivery import PAGE, PAGE_BYTES
-from dualdb.core.store import CONFLICT
+from dualdb.core.store import Quarantined
 from dualdb.core.types import decode_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dualdb.core.schema import Table
     from dualdb.core.store import Key
 
     Held = tuple[int, str, str, bytes]
     """A row in quarantine: its table's number, key, reason and image."""
-    Ask = Callable[[Mapping[str, Any]], list[Held]]
-    """Runs the query `quarantined` of a follower with these parameters."""
 
 
-def read_quarantine(ask: Ask, reason: str = "") -> Iterator[Held]:
-    """The rows whose reason begins so, by table and key."""
-    tbl, key = -1, ""
-    while page := ask({"tbl": tbl, "key": key, "reason": reason, "rows": PAGE, "bytes": PAGE_BYTES}):
-        yield from page
-        tbl, key, *_ = page[-1]
+def named(rows: Iterable[Held], names: Mapping[int, str]) -> Iterator[Quarantined]:
+    """The rows with their tables' names, those that are gone included."""
+    for number, key, reason, image in rows:
+        yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
 
 
-def read_conflicting(ask: Ask, tables: Callable[[], Mapping[int, Table]]) -> dict[int, list[Key]]:
-    """The keys of the rows that only another row kept out, by table; the tables are asked for when there is one."""
+def keys_of(rows: Iterable[Held], tables: Callable[[], Mapping[int, Table]]) -> dict[int, list[Key]]:
+    """The rows' keys by table; the tables are asked for when there is a row."""
     keys: dict[int, list[Key]] = {}
     known: Mapping[int, Table] | None = None
-    for number, _, _, image in read_quarantine(ask, CONFLICT):
+    for number, _, _, image in rows:
         known = tables() if known is None else known
         if number in known:
             names, values = decode_row(bytes(image))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+from functools import partial
 from shlex import quote
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -52,6 +53,8 @@ class Relay:
         self.path = path
         self._report = report
         self._stop = Pause()
+        self._last = False
+        """Whether to end as soon as nothing is left to be carried."""
         self._thread: Thread | None = None
         self._process = os.getpid()
 
@@ -75,6 +78,10 @@ class Relay:
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(timeout_s)
 
+    def end_at_rest(self) -> None:
+        """Let the thread end when nothing is left to be carried, or somebody else carries; does not wait for it."""
+        self._last = True
+
     def run_forever(self) -> None:
         """Relay in the foreground until `stop` is called; a relay in the background of another process stands back."""
         with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
@@ -95,18 +102,24 @@ class Relay:
 
     def _run_at_work(self) -> None:
         failures = 0
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not (self._last and not os.path.exists(self.path)):
             shift: _Shift | None = None
             try:
                 with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
                     shift = _Shift(pair, self._report, self._stop, foreground=False)
-                    shift.run_until(self._stop.is_set)
+                    shift.run_until(partial(self._may_end, shift))
+                    return
             except Exception as exc:  # noqa: BLE001 - a border: the application never sees the relay's troubles
+                if self._last and isinstance(exc, LineageError | SchemaError):  # these stay
+                    return
                 got_somewhere = shift is not None and (shift.aligned or shift.carried > 0)
                 failures = 1 if got_somewhere else failures + 1
                 retry_s = retry_after_s(failures)
                 self._report(events.RelayStumbled(reason=str(exc), retry_s=retry_s))
                 self._stop.wait(retry_s)
+
+    def _may_end(self, shift: _Shift) -> bool:
+        return self._last and shift.at_rest
 
 
 def relay_until_aligned(path: str, report: Report = events.unheard, within_s: float | None = None) -> int:
@@ -146,6 +159,8 @@ class _Shift:
         self.carried = 0
         self.aligned = False
         """Whether the follower equalled, at some moment of this run, everything committed before the run began."""
+        self.at_rest = False
+        """Whether nothing is left to be carried just now, or somebody else carries."""
         self.trouble: Exception | None = None
         self._pair = pair
         self._report = report
@@ -190,13 +205,14 @@ class _Shift:
             self.trouble = carrier.error
             if action is Action.WAIT or carrier.carried > before:
                 self._failures = 0  # this may go on for days, and end with a failure: that is the first one then
+            self.at_rest = action is Action.WAIT
             if action is Action.WAIT:
                 self.aligned, self._looks = True, 0
             if over():
                 return
             if action is Action.WAIT:
                 carrier.prune()
-                self._wait_for_commit(carrier)
+                self._wait_for_commit(carrier, over)
             elif action is Action.BACK_OFF:
                 self._back_off(carrier)
             elif action is Action.LOOK:
@@ -220,9 +236,9 @@ class _Shift:
             except LineageError as exc:
                 self._halt(exc)
 
-    def _wait_for_commit(self, carrier: Carrier) -> None:
+    def _wait_for_commit(self, carrier: Carrier, over: Callable[[], bool]) -> None:
         while not self._stop.wait(POLL_S):
-            if carrier.authority.head_moved() or not self._lease.keep():
+            if carrier.authority.head_moved() or not self._lease.keep() or over():
                 return
             carrier.prune()
 
@@ -237,6 +253,7 @@ class _Shift:
         self._stop.wait(retry_s)
 
     def _halt(self, error: Exception | None) -> None:
+        self.at_rest = True
         self._report(events.LineageBroken(reason=str(error)))
         if self._foreground and error is not None:
             raise error
@@ -248,12 +265,14 @@ class _Shift:
         if holder is not None:
             self._report(events.RelayTookOver(holder=holder))
             return
+        self.at_rest = True
         if self._foreground and self._pair.covering_mark() is not None:  # what the other one carried is all there is
             self.aligned = True
             return
         self._stop.wait(_IMPATIENT_S if self._foreground else _BYSTANDER_S)
 
     def _idle(self) -> None:
+        self.at_rest = True
         if self._foreground:
             self._lease.release()
         self._stop.wait(_BYSTANDER_S)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.phase import Phase
 from dualdb.core.schema import KeyKind
-from dualdb.core.store import NO_SCHEMA, Applied, Copy, Quarantined, Watermark
+from dualdb.core.store import CONFLICT, NO_SCHEMA, Applied, Copy, Watermark
 from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import OvertakenError
 from dualdb.stores import journal
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.quarantine import read_conflicting, read_quarantine
+from dualdb.stores.quarantine import keys_of, named
 from dualdb.stores.queries import query
 from dualdb.stores.source_apply import SourceApplier
 from dualdb.stores.source_file import faults, is_busy, open_source
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema
-    from dualdb.core.store import Key, Mended, TableBatch
+    from dualdb.core.store import Key, Mended, Quarantined, TableBatch
+    from dualdb.stores.quarantine import Held
     from dualdb.stores.source_read import Facts
 
 _PRUNED_AT_ONCE = 5_000
@@ -184,25 +185,35 @@ class SourceStore:
             connection.execute(query(ASK, "applying"), (0,))
         return after
 
-    def quarantine(self) -> Iterator[Quarantined]:
+    def quarantine(self, table: int | None = None) -> Iterator[Quarantined]:
         """The rows that the file could not hold."""
+        return named(self._quarantined(table), self._names())
+
+    def count_quarantine(self) -> Mapping[str, int]:
+        """How many there are, by table."""
+        names = self._names()
         with faults(self.path):
-            names = dict(self._writer().execute(query(ASK, "names")).fetchall())
-        for number, key, reason, image in read_quarantine(self._quarantined):
-            yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
+            found = self._writer().execute(query(ASK, "quarantine_counts")).fetchall()
+        return {names.get(number, str(number)): count for number, count in found}
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""
         with faults(self.path):
-            return read_conflicting(
-                self._quarantined, lambda: {table.id: table for table in read_schema(self._writer()).tables.values()}
+            return keys_of(
+                self._quarantined(None, CONFLICT),
+                lambda: {table.id: table for table in read_schema(self._writer()).tables.values()},
             )
 
     # --- within -------------------------------------------------------------------------------------------------------
 
-    def _quarantined(self, asked: Mapping[str, Any]) -> list[tuple[int, str, str, bytes]]:
+    def _names(self) -> dict[int, str]:
         with faults(self.path):
-            return self._writer().execute(query(ASK, "quarantined"), asked).fetchall()
+            return dict(self._writer().execute(query(ASK, "names")).fetchall())
+
+    def _quarantined(self, table: int | None, reason: str = "") -> Iterator[Held]:
+        # Over a connection of its own: whoever goes through them may write meanwhile, or stop half-way.
+        with faults(self.path), closing(open_source(self.path, timeout_s=self._timeout_s)) as own:
+            yield from own.execute(query(ASK, "quarantined"), {"tbl": table, "reason": reason})
 
     def _reader(self) -> sqlite3.Connection:
         if self._reading is None:

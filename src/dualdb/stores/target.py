@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from dualdb.core.delivery import PAGE, PAGE_BYTES
 from dualdb.core.phase import Phase
-from dualdb.core.store import Applied, Copy, Quarantined, Watermark
+from dualdb.core.store import CONFLICT, Applied, Copy, Watermark
 from dualdb.core.types import decode_row, encode_row
 from dualdb.errors import BusyError, NotPreparedError, OvertakenError
 from dualdb.stores import target_journal
-from dualdb.stores.quarantine import read_conflicting, read_quarantine
+from dualdb.stores.quarantine import keys_of, named
 from dualdb.stores.queries import query
 from dualdb.stores.source import fingerprint
 from dualdb.stores.target_apply import POISON, TargetApplier
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.schema import Schema
-    from dualdb.core.store import Key, Mended, TableBatch
+    from dualdb.core.store import Key, Mended, Quarantined, TableBatch
+    from dualdb.stores.quarantine import Held
     from dualdb.stores.target_connection import Target
     from dualdb.stores.target_pairing import Pairing
 
@@ -169,26 +171,42 @@ class TargetStore:
             _store(connection, expected, after)
         return after
 
-    def quarantine(self) -> Iterator[Quarantined]:
+    def quarantine(self, table: int | None = None) -> Iterator[Quarantined]:
         """The rows that PostgreSQL could not hold."""
+        return named(self._quarantined(table), self._names())
+
+    def count_quarantine(self) -> Mapping[str, int]:
+        """How many there are, by table."""
+        names = self._names()
         with losses():
-            names: dict[int, str] = dict(self.connection().execute(query(ASK, "names").encode()).fetchall())
-        for number, key, reason, image in read_quarantine(self._quarantined):
-            yield Quarantined(table=names.get(number, str(number)), key=key, reason=reason, image=bytes(image))
+            found = self.connection().execute(query(ASK, "quarantine_counts").encode()).fetchall()
+        return {names.get(number, str(number)): count for number, count in found}
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""
         with losses():
-            return read_conflicting(
-                self._quarantined,
+            return keys_of(
+                self._quarantined(None, CONFLICT),
                 lambda: {table.id: table for table in read_target_schema(self.connection()).tables.values()},
             )
 
     # --- within -------------------------------------------------------------------------------------------------------
 
-    def _quarantined(self, asked: Mapping[str, Any]) -> list[tuple[int, str, str, bytes]]:
+    def _names(self) -> dict[int, str]:
         with losses():
-            return self.connection().execute(query(ASK, "quarantined").encode(), asked).fetchall()
+            return dict(self.connection().execute(query(ASK, "names").encode()).fetchall())
+
+    def _quarantined(self, table: int | None, reason: str = "") -> Iterator[Held]:
+        asked = {"tbl": table, "reason": reason, "rows": PAGE, "bytes": PAGE_BYTES}
+        after, key = -1, ""
+        while True:
+            with losses():
+                values = asked | {"after": after, "key": key}
+                page = self.connection().execute(query(ASK, "quarantined").encode(), values).fetchall()
+            if not page:
+                return
+            yield from page
+            after, key, *_ = page[-1]
 
     def _alive(self, connection: Target | None) -> Target:
         if connection is not None and not connection.closed and not connection.broken:

@@ -63,9 +63,12 @@ class Pool:
         self._idle: deque[tuple[float, Borrowed]] = deque()
         self._room = IDLE_AT_MOST
         self._process = os.getpid()
-        self._parents: list[deque[tuple[float, Borrowed]]] = []
-        """What was idle at a fork: not even let go of."""
         atexit.register(self.close)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is this process's: to a child its parent's connections are nothing, not even to be let go of."""
+        return self._process == os.getpid()
 
     def learn(self, pairing: Pairing) -> None:
         """Prove connections by this state of the pair, unless a later one is known."""
@@ -73,9 +76,6 @@ class Pool:
 
     def borrow(self) -> Borrowed:
         """An idle connection, or a new one. Raises TargetError."""
-        if self._process != os.getpid():
-            self._parents.append(self._idle)
-            self._process, self._idle = os.getpid(), deque()
         while True:
             try:
                 since, borrowed = self._idle.pop()
@@ -128,7 +128,7 @@ class Pool:
 
     def forget(self) -> None:
         """Close what lies idle: the server was restarted, or the schema has changed under its prepared statements."""
-        while self._idle:
+        while self._idle and self.usable:
             try:
                 self._idle.pop()[1].discard()
             except IndexError:
