@@ -80,9 +80,9 @@ UPDATE _dualdb_control SET applying = ?
 
 -- name: quarantined
 -- Rows that this file could not hold, of one table or of all, and of reasons that begin so. A row's image lies in the
--- tree itself: all are gone through in its order, and none is looked up.
+-- tree itself, so they are gone through in its order: to look one up costs as much as to read it.
 SELECT tbl, key, reason, image FROM _dualdb_quarantine
-WHERE tbl = coalesce(:tbl, tbl) AND substr(reason, 1, length(:reason)) = :reason ORDER BY tbl, key
+WHERE tbl BETWEEN coalesce(:tbl, -1) AND coalesce(:tbl, 9223372036854775807) AND substr(reason, 1, length(:reason)) = :reason ORDER BY tbl, key
 
 -- name: quarantine_counts
 -- How many such rows each table has.

@@ -85,6 +85,29 @@ def test_a_child_closes_what_it_has_opened(database: Path, target_dsn: str) -> N
     _run(CHILD_CLOSES, database, target_dsn)
 
 
+CHILD_COMMITS = """
+import os, sqlite3, sys
+import dualdb
+
+connection = dualdb.connect(sys.argv[1], timeout=2)
+connection.execute("INSERT INTO metric (who) VALUES ('parent')")
+if not os.fork():
+    try:
+        connection.commit()
+    except sqlite3.OperationalError:
+        os._exit(0)
+    os._exit(1)
+assert os.wait()[1] == 0
+connection.commit()
+assert connection.execute("SELECT who FROM metric").fetchall() == [("parent",)]
+"""
+
+
+def test_a_child_cannot_end_its_parents_transaction(database: Path, target_dsn: str) -> None:
+    """It forked in the midst of one, as `os.fork()` within `with connection:` does."""
+    _run(CHILD_COMMITS, database, target_dsn)
+
+
 def _run(program: str, database: Path, target_dsn: str) -> None:
     pair = Mirrored(database, target_dsn, "CREATE TABLE metric (id INTEGER PRIMARY KEY, who TEXT)")
     pair.align()

@@ -94,6 +94,26 @@ def test_a_reader_goes_along(
     open_before.close()
 
 
+def test_a_connection_opened_after_the_loss_writes_where_the_data_is(
+    database: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each logged row, none of which lives long enough to look: the fence tells it, and the hint is back."""
+    monkeypatch.setenv("DUALDB_RELAY", "off")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
+    initialise(str(database), target_dsn)
+    dualdb_command("advance", "--to", "postgres", str(database))
+    os.unlink(hint_path(str(database)))
+    for begin in ("", "BEGIN"):
+        with closing(dualdb.connect(database)) as row, row:
+            row.execute(begin)
+            row.execute("INSERT INTO t(a) VALUES ('mine')")
+    with psycopg.connect(target_dsn) as outside:
+        assert outside.execute("SELECT count(*) FROM t").fetchone() == (2,)
+    with closing(dualdb.connect(database)) as reader:
+        assert reader.execute("SELECT count(*) FROM t").fetchone() == (2,)
+
+
 @pytest.mark.parametrize("lose", LOSSES)
 def test_after_the_loss_nothing_is_slow(database: Path, lose: Callable[[str], None]) -> None:
     """The connection finds the new hint, and compares that one again."""

@@ -256,7 +256,20 @@ def test_with_blocks_and_close(twins: Twins) -> None:
     for connection in (twins.plain, twins.ours):
         cursor = connection.cursor()
         connection.close()
-        for call, arguments in ((connection.execute, ("SELECT 1",)), (connection.commit, ()), (cursor.fetchone, ())):
+        for call, arguments in (
+            (connection.execute, ("SELECT 1",)),
+            (connection.commit, ()),
+            (cursor.fetchone, ()),
+            (connection.blobopen, ("plain", "a", 1)),
+            (connection.backup, (twins.plain,)),
+            (connection.serialize, ()),
+            (connection.deserialize, (b"",)),
+            (connection.set_authorizer, (repr,)),
+            (connection.create_function, ("f", 0, repr)),
+            (connection.create_collation, ("nocase", repr)),
+            (getattr, (connection, "in_transaction")),
+            (getattr, (connection, "total_changes")),
+        ):
             with pytest.raises(sqlite3.ProgrammingError, match=r"^Cannot operate on a closed database\.$"):
                 call(*arguments)
 

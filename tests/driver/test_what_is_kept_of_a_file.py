@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.driver.prepared import prepare
 from tests.driver.programs import ask, program, until
 from tests.stores.mirrored import Mirrored
@@ -163,14 +163,67 @@ def test_a_file_made_again_under_its_path_is_mirrored(
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+def test_a_file_whose_backup_is_put_in_its_place_is_mirrored(database: Path, target_dsn: str) -> None:
+    """Its hint stays, and so does the process, which has a relay and the relay lock for the file that is gone."""
+    pair = Mirrored(database, target_dsn, METRIC)
+    pair.align()
+    before = _relays()
+    with closing(dualdb.connect(pair.path)) as connection:
+        connection.execute("SELECT count(*) FROM metric").fetchone()
+        until(lambda: bool(_relays() - before))
+        until(lambda: pair.target("SELECT holder IS NOT NULL FROM dualdb.lease") == [(True,)])
+    backup = database.with_name("backup.db")
+    with closing(sqlite3.connect(database)) as plain, closing(sqlite3.connect(backup)) as copy:
+        plain.backup(copy)
+        copy.execute("PRAGMA journal_mode = WAL")
+    backup.replace(database)
+    for side in ("-wal", "-shm"):
+        database.with_name(database.name + side).unlink(missing_ok=True)
+    with closing(dualdb.connect(pair.path)) as connection, connection:
+        connection.execute("INSERT INTO metric (value) VALUES (2.0)")
+    until(lambda: _arrived(pair, "dual_write"))
+
+
+@pytest.mark.parametrize("over", ["PostgreSQL comes back", "the file is removed"])
+def test_one_relay_of_a_closed_file_outlasts_an_outage(
+    database: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch, over: str
+) -> None:
+    """It was at rest when PostgreSQL went away; rows are written meanwhile, each over a connection of its own."""
+    monkeypatch.setattr(lookout, "KEPT_S", 0.2)
+    pair = Mirrored(database, target_dsn, METRIC)
+    pair.align()
+    before = _relays()
+    with closing(dualdb.connect(pair.path)) as connection:
+        connection.execute("SELECT count(*) FROM metric").fetchone()
+        until(lambda: bool(_relays() - before))
+        until(lambda: pair.target("SELECT holder IS NOT NULL FROM dualdb.lease") == [(True,)])
+    with psycopg.connect(make_conninfo(target_dsn, dbname="postgres"), autocommit=True) as server:
+        name = conninfo_to_dict(target_dsn)["dbname"]
+        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false'.encode())
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        for _ in range(4):
+            with closing(dualdb.connect(pair.path)) as connection, connection:
+                connection.execute("INSERT INTO metric (value) VALUES (2.0)")
+            time.sleep(1)
+            assert len(_relays() - before) == 1
+        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS {over == "PostgreSQL comes back"}'.encode())
+        if over == "the file is removed":
+            for part in database.parent.glob(f"{database.name}*"):
+                part.unlink()
+    until(lambda: not _relays() - before)
+    if over == "PostgreSQL comes back":
+        assert pair.target("SELECT count(*) FROM metric") == [(4,)]
+
+
 class Kept:
     """Anything that is kept for a file."""
 
     over = False
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """See `Companion`."""
         self.over = True
+        return True
 
 
 def test_of_many_files_little_is_kept(tmp_path: Path) -> None:
@@ -185,7 +238,8 @@ def test_of_many_files_little_is_kept(tmp_path: Path) -> None:
             kept.append(watch.companion("kept", Kept))
             del watch
     assert len(_mapped(tmp_path)) <= lookout.KEPT_AT_MOST
-    until(lambda: [one.over for one in kept] == [True] * 2 * lookout.KEPT_AT_MOST + [False] * lookout.KEPT_AT_MOST)
+    until(lambda: all(one.over for one in kept[: lookout.KEPT_AT_MOST]))
+    assert not any(one.over for one in kept[-lookout.KEPT_AT_MOST :])
 
 
 AT_ONCE = """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PLANS_AT_MOST = 2000
 _CLOSE_S = 1.0
-"""So long a fork waits for that."""
+"""So long a fork waits for the end of a catalog database."""
 _STEPS_FOR_NAMES = 1_000_000
 """Instructions after which SQLite need not go on to a first row only to tell how its columns are called."""
 _NOT_EXPLAINED = frozenset({"EXPLAIN", "PRAGMA"})
@@ -293,7 +293,8 @@ class Catalogues:
             self._current, self._seen = current, seen
             return current
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Forget it."""
         with fork_gate().at_work(_CLOSE_S):  # SQLite's mutexes are held while the catalog database is closed
             self._current = None
+        return True

@@ -57,7 +57,7 @@ class Cursor(CursorHandle):
         if stirred and connection._notice():
             return self._follow().execute(sql, parameters)
         if connection._watch is None:
-            return _execute(self, sql, parameters)
+            return self._execute_unwatched(sql, parameters)
         if type(sql) is str and sql[:1] not in _NEVER_DDL:
             from dualdb.driver import schema_guard
 
@@ -123,6 +123,19 @@ class Cursor(CursorHandle):
 
         script.run(self, sql_script)
         return self
+
+    def _execute_unwatched(self, sql: str, parameters: Any) -> Cursor:
+        connection: Connection = self.connection  # type: ignore[assignment]
+        inside = connection.in_transaction
+        try:
+            return _execute(self, sql, parameters)
+        except sqlite3.IntegrityError as exc:
+            if not (is_fence(exc) and connection._look_now(inside=inside)):
+                raise
+        from dualdb.driver import fence
+
+        fence.outlast(connection, inside=inside)
+        return self.execute(sql, parameters)
 
     def _add(self, written: int) -> Cursor:
         """This cursor, with the rows that an executemany wrote before it was refused in its count as well."""
@@ -296,6 +309,19 @@ class Connection(ConnectionHandle):
             remote = self._become_remote(self._watch)
             remote.seen = -1
             remote.doom(overtaken())
+
+    def _look_now(self, *, inside: bool) -> bool:
+        """A fence stands in a file whose hint was lost before this connection looked; whether it is watched from now
+        on.
+        """
+        self._watch = find_watch(self._path) or find_unhinted(self._path)
+        if self._watch is None:
+            return False
+        self._counter, self._seen = self._watch.counter, -1
+        self._read_only = is_read_only(self)
+        if inside:
+            self._memory.worked()  # as far as is known
+        return True
 
     def _look_again(self) -> None:
         """Read the control row before the next statement."""

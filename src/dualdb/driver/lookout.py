@@ -24,13 +24,14 @@ from threading import Thread
 from time import monotonic, sleep
 from weakref import WeakSet, WeakValueDictionary
 
+from dualdb.stores.file_identity import identify
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, ClassVar, Protocol, TypeVar
 
-    File = tuple[str, int, int]
-    """A path and which file it leads to: one that was removed and made again is another one."""
+    from dualdb.stores.file_identity import File
 
     class Watched(Protocol):
         """What a connection holds while it has a file open."""
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     class Companion(Protocol):
         """What is kept for all connections to a file."""
 
-        def close(self) -> None:
-            """Nobody has the file open any more. Does not wait."""
+        def close(self) -> bool:
+            """Nobody has the file open any more. Does not wait; False where that takes time, and it is called again."""
 
     W = TypeVar("W", bound=Watched)
     C = TypeVar("C", bound=Companion)
@@ -58,16 +59,7 @@ KEPT_S = 30.0
 twice as long.
 """
 KEPT_AT_MOST = 8
-"""Files that nobody has open and of which anything is kept."""
-
-
-def identify(path: str) -> File:
-    """Which file this is now."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return (path, 0, 0)
-    return (path, status.st_dev, status.st_ino)
+"""Files that nobody has open and of which anything is kept; as many again while they are held."""
 
 
 class _Kept:
@@ -94,12 +86,18 @@ class Lookout:
         """Until when each is held, though no connection may be left; the one asked for last at the end."""
         self._kept: dict[File, _Kept] = {}
 
-    def start(self) -> None:
+        self._begun = False
+
+    def start(self) -> Lookout:
         """Look after it all from now on."""
-        # A daemon: what it has not ended at the interpreter's end has its own ways to end. While the interpreter ends
-        # none can be started.
-        with suppress(RuntimeError):
-            Thread(target=self._run, name="dualdb-lookout", daemon=True).start()
+        if not self._begun:
+            self._begun = True
+            try:
+                # A daemon: what it has not ended at the interpreter's end has its own ways to end.
+                Thread(target=self._run, name="dualdb-lookout", daemon=True).start()
+            except RuntimeError:  # the interpreter is ending, or there are too many threads: the next one tries again
+                self._begun = False
+        return self
 
     def watch(self, key: Hashable, make: Callable[[], W]) -> W:
         """The watch known by that key, made if there is none; looked after as long as somebody holds it."""
@@ -152,7 +150,7 @@ class Lookout:
             for file, kept in tuple(self._kept.items()):
                 kept.used = now if file in used else kept.used
             unused = sorted((kept.used, file) for file, kept in tuple(self._kept.items()) if file not in used)
-            surplus = len(self._held) + len(unused) - KEPT_AT_MOST
+            surplus = len(unused) - KEPT_AT_MOST
         gone = {file for _, file in unused if identify(file[0]) != file}
         for place, (since, file) in enumerate(unused):
             if place < surplus or file in gone or now - since > KEPT_S:
@@ -163,35 +161,42 @@ class Lookout:
             kept = self._kept.get(file)
             if kept is None or kept.used != since:  # somebody has opened it again
                 return
-            del self._kept[file]
-        for companion in kept.companions.values():
+            companions = dict(kept.companions)
+        for key, companion in companions.items():
+            over = True
             with suppress(Exception):  # the others are to be ended too
-                companion.close()
+                over = companion.close()
+            with self._lock:
+                if over and kept.used == since:
+                    kept.companions.pop(key, None)
+        with self._lock:
+            if not kept.companions and kept.used == since:
+                self._kept.pop(file, None)
 
 
-_making = RLock()
-_lookouts: list[Lookout] = []
-"""This process's, at most one, behind those of the processes that it was forked from: nothing that is theirs may be
-ended here.
-"""
-_inherited = 0
+class _Own:
+    """This process's lookout; the one mutable thing here that belongs to the process, as its threads do."""
+
+    making = RLock()
+    lookout: Lookout | None = None
+    parents: ClassVar[list[Lookout | None]] = []
+    """Of the processes that this one was forked from: nothing that is theirs may be ended here."""
+
+    @classmethod
+    def begin_anew(cls) -> None:
+        """In the child of a fork: the parent's thread does not run here, and its locks may be held."""
+        cls.parents.append(cls.lookout)
+        cls.making, cls.lookout = RLock(), None
 
 
 def lookout() -> Lookout:
     """This process's."""
-    if len(_lookouts) == _inherited:
-        with _making:
-            made = Lookout()
-            if len(_lookouts) == _inherited:
-                _lookouts.append(made)
-                made.start()
-    return _lookouts[-1]
+    if _Own.lookout is None:
+        made = Lookout()
+        with _Own.making:
+            if _Own.lookout is None:
+                _Own.lookout = made
+    return _Own.lookout.start()
 
 
-def _begin_anew() -> None:
-    """In the child of a fork: the parent's thread does not run here, and its locks may be held."""
-    global _making, _inherited
-    _making, _inherited = RLock(), len(_lookouts)
-
-
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_Own.begin_anew)

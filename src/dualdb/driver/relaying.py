@@ -9,7 +9,7 @@ import os
 import time
 from contextlib import suppress
 from random import random
-from threading import Event, Lock, Thread
+from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
 from dualdb.stores.forks import fork_gate
@@ -37,46 +37,59 @@ class _RelayThread:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._begun = Lock()
-        """Held from the beginning on: whoever gets it begins."""
-        self._over = Event()
+        self._lock = RLock()
+        self._starting = False
+        self._wanted = True
         self._relay: Relay | None = None
 
     def begin(self, *, late: bool) -> None:
-        """Begin soon, if it has not yet."""
-        if not self._begun.acquire(blocking=False):
-            return
+        """Begin soon, if it has not yet, or again if it was to end."""
+        with self._lock:
+            self._wanted = True
+            if self._starting:
+                return
+            if self._relay is not None:
+                self._start(self._relay)
+                return
+            self._starting = True
         # The command that began a mirror carries, so nobody needs to be quick; and all processes notice it in one
         # instant. If they imported in that one too, whoever writes would wait for it while he holds SQLite's lock.
         late_s = random() * _SPREAD_S if late else 0.0  # noqa: S311 - no secret
-        with suppress(RuntimeError):  # the interpreter is shutting down and starts no thread: others relay
+        try:
             fork_gate()  # it takes a hundredth of a second, and from here on forks wait for the thread
             # Importing the relay takes a fifth of a second; the application's statement does not wait for it.
             Thread(target=self._run, args=(late_s,), name="dualdb-relay-start", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending, or there are too many threads: others relay
+            self._starting = False
 
-    def close(self) -> None:
-        """End when nothing is left to be carried."""
-        self._over.set()
-        if self._relay is not None:
-            self._relay.end_at_rest()
+    def close(self) -> bool:
+        """End when nothing is left to be carried; whether it has."""
+        with self._lock:
+            self._wanted = False
+            if self._relay is not None:
+                self._relay.end_at_rest()
+            return not self._starting and (self._relay is None or not self._relay.running)
 
     def _run(self, late_s: float) -> None:
         time.sleep(late_s)
-        if self._over.is_set():
-            return
         gate = fork_gate()
         with gate.at_work(_IMPORT_S):
             from dualdb.stores.relay import Relay
             from dualdb.telemetry import relay_metrics
 
             relay = Relay(self._path, relay_metrics())
-        self._relay = relay
-        if self._over.is_set():  # set before `close` looked for the relay
-            relay.end_at_rest()
-        with suppress(RuntimeError):  # as above
-            relay.start()
+        with self._lock:
+            self._relay, self._starting = relay, False
+            self._start(relay)
+            if not self._wanted:
+                relay.end_at_rest()
         time.sleep(_SETTLED_S)
         # What phase postgres needs takes a second to import, several on a busy machine. At the switch writers would
         # wait for that behind the fence, all at once.
         with gate.at_work(_IMPORT_S):
             import dualdb.driver.target_connection  # noqa: F401
+
+    @staticmethod
+    def _start(relay: Relay) -> None:
+        with suppress(RuntimeError):  # as above
+            relay.start()

@@ -25,7 +25,6 @@ from dualdb.stores.hint import announced
 from dualdb.stores.target_catalog import check_names, read_numbering, read_objects
 from dualdb.stores.target_change import FencedError
 from dualdb.stores.target_pairing import Pairing
-from dualdb.stores.target_pool import Pool
 from dualdb.stores.target_session import OutcomeUnknownError, Rejected, Session
 
 if TYPE_CHECKING:

@@ -201,10 +201,12 @@ class TargetConnection(ConnectionHandle):
     # --- what only SQLite's own engine can do ----------------------------------------------------------------------
 
     def _refused(self, cause: str, otherwise: str = "") -> sqlite3.Error:
+        _check(self)
         return refused(cause, f"{otherwise}go back to SQLite first: {self._remote.way_back}")
 
     def blobopen(self, *_: Any, **__: Any) -> sqlite3.Blob:
         """Refused: PostgreSQL has no handle into a row."""
+        _check(self)
         raise refused("a blob cannot be opened in place on PostgreSQL", "read and write it with SELECT and UPDATE")
 
     def iterdump(self, **_: Any) -> Any:
@@ -225,6 +227,7 @@ class TargetConnection(ConnectionHandle):
 
     def enable_load_extension(self, enable: bool, /) -> None:
         """Refused, unless it forbids them."""
+        _check(self)
         if enable:
             raise self._refused("SQLite's extensions do not run in PostgreSQL")
 

@@ -31,7 +31,7 @@ class TargetKept:
 
     @property
     def catalogues(self) -> Catalogues:
-        """The schema in force. Asked for each time, for after a fork its lock may be held for ever."""
+        """The schema in force. Asked for each time: after a fork it is another one."""
         return self._watch.companion(("catalogues", self._pairing.in_any_state()), Catalogues)
 
     def _find_pool(self) -> Pool:

@@ -13,7 +13,8 @@ import os
 import sqlite3
 from time import monotonic
 
-from dualdb.driver.lookout import identify, lookout
+from dualdb.driver.lookout import lookout
+from dualdb.stores.file_identity import identify
 from dualdb.stores.hint import Hint, hint_path, make_hint
 from dualdb.stores.layout import find_unknown
 from dualdb.stores.queries import query
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from typing import TypeVar
 
-    from dualdb.driver.lookout import Companion, File
+    from dualdb.driver.lookout import Companion
+    from dualdb.stores.file_identity import File
 
     C = TypeVar("C", bound=Companion)
 
@@ -129,8 +131,8 @@ def find_watch(path: str) -> Watch | None:
         return None
     try:
         status = os.stat(side)
-        # The file's identity is part of the key: a hint that was removed and made again is another one.
-        key = (path, status.st_dev, status.st_ino)
+        # A file that took the place of another one has a watch of its own, and so has a hint.
+        key = (identify(path), status.st_dev, status.st_ino)
         # To be retired it must be writable. Whoever may only read it depends on those who may.
         found = lookout().watch(key, lambda: Watch(path, Hint(side, writable=os.access(side, os.W_OK))))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Rows that a follower could not hold, of whichever kind it is; never all of them at once, for each may be large."""
+"""What is made of the rows that a follower could not hold, of whichever kind it is, while they are gone through."""
 
 from __future__ import annotations
 

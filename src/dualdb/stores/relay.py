@@ -11,14 +11,25 @@ import os
 import time
 from functools import partial
 from shlex import quote
-from threading import Thread
+from threading import RLock, Thread, current_thread
 from typing import TYPE_CHECKING
 
 from dualdb.core import events
 from dualdb.core.delivery import LONGEST_REST_S, Action, retry_after_s
 from dualdb.core.phase import Phase
-from dualdb.errors import BusyError, DualdbError, LineageError, PhaseError, SchemaError, TargetError
+from dualdb.errors import (
+    BusyError,
+    DualdbError,
+    LayoutError,
+    LineageError,
+    NotPreparedError,
+    PhaseError,
+    SchemaError,
+    SourceError,
+    TargetError,
+)
 from dualdb.stores.control import settle
+from dualdb.stores.file_identity import identify
 from dualdb.stores.forks import Pause, fork_gate
 from dualdb.stores.pair import Pair
 from dualdb.stores.relay_batch import Carrier
@@ -44,6 +55,9 @@ _FORK_WAITS_S = 1.0
 _PATIENCE = 5
 """How often in a row something unforeseen may fail before a command that waits for it gives up."""
 
+_LASTING = (LayoutError, LineageError, NotPreparedError, SchemaError, SourceError)
+"""It stays until somebody does something about it."""
+
 
 class Relay:
     """The relay of one process for one database file."""
@@ -55,6 +69,9 @@ class Relay:
         self._stop = Pause()
         self._last = False
         """Whether to end as soon as nothing is left to be carried."""
+        self._ending = RLock()
+        self._ended = False
+        """Whether the thread has decided to end."""
         self._thread: Thread | None = None
         self._process = os.getpid()
 
@@ -62,14 +79,23 @@ class Relay:
         """Relay in a background thread of this process, unless it does already; after a fork that is another one."""
         if self._process != os.getpid():
             # The parent's thread does not run here. Its connections are the parent's and are left alone.
-            self._process, self._stop, self._thread = os.getpid(), Pause(), None
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._stop.clear()
-        # A daemon never keeps the interpreter alive; at exit it gets a moment to give the lock back.
-        self._thread = Thread(target=self._run_in_background, name="dualdb-relay", daemon=True)
-        self._thread.start()
-        atexit.register(self.stop, _EXIT_S)
+            self._process, self._stop, self._thread, self._ending = os.getpid(), Pause(), None, RLock()
+        with self._ending:
+            self._last = False
+            if self.running and not self._ended:
+                return
+            self._ended = False
+            self._stop.clear()
+            # A daemon never keeps the interpreter alive; at exit it gets a moment to give the lock back.
+            self._thread = Thread(target=self._run_in_background, name="dualdb-relay", daemon=True)
+            atexit.unregister(self.stop)
+            atexit.register(self.stop, _EXIT_S)
+            self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a thread that relays, or is about to end."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ask the thread to end and wait for it that long."""
@@ -79,7 +105,9 @@ class Relay:
             self._thread.join(timeout_s)
 
     def end_at_rest(self) -> None:
-        """Let the thread end when nothing is left to be carried, or somebody else carries; does not wait for it."""
+        """Let the thread end when nothing is left to be carried or somebody else has the lock; does not wait for it.
+        `start` takes that back.
+        """
         self._last = True
 
     def run_forever(self) -> None:
@@ -97,12 +125,17 @@ class Relay:
             return relay_pair_until_aligned(pair, self._report, within_s)
 
     def _run_in_background(self) -> None:
-        with fork_gate().at_work(_FORK_WAITS_S):
-            self._run_at_work()
+        try:
+            with fork_gate().at_work(_FORK_WAITS_S):
+                self._run_at_work()
+        finally:
+            with self._ending:
+                if self._thread is current_thread():
+                    atexit.unregister(self.stop)
 
     def _run_at_work(self) -> None:
         failures = 0
-        while not self._stop.is_set() and not (self._last and not os.path.exists(self.path)):
+        while not self._stop.is_set():
             shift: _Shift | None = None
             try:
                 with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
@@ -110,7 +143,7 @@ class Relay:
                     shift.run_until(partial(self._may_end, shift))
                     return
             except Exception as exc:  # noqa: BLE001 - a border: the application never sees the relay's troubles
-                if self._last and isinstance(exc, LineageError | SchemaError):  # these stay
+                if isinstance(exc, _LASTING) and self._decide_to_end():
                     return
                 got_somewhere = shift is not None and (shift.aligned or shift.carried > 0)
                 failures = 1 if got_somewhere else failures + 1
@@ -119,7 +152,12 @@ class Relay:
                 self._stop.wait(retry_s)
 
     def _may_end(self, shift: _Shift) -> bool:
-        return self._last and shift.at_rest
+        return shift.at_rest and self._decide_to_end()
+
+    def _decide_to_end(self) -> bool:
+        with self._ending:
+            self._ended = self._last
+            return self._ended
 
 
 def relay_until_aligned(path: str, report: Report = events.unheard, within_s: float | None = None) -> int:
@@ -171,22 +209,25 @@ class _Shift:
         """How often in a row somebody else had moved on."""
         self._failures = 0
         """In a row."""
+        self._file = identify(pair.path)
         self._lease = Lease(pair.target.connection, foreground=foreground)
 
     def run_until(self, over: Callable[[], bool]) -> None:
         """Take the lock and carry, or wait for it, until it is over or `stop` is set."""
         try:
             while not (self._stop.is_set() or over()):
+                self._check_file()
                 if self._pair.phase is Phase.SQLITE:
                     self._idle()
                     continue
+                self.at_rest = False
                 try:
                     if self._lease.take():
                         self._carry(over)
                     else:
                         self._stand_by()
                     self._failures = 0
-                except (LineageError, SchemaError):  # it stays until somebody does something about it
+                except _LASTING:
                     raise
                 except DualdbError as exc:
                     self._failures += 1
@@ -199,6 +240,7 @@ class _Shift:
         phase = self._pair.phase
         carrier = Carrier(self._pair.authority, self._pair.follower, self._report)
         while self._lease.keep() and not self._stop.wait(0):  # between two steps a fork gets its turn
+            self._check_file()
             before = carrier.carried
             action = carrier.step()
             self.carried += carrier.carried - before
@@ -224,6 +266,11 @@ class _Shift:
             if self._pair.phase is not phase:
                 return
 
+    def _check_file(self) -> None:
+        """Whoever holds a file open that is no longer at its path would carry nothing, and keep others from it."""
+        if identify(self._pair.path) != self._file:
+            raise SourceError(f"{self._pair.path} was removed or replaced while it was relayed; begin again")
+
     def _look(self) -> None:
         """Somebody else moved on. If that goes on, nobody does: a move was decided and its end never written, or the
         file was restored from a backup.
@@ -238,6 +285,7 @@ class _Shift:
 
     def _wait_for_commit(self, carrier: Carrier, over: Callable[[], bool]) -> None:
         while not self._stop.wait(POLL_S):
+            self._check_file()
             if carrier.authority.head_moved() or not self._lease.keep() or over():
                 return
             carrier.prune()
@@ -278,7 +326,7 @@ class _Shift:
         self._stop.wait(_BYSTANDER_S)
 
     def _stumble(self, exc: DualdbError, failures: int) -> None:
-        self.trouble = exc
+        self.trouble, self.at_rest = exc, False
         retry_s = retry_after_s(failures)
         self._tell(exc, retry_s)
         self._stop.wait(retry_s)

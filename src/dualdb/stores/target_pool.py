@@ -120,11 +120,12 @@ class Pool:
         else:
             borrowed.discard()
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Close what lies idle, and from now on whatever is given back."""
         self._room = 0
         self.forget()
         atexit.unregister(self.close)
+        return True
 
     def forget(self) -> None:
         """Close what lies idle: the server was restarted, or the schema has changed under its prepared statements."""

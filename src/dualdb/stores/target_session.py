@@ -148,6 +148,10 @@ class Session:
             (answer,) = self.exchange([("COMMIT", None)])
         except TargetLostError:
             self.discard()
+            if (
+                self._borrowed.process != os.getpid()
+            ):  # nothing was sent: it is the parent's to end, and not to be asked
+                return False
             return self.xid is None or self._ask_outcome(self.xid)
         except Rejected:
             self.rollback()
