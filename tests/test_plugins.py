@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+pytestmark = pytest.mark.once
+
 _REPOSITORY = Path(__file__).parents[1]
 
 

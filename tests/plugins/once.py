@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 _TESTS = Path(__file__).parents[1]
-_FOLDERS = ("clients", "interleavings", "model", "operations", "property")
+_FOLDERS = ("clients", "differential", "interleavings", "model", "operations", "property")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers

@@ -30,6 +30,8 @@ from dualdb.stores.target_connection import connect_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.once
+
 AS_ROOT = os.geteuid() == 0
 STARTER = """
 import sys
