@@ -16,7 +16,7 @@ from dualdb.driver.failure import is_fence, overtaken
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.transaction_memory import TransactionMemory
-from dualdb.driver.watch import SETTLED, UNREADABLE, find_unhinted, find_watch, next_look
+from dualdb.driver.watch import SETTLED, UNREADABLE, find_lost, find_unhinted, find_watch, has_log, next_look
 from dualdb.driver.write_access import is_read_only
 
 TYPE_CHECKING = False
@@ -128,14 +128,31 @@ class Cursor(CursorHandle):
         connection: Connection = self.connection  # type: ignore[assignment]
         inside = connection.in_transaction
         try:
-            return _execute(self, sql, parameters)
+            _execute(self, sql, parameters)
         except sqlite3.IntegrityError as exc:
-            if not (is_fence(exc) and connection._look_now(inside=inside)):
+            if not (is_fence(exc) and connection._watch_over(find_unhinted(connection._path), used=inside)):
                 raise
+        else:
+            return self._read_again(sql, parameters) if connection._fresh else self
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
         return self.execute(sql, parameters)
+
+    def _read_again(self, sql: str, parameters: Any) -> Cursor:
+        """This cursor, after the first statement that touched the file: what was read of a follower whose hint was lost
+        is read where the data is. A write would have met the fence.
+        """
+        connection: Connection = self.connection  # type: ignore[assignment]
+        if not has_log(connection._path):
+            return self
+        connection._fresh = False
+        used = connection.in_transaction
+        if not connection._watch_over(find_lost(connection._path), used=used):
+            return self
+        if not used and self.description is not None and connection._notice():
+            return self._follow().execute(sql, parameters)
+        return self
 
     def _add(self, written: int) -> Cursor:
         """This cursor, with the rows that an executemany wrote before it was refused in its count as well."""
@@ -170,6 +187,7 @@ class Connection(ConnectionHandle):
         self._memory = TransactionMemory()
         self._read_only = False
         self._replaced = frozenset()
+        self._fresh = False
         self._remote = None
         _open(self, *args, **kwargs)
         given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
@@ -183,6 +201,7 @@ class Connection(ConnectionHandle):
         self._read_only = self._watch is not None and is_read_only(self)
         self._look_at = next_look()
         self._counter = UNREADABLE if self._watch is None else self._watch.counter
+        self._fresh = self._watch is None
         self._seen = -1
 
     def cursor(self, factory: Any = Cursor) -> Any:
@@ -247,14 +266,10 @@ class Connection(ConnectionHandle):
             now = monotonic()
             if now < self._look_at:
                 return False
-            self._look_at = next_look()
+            self._look_at, self._fresh = next_look(), False
             watch = find_watch(self._path) or find_unhinted(self._path)
-            if watch is None:
+            if watch is None or not self._watch_over(watch, used=True):
                 return False
-            self._watch = watch
-            self._counter = watch.counter
-            self._memory.worked()  # as far as is known
-            self._read_only = is_read_only(self)
         return self._learn(watch)
 
     def _learn(self, watch: Watch) -> bool:
@@ -310,16 +325,15 @@ class Connection(ConnectionHandle):
             remote.seen = -1
             remote.doom(overtaken())
 
-    def _look_now(self, *, inside: bool) -> bool:
-        """A fence stands in a file whose hint was lost before this connection looked; whether it is watched from now
-        on.
+    def _watch_over(self, watch: Watch | None, *, used: bool) -> bool:
+        """Begin to watch a file whose hint was lost before this connection looked; whether there is such a watch.
+        `used`: a transaction is open.
         """
-        self._watch = find_watch(self._path) or find_unhinted(self._path)
-        if self._watch is None:
+        if watch is None:
             return False
-        self._counter, self._seen = self._watch.counter, -1
+        self._watch, self._counter, self._seen = watch, watch.counter, -1
         self._read_only = is_read_only(self)
-        if inside:
+        if used:
             self._memory.worked()  # as far as is known
         return True
 

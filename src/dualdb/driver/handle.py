@@ -28,6 +28,7 @@ class ConnectionHandle(sqlite3.Connection):
     __slots__ = (
         "_counter",
         "_detect_types",
+        "_fresh",
         "_home",
         "_look_at",
         "_memory",
@@ -48,6 +49,8 @@ class ConnectionHandle(sqlite3.Connection):
     """None: the file was never prepared, as far as is known."""
     _path: str
     """The file as SQLite resolved it, '' when there is none."""
+    _fresh: bool
+    """Whether it has not looked yet whether the hint was lost."""
     _look_at: float
     """When to look again whether the file has been prepared since; monotonic seconds."""
     _timeout_s: float

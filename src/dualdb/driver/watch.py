@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import lru_cache
 from time import monotonic
 
 from dualdb.driver.lookout import lookout
@@ -146,7 +147,7 @@ def find_unhinted(path: str) -> Watch | None:
     Only a file in WAL mode can have been prepared, and only there does a reader never stand in a writer's way; so
     whoever has no log beside it is left alone. Whatever goes wrong here is nobody's business.
     """
-    if not os.access(path + "-wal", os.F_OK):
+    if not has_log(path):
         return None
     try:
         if _read(path, timeout_s=0.0) is None:
@@ -160,6 +161,29 @@ def find_unhinted(path: str) -> Watch | None:
     except OSError:
         return Watch(path, None)
     return find_watch(path)
+
+
+def has_log(path: str) -> bool:
+    """Whether the file is in WAL mode and in use."""
+    return os.access(path + "-wal", os.F_OK)
+
+
+def find_lost(path: str) -> Watch | None:
+    """As `find_unhinted`, for a connection that has just touched a file that has a log.
+
+    One that was found unprepared is so for this second: who connects for each row does not look for each row.
+    """
+    if _is_unprepared(identify(path), int(monotonic())):
+        return None
+    return find_watch(path) or find_unhinted(path)
+
+
+@lru_cache(maxsize=128)
+def _is_unprepared(file: File, _second: int) -> bool:
+    try:
+        return _read(file[0], timeout_s=0.0) is None
+    except sqlite3.Error:
+        return False
 
 
 def next_look() -> float:
