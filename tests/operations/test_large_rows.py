@@ -88,6 +88,7 @@ def test_memory_does_not_grow_with_large_rows(database: Path, target_dsn: str) -
     assert mirrored.differences() == {}
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_with_large_rows_in_quarantine(database: Path, target_dsn: str) -> None:
     """They are kept with all their bytes, and read a few at a time by whoever counts them or looks for one."""
     mirrored = Mirrored(database, target_dsn, SCRIPT)
