@@ -82,11 +82,14 @@ UPDATE _dualdb_control SET applying = ?
 -- Rows that this file could not hold, of one table or of all, and of reasons that begin so. A row's image lies in the
 -- tree itself, so they are gone through in its order: to look one up costs as much as to read it.
 SELECT tbl, key, reason, image FROM _dualdb_quarantine
-WHERE tbl BETWEEN coalesce(:tbl, -1) AND coalesce(:tbl, 9223372036854775807) AND substr(reason, 1, length(:reason)) = :reason ORDER BY tbl, key
+WHERE tbl BETWEEN coalesce(:tbl, -1) AND coalesce(:tbl, 9223372036854775807)
+    AND substr(reason, 1, length(:reason)) = :reason
+ORDER BY tbl, key
 
 -- name: quarantine_counts
--- How many such rows each table has.
-SELECT tbl, count(*) FROM _dualdb_quarantine GROUP BY tbl
+-- How many such rows each table has, by name.
+SELECT coalesce(t.name, CAST(q.tbl AS text)), count(*)
+FROM _dualdb_quarantine AS q LEFT JOIN _dualdb_table AS t ON t.id = q.tbl GROUP BY q.tbl, t.name
 
 -- name: any_quarantined
 -- Whether there is such a row at all.

@@ -113,8 +113,9 @@ FROM light JOIN dualdb.quarantine AS q ON (q.tbl, q.key) = (light.tbl, light.key
 WHERE light.before < %(bytes)s ORDER BY q.tbl, q.key
 
 -- name: quarantine_counts
--- How many such rows each table has.
-SELECT tbl, count(*) FROM dualdb.quarantine GROUP BY tbl
+-- How many such rows each table has, by name.
+SELECT coalesce(t.name, CAST(q.tbl AS text)), count(*)
+FROM dualdb.quarantine AS q LEFT JOIN dualdb.relation AS t ON t.id = q.tbl GROUP BY q.tbl, t.name
 
 -- name: set_quarantined
 -- Keep a row that PostgreSQL cannot hold.

@@ -18,6 +18,7 @@ from tests.stores.mirrored import Mirrored
 
 import dualdb
 from dualdb.driver import lookout
+from dualdb.driver.watch import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,15 +119,12 @@ def test_the_last_rows_are_carried_before_the_relay_ends(
     pair = Mirrored(database, target_dsn, METRIC)
     pair.align()
     before = _relays()
-    with closing(dualdb.connect(pair.path)) as connection:
-        connection.execute("SELECT count(*) FROM metric").fetchone()
-        until(lambda: bool(_relays() - before))
-        with psycopg.connect(target_dsn) as busy:
-            busy.execute("LOCK TABLE metric IN ACCESS EXCLUSIVE MODE")
-            with connection:
-                connection.execute("INSERT INTO metric (value) VALUES (2.0)")
-            connection.close()
-            time.sleep(3)
+    with closing(_open_until_it_relays(pair, before)) as connection, psycopg.connect(target_dsn) as busy:
+        busy.execute("LOCK TABLE metric IN ACCESS EXCLUSIVE MODE")
+        with connection:
+            connection.execute("INSERT INTO metric (value) VALUES (2.0)")
+        connection.close()
+        time.sleep(3)
     until(lambda: _arrived(pair, "dual_write"))
     until(lambda: not _relays() - before)
 
@@ -139,9 +137,7 @@ def test_a_file_made_again_under_its_path_is_mirrored(
     pair = Mirrored(database, target_dsn, METRIC)
     pair.align()
     before = _relays()
-    old = dualdb.connect(pair.path)
-    old.execute("SELECT count(*) FROM metric").fetchone()
-    until(lambda: bool(_relays() - before))
+    old = _open_until_it_relays(pair, before)
     if not held:
         old.close()
     for part in database.parent.glob(f"{database.name}*"):
@@ -168,10 +164,7 @@ def test_a_file_whose_backup_is_put_in_its_place_is_mirrored(database: Path, tar
     pair = Mirrored(database, target_dsn, METRIC)
     pair.align()
     before = _relays()
-    with closing(dualdb.connect(pair.path)) as connection:
-        connection.execute("SELECT count(*) FROM metric").fetchone()
-        until(lambda: bool(_relays() - before))
-        until(lambda: pair.target("SELECT holder IS NOT NULL FROM dualdb.lease") == [(True,)])
+    _open_until_it_relays(pair, before).close()
     backup = database.with_name("backup.db")
     with closing(sqlite3.connect(database)) as plain, closing(sqlite3.connect(backup)) as copy:
         plain.backup(copy)
@@ -193,10 +186,7 @@ def test_one_relay_of_a_closed_file_outlasts_an_outage(
     pair = Mirrored(database, target_dsn, METRIC)
     pair.align()
     before = _relays()
-    with closing(dualdb.connect(pair.path)) as connection:
-        connection.execute("SELECT count(*) FROM metric").fetchone()
-        until(lambda: bool(_relays() - before))
-        until(lambda: pair.target("SELECT holder IS NOT NULL FROM dualdb.lease") == [(True,)])
+    _open_until_it_relays(pair, before).close()
     with psycopg.connect(make_conninfo(target_dsn, dbname="postgres"), autocommit=True) as server:
         name = conninfo_to_dict(target_dsn)["dbname"]
         server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false'.encode())
@@ -240,6 +230,32 @@ def test_of_many_files_little_is_kept(tmp_path: Path) -> None:
     assert len(_mapped(tmp_path)) <= lookout.KEPT_AT_MOST
     until(lambda: sum(one.over for one in kept) >= lookout.KEPT_AT_MOST)
     assert not any(one.over for one in kept[-lookout.KEPT_AT_MOST :])
+
+
+class Reopened(Kept):
+    """While it is closed somebody opens the file again."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.found: Kept | None = None
+
+    def close(self) -> bool:
+        """See `Companion`."""
+        self.found = Watch(self._path, None).companion("kept", Kept)
+        return super().close()
+
+
+def test_whoever_opens_a_file_while_what_is_kept_ends_gets_another(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not what has just been closed."""
+    prepare(database)
+    monkeypatch.setattr(lookout, "KEPT_S", 0.0)
+    path = str(database)
+    kept = Watch(path, None).companion("kept", lambda: Reopened(path))
+    until(lambda: kept.over)
+    assert isinstance(kept.found, Kept)
+    assert kept.found is not kept
 
 
 AT_ONCE = """
@@ -309,6 +325,15 @@ def test_signal_handlers_and_finalizers_may_open_connections(database: Path) -> 
             assert process.communicate(timeout=30) == ("ended\n", "")
         finally:
             process.kill()
+
+
+def _open_until_it_relays(pair: Mirrored, before: set[threading.Thread]) -> sqlite3.Connection:
+    """A connection; this process's relay is there and has the lock."""
+    connection = dualdb.connect(pair.path)
+    connection.execute("SELECT count(*) FROM metric").fetchone()
+    until(lambda: bool(_relays() - before))
+    until(lambda: pair.target("SELECT holder IS NOT NULL FROM dualdb.lease") == [(True,)])
+    return connection
 
 
 def _relays() -> set[threading.Thread]:

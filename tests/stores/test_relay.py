@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -510,6 +511,25 @@ def test_the_background_relay_follows_the_phase(mirrored: Mirrored) -> None:
     finally:
         relay.stop()
     assert mirrored.target("SELECT holder FROM dualdb.lease") == [(None,)]
+
+
+def test_a_relay_that_is_to_end_and_is_wanted_again_is_one(mirrored: Mirrored) -> None:
+    """Whatever its thread has decided meanwhile."""
+    mirrored.align()
+    relay = Relay(mirrored.path)
+    before = threading.active_count()
+    for number in range(60):
+        relay.start()
+        time.sleep(number / 1000)
+        relay.end_at_rest()
+        time.sleep((number % 7) / 100)
+    relay.start()
+    try:
+        mirrored.source("INSERT INTO run(name) VALUES ('later')")
+        _until(lambda: mirrored.target("SELECT count(*) FROM run WHERE name = 'later'") == [(1,)])
+        _until(lambda: threading.active_count() == before + 1)
+    finally:
+        relay.stop()
 
 
 def test_a_stopped_holder_is_taken_over(mirrored: Mirrored) -> None:

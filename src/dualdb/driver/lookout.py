@@ -67,9 +67,9 @@ class _Kept:
 
     __slots__ = ("companions", "used")
 
-    def __init__(self) -> None:
+    def __init__(self, used: float) -> None:
         self.companions: dict[Hashable, Any] = {}
-        self.used = monotonic()
+        self.used = used
         """When somebody had the file open last."""
 
 
@@ -85,7 +85,6 @@ class Lookout:
         self._held: dict[Watched, float] = {}
         """Until when each is held, though no connection may be left; the one asked for last at the end."""
         self._kept: dict[File, _Kept] = {}
-
         self._begun = False
 
     def start(self) -> Lookout:
@@ -115,8 +114,9 @@ class Lookout:
         """What is kept under that key for the file of a watch, made if there is none. It must not hold the watch."""
         with self._lock:
             self._watches.add(watch)
-            kept = self._kept.setdefault(watch.file, _Kept())
-            kept.used = monotonic()
+            now = monotonic()
+            kept = self._kept.setdefault(watch.file, _Kept(now))
+            kept.used = now
             found: C | None = kept.companions.get(key)
         if found is not None:
             return found
@@ -161,17 +161,16 @@ class Lookout:
             kept = self._kept.get(file)
             if kept is None or kept.used != since:  # somebody has opened it again
                 return
-            companions = dict(kept.companions)
-        for key, companion in companions.items():
+            # Whoever opens it from here on gets others.
+            del self._kept[file]
+        for key, companion in kept.companions.items():
             over = True
             with suppress(Exception):  # the others are to be ended too
                 over = companion.close()
-            with self._lock:
-                if over and kept.used == since:
-                    kept.companions.pop(key, None)
-        with self._lock:
-            if not kept.companions and kept.used == since:
-                self._kept.pop(file, None)
+            if not over:
+                with self._lock:
+                    again = self._kept.setdefault(file, _Kept(since))
+                    again.companions.setdefault(key, companion)
 
 
 class _Own:

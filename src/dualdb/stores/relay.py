@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from shlex import quote
 from threading import RLock, Thread, current_thread
@@ -56,7 +57,11 @@ _PATIENCE = 5
 """How often in a row something unforeseen may fail before a command that waits for it gives up."""
 
 _LASTING = (LayoutError, LineageError, NotPreparedError, SchemaError, SourceError)
-"""It stays until somebody does something about it."""
+"""It stays until somebody does something about it: a relay that is to end need not wait for that."""
+
+
+class _ReplacedError(SourceError):
+    """The path leads to another file than the one that is relayed, or to none."""
 
 
 class Relay:
@@ -70,9 +75,8 @@ class Relay:
         self._last = False
         """Whether to end as soon as nothing is left to be carried."""
         self._ending = RLock()
-        self._ended = False
-        """Whether the thread has decided to end."""
         self._thread: Thread | None = None
+        """The one that relays; one that is not, any more, ends."""
         self._process = os.getpid()
 
     def start(self) -> None:
@@ -82,9 +86,8 @@ class Relay:
             self._process, self._stop, self._thread, self._ending = os.getpid(), Pause(), None, RLock()
         with self._ending:
             self._last = False
-            if self.running and not self._ended:
+            if self.running:
                 return
-            self._ended = False
             self._stop.clear()
             # A daemon never keeps the interpreter alive; at exit it gets a moment to give the lock back.
             self._thread = Thread(target=self._run_in_background, name="dualdb-relay", daemon=True)
@@ -94,7 +97,7 @@ class Relay:
 
     @property
     def running(self) -> bool:
-        """Whether there is a thread that relays, or is about to end."""
+        """Whether there is a thread that relays, and has not decided to end."""
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -112,8 +115,12 @@ class Relay:
 
     def run_forever(self) -> None:
         """Relay in the foreground until `stop` is called; a relay in the background of another process stands back."""
-        with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
-            _Shift(pair, self._report, self._stop, foreground=True).run_until(lambda: False)
+        while not self._stop.is_set():
+            with (
+                suppress(_ReplacedError),
+                Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair,
+            ):
+                _Shift(pair, self._report, self._stop, foreground=True).run_until(lambda: False)
 
     def run_until_aligned(self, within_s: float | None = None) -> int:
         """Relay in the foreground until the follower equals the authority as it was when this began, or later.
@@ -130,7 +137,7 @@ class Relay:
                 self._run_at_work()
         finally:
             with self._ending:
-                if self._thread is current_thread():
+                if self._thread in (None, current_thread()):  # no other one has begun
                     atexit.unregister(self.stop)
 
     def _run_at_work(self) -> None:
@@ -140,10 +147,10 @@ class Relay:
             try:
                 with Pair.open(self.path, purpose="dualdb relay", timeout_s=_SOURCE_TIMEOUT_S) as pair:
                     shift = _Shift(pair, self._report, self._stop, foreground=False)
-                    shift.run_until(partial(self._may_end, shift))
+                    shift.run_until(partial(self._is_over, shift))
                     return
             except Exception as exc:  # noqa: BLE001 - a border: the application never sees the relay's troubles
-                if isinstance(exc, _LASTING) and self._decide_to_end():
+                if isinstance(exc, _LASTING) and self._ends():
                     return
                 got_somewhere = shift is not None and (shift.aligned or shift.carried > 0)
                 failures = 1 if got_somewhere else failures + 1
@@ -151,13 +158,15 @@ class Relay:
                 self._report(events.RelayStumbled(reason=str(exc), retry_s=retry_s))
                 self._stop.wait(retry_s)
 
-    def _may_end(self, shift: _Shift) -> bool:
-        return shift.at_rest and self._decide_to_end()
+    def _is_over(self, shift: _Shift) -> bool:
+        return shift.at_rest and self._ends()
 
-    def _decide_to_end(self) -> bool:
+    def _ends(self) -> bool:
+        """Whether this thread ends where it may; once it does, `start` begins another one."""
         with self._ending:
-            self._ended = self._last
-            return self._ended
+            if self._last and self._thread is current_thread():
+                self._thread = None
+            return self._thread is not current_thread()
 
 
 def relay_until_aligned(path: str, report: Report = events.unheard, within_s: float | None = None) -> int:
@@ -227,7 +236,7 @@ class _Shift:
                     else:
                         self._stand_by()
                     self._failures = 0
-                except _LASTING:
+                except (LineageError, SchemaError, _ReplacedError):  # it stays until somebody does something about it
                     raise
                 except DualdbError as exc:
                     self._failures += 1
@@ -269,7 +278,7 @@ class _Shift:
     def _check_file(self) -> None:
         """Whoever holds a file open that is no longer at its path would carry nothing, and keep others from it."""
         if identify(self._pair.path) != self._file:
-            raise SourceError(f"{self._pair.path} was removed or replaced while it was relayed; begin again")
+            raise _ReplacedError(f"{self._pair.path} was removed or replaced while it was relayed; begin again")
 
     def _look(self) -> None:
         """Somebody else moved on. If that goes on, nobody does: a move was decided and its end never written, or the

@@ -110,20 +110,18 @@ class Reading:
         batch. Then no range was begun, and there is nothing to be applied.
         """
         changed: dict[int, tuple[Sequence[Key], Sequence[Row]]] = {}
-        taken, room = 0, CHANGED_BYTES
+        taken = 0
         for table in self._schema.tables.values():
             keys, more = changes.keys.get(table.id, ()), again.get(table.id, ())
             # What a table whose copy has not begun holds is cleared before; its changed rows are copied anyway.
             if not (keys or more) or not self._before[table.id].begun:
                 continue
-            rows, left = self._some_rows(table, keys, room)
+            rows, left = self._some_rows(table, keys, CHANGED_BYTES - self.heavy)
             taken += len(keys) - len(left)
             if left:
                 # What was read tells how many of such rows fit; a key is there for one journal row at least.
                 return max(1, min(taken, changes.journaled // 2))
-            heavy = weight(rows)
-            room -= heavy
-            self.heavy += heavy
+            self.heavy += weight(rows)
             changed[table.id] = self._changed(table, keys, rows, more)
         self._begin_ranges(limit, read_out)
         for table in self._schema.tables.values():

@@ -191,10 +191,8 @@ class SourceStore:
 
     def count_quarantine(self) -> Mapping[str, int]:
         """How many there are, by table."""
-        names = self._names()
         with faults(self.path):
-            found = self._writer().execute(query(ASK, "quarantine_counts")).fetchall()
-        return {names.get(number, str(number)): count for number, count in found}
+            return dict(self._writer().execute(query(ASK, "quarantine_counts")).fetchall())
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""

@@ -177,10 +177,8 @@ class TargetStore:
 
     def count_quarantine(self) -> Mapping[str, int]:
         """How many there are, by table."""
-        names = self._names()
         with losses():
-            found = self.connection().execute(query(ASK, "quarantine_counts").encode()).fetchall()
-        return {names.get(number, str(number)): count for number, count in found}
+            return dict(self.connection().execute(query(ASK, "quarantine_counts").encode()).fetchall())
 
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""

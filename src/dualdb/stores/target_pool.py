@@ -47,9 +47,14 @@ class Borrowed:
         """As set in its session; 0: the server's own."""
         self.process = os.getpid()
 
+    @property
+    def ours(self) -> bool:
+        """Whether it does not belong to the process that we were forked from."""
+        return self.process == os.getpid()
+
     def discard(self) -> None:
-        """Close it, unless it belongs to the process that we were forked from."""
-        if self.process == os.getpid():
+        """Close it if it is ours."""
+        if self.ours:
             self.connection.close()
 
 
@@ -107,7 +112,7 @@ class Pool:
         """Take a connection that is in no transaction; any other is closed."""
         connection = borrowed.connection
         if (
-            borrowed.process == os.getpid()
+            borrowed.ours
             and not connection.closed
             and connection.info.transaction_status is TransactionStatus.IDLE
             and len(self._idle) < self._room

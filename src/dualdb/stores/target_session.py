@@ -6,7 +6,6 @@ SQL. Its errors are `Rejected`, with what PostgreSQL said in plain values, and T
 
 from __future__ import annotations
 
-import os
 import time
 from secrets import randbits
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -85,7 +84,7 @@ class Session:
         whereupon those behind it were not executed; raises TargetLostError.
         """
         connection = self._borrowed.connection
-        if self._borrowed.process != os.getpid():
+        if not self._borrowed.ours:
             raise TargetLostError("the transaction belongs to the process that this one was forked from; begin anew")
         try:
             with losses():
@@ -148,9 +147,7 @@ class Session:
             (answer,) = self.exchange([("COMMIT", None)])
         except TargetLostError:
             self.discard()
-            if (
-                self._borrowed.process != os.getpid()
-            ):  # nothing was sent: it is the parent's to end, and not to be asked
+            if not self._borrowed.ours:  # nothing was sent, and the transaction is the parent's to end
                 return False
             return self.xid is None or self._ask_outcome(self.xid)
         except Rejected:
