@@ -30,16 +30,25 @@ child = os.fork()
 for _ in range(100):
     for connection in hasty, patient:
         log(connection, "parent" if child else "child")
+for connection in hasty, patient:
+    connection.close()
 if child and os.wait()[1]:
     sys.exit("the child failed")
 """
 
 CHILD_CLOSES = """
-import os, sys, time
+import os, sys, threading, time
 import dualdb
 from dualdb.driver import lookout
 
 lookout.KEPT_S = 0.3
+call, looks = os.stat, threading.Event()
+
+def stat(*given, **named):
+    if threading.current_thread().name == "dualdb-lookout":
+        looks.set()
+        time.sleep(0.01)  # a busy machine
+    return call(*given, **named)
 
 def sockets():
     found = 0
@@ -55,8 +64,13 @@ for connection in connections:
     connection.execute("BEGIN").execute("SELECT count(*) FROM metric").fetchone()
 for connection in connections:
     connection.rollback()
+os.stat = stat
+looks.wait(10)
 if os.fork():
+    for connection in connections:
+        connection.close()
     sys.exit(os.wait()[1])
+os.stat = call
 inherited = sockets()
 for connection in connections:
     connection.execute("BEGIN").execute("SELECT count(*) FROM metric").fetchone()
@@ -100,6 +114,7 @@ if not os.fork():
 assert os.wait()[1] == 0
 connection.commit()
 assert connection.execute("SELECT who FROM metric").fetchall() == [("parent",)]
+connection.close()
 """
 
 

@@ -25,6 +25,7 @@ from time import monotonic, sleep
 from weakref import WeakSet, WeakValueDictionary
 
 from dualdb.stores.file_identity import identify
+from dualdb.stores.forks import ForkGate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ twice as long.
 """
 KEPT_AT_MOST = 8
 """Files that nobody has open and of which anything is kept; as many again while they are held."""
+_FORK_WAITS_S = 1.0
+"""So long a fork of the application waits for a look: the file system may hang."""
 
 
 class _Kept:
@@ -131,8 +134,9 @@ class Lookout:
         while True:
             sleep(LOOK_EVERY_S)
             for look in self._look_after_hints, self._end_unused:
-                with suppress(Exception):  # whatever it is, it may be better the next time
-                    look()
+                # A fork waits, or its child would count a watch that is just looked after as held for ever.
+                with suppress(Exception), _GATE.at_work(_FORK_WAITS_S):
+                    look()  # if it fails, whatever it is, it may be better the next time
 
     def _look_after_hints(self) -> None:
         with self._lock:
@@ -171,6 +175,9 @@ class Lookout:
                 with self._lock:
                     again = self._kept.setdefault(file, _Kept(since))
                     again.companions.setdefault(key, companion)
+
+
+_GATE = ForkGate()
 
 
 class _Own:

@@ -2,7 +2,8 @@
 
 The child has the forking thread alone. A module that another one was importing there stays locked for ever, and so does
 a mutex of SQLite's that it held; whatever needs either in the child, the application's next statement, waits for it for
-ever. An application that forks (a worker of a server, a data loader) knows of no thread of ours and cannot stop it.
+ever. An object that it held is never let go of. An application that forks (a worker of a server, a data loader) knows
+of no thread of ours and cannot stop it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import time
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Condition, Event, get_ident
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,11 +24,6 @@ class ForkGate:
 
     def __init__(self) -> None:
         """Stand in the way of every fork from here on."""
-        # Both hold locks of their own across a fork, which a thread at work may need meanwhile: who registers last is
-        # asked first. A thread at work must not be the one who imports them, between their registration and this one.
-        import concurrent.futures.thread  # noqa: F401
-        import logging  # noqa: F401
-
         self._begin_anew()
         os.register_at_fork(before=self._close, after_in_parent=self._open, after_in_child=self._begin_anew)
 
@@ -86,7 +82,12 @@ class ForkGate:
 
 @lru_cache(maxsize=1)
 def fork_gate() -> ForkGate:
-    """This process's."""
+    """This process's, for threads at any work."""
+    # Both hold locks of their own across a fork, which a thread at work may need meanwhile: who registers last is
+    # asked first. A thread at work must not be the one who imports them, between their registration and this one.
+    import concurrent.futures.thread  # noqa: F401
+    import logging  # noqa: F401
+
     return ForkGate()
 
 
