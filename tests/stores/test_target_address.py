@@ -34,6 +34,11 @@ _LETTERS = st.sampled_from("/@:%?#&=+,;'\"\\ []{}$abXY19é")
 PASSWORDS = st.text(_LETTERS | st.characters(exclude_categories=("C", "Z")), min_size=6, max_size=20)
 
 
+def _disguised(password: str) -> str:
+    """Another one that is read alike: its letters and digits are others."""
+    return re.sub(r"\w", lambda found: "n" if found[0] == "m" else "m", password)
+
+
 def _keyword(password: str) -> str:
     escaped = password.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
@@ -99,15 +104,15 @@ def _behind(exc: BaseException) -> list[str]:
 @hypothesis.example("pass'word1")
 @hypothesis.example("\\pass\\word")
 @hypothesis.example("pass=word=1")
+@hypothesis.example("the ta")
 def test_no_password_is_ever_shown(way: str, through: str, password: str) -> None:
     """Neither whole, nor the piece that libpq takes for something else; nor in what lies behind the error."""
     write = WRITTEN[way]
-    hypothesis.assume(password not in shown_of(write(PLAIN), through=through))
     shown = shown_of(write(password), through=through)
-    assert password not in shown
-    for piece in password.replace("@", "/").split("/"):
-        if len(piece) >= 6 and piece not in shown_of(write(PLAIN), through=through):
-            assert piece not in shown
+    for secret in {password, *(piece for piece in password.replace("@", "/").split("/") if len(piece) >= 6)}:
+        if secret in shown:  # a word of ours, which is said of other passwords too: hypothesis tries those first
+            others = {PLAIN, _disguised(password)} - {password}
+            assert any(secret in shown_of(write(other), through=through) for other in others)
 
 
 @pytest.mark.parametrize(
@@ -167,18 +172,16 @@ def test_every_secret_that_libpq_knows_is_left_out(option: str) -> None:
 @hypothesis.settings(max_examples=15)
 def test_a_server_that_refuses_is_quoted_without_the_password(server_dsn: str, password: str) -> None:
     """A user with another password, and a database that does not exist."""
-    wrong = {"password": password, "passfile": os.devnull}
     with mock.patch.dict(os.environ):
         for name in ("PGPASSWORD", "PGPASSFILE"):
             os.environ.pop(name, None)
-        for dsn in (
-            make_conninfo(server_dsn, user="nobody there", **wrong),  # a server may trust the user that is
-            make_conninfo(server_dsn, dbname="nowhere", sslpassword=password),
-        ):
-            shown = shown_of(dsn)
-            hypothesis.assume(password not in shown_of(make_conninfo(server_dsn, dbname="nowhere")))
-            assert password not in shown
-            assert "cannot connect to" in shown
+        shown, of_another = (
+            shown_of(make_conninfo(server_dsn, user="nobody there", password=secret, passfile=os.devnull))
+            + shown_of(make_conninfo(server_dsn, dbname="nowhere", sslpassword=secret))
+            for secret in (password, PLAIN)  # a server may trust the user that is there
+        )
+    assert password not in shown or password in of_another
+    assert shown.count("cannot connect to") >= 2
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
