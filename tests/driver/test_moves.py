@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 
 PATIENT = Settings(move_allowed_s=20.0)
 """The writers here are threads of the coordinator's own process, and take turns with it."""

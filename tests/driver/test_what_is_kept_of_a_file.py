@@ -23,6 +23,8 @@ from dualdb.driver.watch import Watch
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 METRIC = "CREATE TABLE metric (id INTEGER PRIMARY KEY, value REAL)"
 PROGRAM = """
 import json, os, sys, threading, time
