@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from tests.driver.prepared import prepare
 import dualdb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -46,6 +49,31 @@ def test_the_first_statement_of_an_unprepared_file_is_the_applications_own(datab
     connection.execute("SELECT 1")
     assert seen == ["SELECT 1"]
     connection.close()
+
+
+def test_looking_lets_go_of_no_lock_of_this_process(database: Path) -> None:
+    """POSIX locks go when any descriptor of the file is closed; whoever looks must not do that."""
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("CREATE TABLE t(a)")
+    holder.execute("BEGIN IMMEDIATE")
+    connection: Any = dualdb.connect(database)
+    connection.execute("SELECT 1")
+    other = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    run = subprocess.run([sys.executable, "-c", other, database], capture_output=True, check=False, text=True)
+    assert "database is locked" in run.stderr
+    connection.close()
+    holder.close()
+
+
+def test_looking_waits_for_no_lock(database: Path) -> None:
+    """Nor is it refused one: a statement that needs none is executed."""
+    holder = sqlite3.connect(database, isolation_level=None)
+    holder.execute("CREATE TABLE t(a)")
+    holder.execute("BEGIN EXCLUSIVE")
+    connection: Any = dualdb.connect(database, timeout=60)
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+    connection.close()
+    holder.close()
 
 
 def test_a_file_that_is_prepared_later_is_noticed(database: Path) -> None:
@@ -151,6 +179,64 @@ def test_misuse_is_answered_by_sqlite3_itself() -> None:
         with pytest.raises(sqlite3.ProgrammingError, match=re.escape(message)):
             call()
     connection.close()
+
+
+def test_a_connection_without_its_bases_init_is_answered_by_sqlite3() -> None:
+    """Whatever is done with it, as by `sqlite3`; its `with` block too."""
+
+    def enter(connection: Any) -> None:
+        with connection:
+            pass
+
+    calls: list[Callable[[Any], object]] = [
+        lambda connection: connection.execute("SELECT 1"),
+        lambda connection: connection.executemany("SELECT 1", []),
+        lambda connection: connection.executescript("SELECT 1"),
+        lambda connection: connection.cursor(),
+        lambda connection: connection.commit(),
+        lambda connection: connection.rollback(),
+        lambda connection: connection.close(),
+        lambda connection: connection.blobopen("t", "a", 1),
+        lambda connection: connection.backup(connection),
+        lambda connection: list(connection.iterdump()),
+        lambda connection: connection.serialize(),
+        lambda connection: connection.deserialize(b""),
+        lambda connection: connection.create_collation("nocase", None),
+        lambda connection: connection.set_authorizer(None),
+        lambda connection: connection.in_transaction,
+        lambda connection: connection.total_changes,
+        lambda connection: connection.isolation_level,
+        enter,
+    ]
+    for call in calls:
+        said = []
+        for base in (sqlite3.Connection, dualdb.Connection):
+            bare = type("Bare", (base,), {"__init__": object.__init__})
+            try:
+                said.append(repr(call(bare())))
+            except Exception as exc:  # noqa: BLE001 - compared
+                said.append(repr(exc))
+        assert said[0] == said[1]
+
+
+def test_a_connection_whose_init_is_called_again_is_another_one(database: Path, tmp_path: Path) -> None:
+    """As in sqlite3: what was open is closed, what was not committed is gone."""
+    said = []
+    for module in (sqlite3, dualdb):
+        connection: Any = module.connect(database.with_name(f"{module.__name__}-first.db"))
+        connection.execute("CREATE TABLE t(a)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.__init__(tmp_path / f"{module.__name__}-second.db")
+        answers = [connection.in_transaction, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()]
+        with pytest.raises((sqlite3.Error, TypeError)) as caught:
+            connection.__init__(tmp_path / "nowhere" / "third.db")
+        for name, arguments in (("execute", ("SELECT 1",)), ("commit", ()), ("close", ())):
+            try:
+                answers.append(repr(getattr(connection, name)(*arguments)))
+            except sqlite3.Error as exc:
+                answers.append(repr(exc))
+        said.append((answers, type(caught.value)))
+    assert said[0] == said[1]
 
 
 def test_an_error_of_ours_is_not_taken_for_a_foreign_connection(database: Path) -> None:

@@ -7,11 +7,13 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from tests.driver.twins import Twins, move
 
 import dualdb
 from dualdb.core.phase import Phase
+from dualdb.operations.transition import rollback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,81 @@ def test_what_needs_sqlites_engine_is_refused_with_a_remedy(
     connection.close()
     if name != "blobopen":
         assert str(caught.value).endswith(f"go back to SQLite first: dualdb rollback {database} --to dual_write")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("blobopen", ("t", "a", 1)), ("iterdump", ()), ("backup", (None,)), ("serialize", ()), ("deserialize", (b"",))],
+)
+def test_the_follower_is_not_taken_for_the_authority(
+    database: Path, target_dsn: str, name: str, arguments: tuple[Any, ...]
+) -> None:
+    """By the first call on a connection, as of a program that only makes a backup; not after the way back."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+    move(database, target_dsn)
+    with closing(dualdb.connect(database)) as connection, pytest.raises(sqlite3.NotSupportedError, match="; "):
+        getattr(connection, name)(*arguments)
+    rollback(str(database), observer=lambda _: None)
+    with closing(dualdb.connect(database)) as connection, closing(sqlite3.connect(":memory:")) as copy:
+        connection.backup(copy)
+        assert copy.execute("SELECT count(*) FROM t").fetchone() == (2,)
+
+
+def test_a_connection_with_an_authorizer_stays_with_sqlite(database: Path, target_dsn: str) -> None:
+    """What it forbids is not done in PostgreSQL instead: its statements are refused there, until it is taken away."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+    asked: list[str | None] = []
+
+    def authorize(_action: int, first: str | None, *_: Any) -> int:
+        asked.append(first)
+        return sqlite3.SQLITE_OK
+
+    open_before, open_after = dualdb.connect(database), dualdb.connect(database)
+    open_before.set_authorizer(authorize)
+    open_before.execute("SELECT a FROM t").fetchall()
+    move(database, target_dsn)
+    open_after.set_authorizer(authorize)
+    del asked[:]
+    for connection in open_before, open_after:
+        for _ in range(2):
+            with pytest.raises(sqlite3.NotSupportedError, match=r"an authorizer is not asked .*; .*dualdb rollback"):
+                connection.execute("INSERT INTO t(a) VALUES ('x')")
+    assert "t" not in asked
+    open_after.set_authorizer(None)
+    open_after.execute("INSERT INTO t(a) VALUES ('x')")
+    open_after.commit()
+    rollback(str(database), observer=lambda _: None)
+    assert open_before.execute("SELECT a FROM t").fetchall() == [("x",), ("y",), ("x",)]
+    assert "t" in asked
+    for connection in open_before, open_after:
+        connection.close()
+
+
+def test_a_connection_that_is_initialised_again_leaves_postgresql(database: Path, target_dsn: str) -> None:
+    """Its transaction is rolled back, and the new one is of the file that was named, whatever its class adds."""
+
+    class Own(dualdb.Connection):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            self.row_factory = sqlite3.Row
+
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+    move(database, target_dsn)
+    connection: Any = dualdb.connect(database, factory=Own)
+    connection.execute("INSERT INTO t(a) VALUES ('gone')")
+    connection.__init__(database.with_name("another.db"))
+    assert not connection.in_transaction
+    assert connection.execute("SELECT count(*) AS found FROM sqlite_master").fetchone()["found"] == 0
+    connection.__init__(database)
+    assert connection.execute("SELECT count(*) AS found FROM t").fetchone()["found"] == 2
+    connection.execute("INSERT INTO t(a) VALUES ('mine')")
+    connection.commit()
+    with psycopg.connect(target_dsn) as outside:
+        assert outside.execute("SELECT a FROM t ORDER BY id").fetchall() == [("x",), ("y",), ("mine",)]
+    connection.close()
 
 
 def test_a_statement_without_translation_is_refused_and_changes_nothing(database: Path, target_dsn: str) -> None:

@@ -41,7 +41,6 @@ import os, sys, threading, time
 import dualdb
 from dualdb.driver import lookout
 
-lookout.KEPT_S = 0.3
 call, looks = os.stat, threading.Event()
 
 def stat(*given, **named):
@@ -71,6 +70,7 @@ if os.fork():
         connection.close()
     sys.exit(os.wait()[1])
 os.stat = call
+lookout.KEPT_S = 0.3
 inherited = sockets()
 for connection in connections:
     connection.execute("BEGIN").execute("SELECT count(*) FROM metric").fetchone()

@@ -96,24 +96,72 @@ def test_a_reader_goes_along(
     open_before.close()
 
 
-@pytest.mark.parametrize("first", ["reads", "writes"])
+def _read(connection: Any) -> Any:
+    return connection.execute("SELECT a FROM t").fetchall()
+
+
+def _read_in_a_transaction(connection: Any) -> Any:
+    connection.execute("BEGIN")
+    return _read(connection)
+
+
+def _read_with_a_cursor_made_before(connection: Any) -> Any:
+    return connection.cursor().execute("SELECT a FROM t").fetchall()
+
+
+def _write(connection: Any) -> Any:
+    connection.execute("INSERT INTO t(a) VALUES ('mine')")
+    return _read(connection)
+
+
+def _write_in_a_transaction(connection: Any) -> Any:
+    connection.execute("BEGIN")
+    return _write(connection)
+
+
+def _write_many(connection: Any) -> Any:
+    connection.executemany("INSERT INTO t(a) VALUES (?)", [("mine",)])
+    return _read(connection)
+
+
+def _write_by_a_script(connection: Any) -> Any:
+    connection.executescript("BEGIN; INSERT INTO t(a) VALUES ('mine'); COMMIT")
+    return _read(connection)
+
+
+FIRST = [
+    _read, _read_in_a_transaction, _read_with_a_cursor_made_before,
+    _write, _write_in_a_transaction, _write_many, _write_by_a_script,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__.strip("_").replace("_", " "))
+@pytest.mark.parametrize("open_elsewhere", [False, True], ids=["nobody has it open", "somebody has it open"])
 def test_a_connection_opened_after_the_loss_goes_where_the_data_is(
-    database: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch, first: str
+    database: Path,
+    target_dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+    first: Callable[[Any], Any],
+    *,
+    open_elsewhere: bool,
 ) -> None:
-    """One for each row, which does not live long enough to look: its first statement tells, and the hint is back."""
+    """One for each row, which does not live long enough to look twice: it knows before its first statement, and the
+    hint is back.
+    """
     monkeypatch.setenv("DUALDB_RELAY", "off")
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
     initialise(str(database), target_dsn)
     dualdb_command("advance", "--to", "postgres", str(database))
-    with psycopg.connect(target_dsn, autocommit=True) as outside:
+    with psycopg.connect(target_dsn, autocommit=True) as outside, closing(sqlite3.connect(database)) as plain:
         outside.execute("INSERT INTO t(a) VALUES ('there')")
+        if open_elsewhere:
+            plain.execute("SELECT count(*) FROM t").fetchall()
         os.unlink(hint_path(str(database)))
         with closing(dualdb.connect(database)) as row, row:
-            if first == "reads":
-                assert row.execute("SELECT a FROM t").fetchall() == [("there",)]
-            row.execute("INSERT INTO t(a) VALUES ('mine')")
-        assert outside.execute("SELECT a FROM t ORDER BY id").fetchall() == [("there",), ("mine",)]
+            found = first(row)
+        there = outside.execute("SELECT a FROM t ORDER BY id").fetchall()
+    assert found == there == ([("there",), ("mine",)] if "write" in first.__name__ else [("there",)])
     assert os.path.exists(hint_path(str(database)))
 
 

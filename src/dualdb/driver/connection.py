@@ -7,16 +7,14 @@ its class (`driver.target_connection`), and fetching, committing and all the res
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from functools import lru_cache
 from time import monotonic
 
-from dualdb.driver.failure import is_fence, overtaken
+from dualdb.driver.failure import is_fence, overtaken, unasked_authorizer
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
 from dualdb.driver.remaining import Remaining
-from dualdb.driver.transaction_memory import TransactionMemory
-from dualdb.driver.watch import SETTLED, UNREADABLE, find_lost, find_unhinted, find_watch, has_log, next_look
+from dualdb.driver.watch import UNREADABLE, find_lost, find_unhinted, find_watch, next_look
 from dualdb.driver.write_access import is_read_only
 
 TYPE_CHECKING = False
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
     from dualdb.driver.watch import Watch
 
-_open = sqlite3.Connection.__init__
 _new_cursor = sqlite3.Connection.cursor
 _commit = sqlite3.Connection.commit
 _rollback = sqlite3.Connection.rollback
@@ -39,7 +36,6 @@ _executescript = sqlite3.Cursor.executescript
 
 _NEVER_DDL = frozenset("SsIiUuRrBbPpWwEeVv")
 """With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
-_POSITIONS = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory")
 
 
 class Cursor(CursorHandle):
@@ -125,34 +121,22 @@ class Cursor(CursorHandle):
         return self
 
     def _execute_unwatched(self, sql: str, parameters: Any) -> Cursor:
+        """For what may have waited for a lock while the file was prepared and moved."""
         connection: Connection = self.connection  # type: ignore[assignment]
         inside = connection.in_transaction
         try:
             _execute(self, sql, parameters)
         except sqlite3.IntegrityError as exc:
-            if not (is_fence(exc) and connection._watch_over(find_unhinted(connection._path), used=inside)):
+            watch = (find_watch(connection._path) or find_unhinted(connection._path)) if is_fence(exc) else None
+            if watch is None:
                 raise
+            connection._watch_over(watch, used=inside)
         else:
-            return self._read_again(sql, parameters) if connection._fresh else self
+            return self
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
         return self.execute(sql, parameters)
-
-    def _read_again(self, sql: str, parameters: Any) -> Cursor:
-        """This cursor, after the first statement that touched the file: what was read of a follower whose hint was lost
-        is read where the data is. A write would have met the fence.
-        """
-        connection: Connection = self.connection  # type: ignore[assignment]
-        if not has_log(connection._path):
-            return self
-        connection._fresh = False
-        used = connection.in_transaction
-        if not connection._watch_over(find_lost(connection._path), used=used):
-            return self
-        if not used and self.description is not None and connection._notice():
-            return self._follow().execute(sql, parameters)
-        return self
 
     def _add(self, written: int) -> Cursor:
         """This cursor, with the rows that an executemany wrote before it was refused in its count as well."""
@@ -179,30 +163,6 @@ class Connection(ConnectionHandle):
     """A connection while SQLite is the authority."""
 
     __slots__ = ()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._counter = SETTLED
-        self._seen = 0
-        self._watch = None
-        self._memory = TransactionMemory()
-        self._read_only = False
-        self._replaced = frozenset()
-        self._fresh = False
-        self._remote = None
-        _open(self, *args, **kwargs)
-        given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
-        self._home = type(self)
-        self._timeout_s = given.get("timeout", 5.0)
-        self._detect_types = given.get("detect_types", 0)
-        self._path = _path_of(self)
-        if not self._path:
-            return
-        self._watch = find_watch(self._path)
-        self._read_only = self._watch is not None and is_read_only(self)
-        self._look_at = next_look()
-        self._counter = UNREADABLE if self._watch is None else self._watch.counter
-        self._fresh = self._watch is None
-        self._seen = -1
 
     def cursor(self, factory: Any = Cursor) -> Any:
         """As `sqlite3.Connection.cursor`; a cursor class of the application's gets ours as its base."""
@@ -255,6 +215,32 @@ class Connection(ConnectionHandle):
             blob.journal(self, table, row)
         return _blobopen(self, table, column, row, **kwargs)
 
+    # What reads or replaces the database as a whole is SQLite's own affair, unless this is only the follower.
+
+    def backup(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.backup`."""
+        if self._counter[0] != self._seen and self._notice():
+            return self.backup(*given, **named)
+        return super().backup(*given, **named)
+
+    def iterdump(self, **named: Any) -> Any:
+        """As `sqlite3.Connection.iterdump`."""
+        if self._counter[0] != self._seen and self._notice():
+            return self.iterdump(**named)
+        return super().iterdump(**named)
+
+    def serialize(self, **named: Any) -> bytes:
+        """As `sqlite3.Connection.serialize`."""
+        if self._counter[0] != self._seen and self._notice():
+            return self.serialize(**named)
+        return super().serialize(**named)
+
+    def deserialize(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.deserialize`."""
+        if self._counter[0] != self._seen and self._notice():
+            return self.deserialize(*given, **named)
+        return super().deserialize(*given, **named)
+
     # --- the authority ---------------------------------------------------------------------------------------------
 
     def _notice(self) -> bool:
@@ -266,10 +252,11 @@ class Connection(ConnectionHandle):
             now = monotonic()
             if now < self._look_at:
                 return False
-            self._look_at, self._fresh = next_look(), False
-            watch = find_watch(self._path) or find_unhinted(self._path)
-            if watch is None or not self._watch_over(watch, used=True):
+            used, self._look_at = self._look_at > 0.0, next_look()
+            watch = find_watch(self._path) or find_lost(self._path)
+            if watch is None:
                 return False
+            self._watch_over(watch, used=used)
         return self._learn(watch)
 
     def _learn(self, watch: Watch) -> bool:
@@ -290,6 +277,8 @@ class Connection(ConnectionHandle):
             # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
             self._seen = seen
             return False
+        if self._authorizer:
+            raise unasked_authorizer(watch.way_back)
         replay = self._memory.replay if inside else ()
         if replay is None:
             # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
@@ -325,17 +314,12 @@ class Connection(ConnectionHandle):
             remote.seen = -1
             remote.doom(overtaken())
 
-    def _watch_over(self, watch: Watch | None, *, used: bool) -> bool:
-        """Begin to watch a file whose hint was lost before this connection looked; whether there is such a watch.
-        `used`: a transaction is open.
-        """
-        if watch is None:
-            return False
+    def _watch_over(self, watch: Watch, *, used: bool) -> None:
+        """Begin to watch the file. `used`: statements may have been executed before, and a transaction be open."""
         self._watch, self._counter, self._seen = watch, watch.counter, -1
         self._read_only = is_read_only(self)
         if used:
             self._memory.worked()  # as far as is known
-        return True
 
     def _look_again(self) -> None:
         """Read the control row before the next statement."""
@@ -366,12 +350,3 @@ def _with_base(factory: Any, ours: Any) -> Any:
         return type(factory.__name__, (factory, ours), names)
     except TypeError:  # its own slots leave no room for ours: it stays sqlite3's
         return factory
-
-
-def _path_of(connection: sqlite3.Connection) -> str:
-    """The file as SQLite has resolved it, '' for a private database; takes no lock and reads no page."""
-    try:
-        path = sqlite3.Cursor(connection).execute("PRAGMA database_list").fetchone()[2]
-    except (sqlite3.Error, TypeError):
-        return ""
-    return os.fspath(path or "")

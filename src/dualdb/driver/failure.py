@@ -39,6 +39,14 @@ def refused(cause: str, remedy: str) -> sqlite3.Error:
     return sqlite3.NotSupportedError(f"{cause}; {remedy}")
 
 
+def unasked_authorizer(way_back: str) -> sqlite3.Error:
+    """What an application is told that has its statements authorized one by one; `way_back` leads to SQLite."""
+    return refused(
+        "an authorizer is not asked about statements on PostgreSQL",
+        f"do without (set_authorizer(None)) and use GRANT, or go back to SQLite first: {way_back}",
+    )
+
+
 def is_fence(error: BaseException) -> bool:
     """Whether a fence of ours refused the statement: the transaction is rolled back then."""
     return isinstance(error, sqlite3.IntegrityError) and str(error).startswith(FENCE)

@@ -113,6 +113,10 @@ class Lookout:
                 del self._held[next(iter(self._held))]
             return found
 
+    def stay_behind(self) -> None:
+        """In the child of a fork, where this is the parent's: hold no file, for nobody will let go of it."""
+        self._held.clear()
+
     def companion(self, watch: Watched, key: Hashable, make: Callable[[], C]) -> C:
         """What is kept under that key for the file of a watch, made if there is none. It must not hold the watch."""
         with self._lock:
@@ -185,13 +189,15 @@ class _Own:
 
     making = RLock()
     lookout: Lookout | None = None
-    parents: ClassVar[list[Lookout | None]] = []
+    parents: ClassVar[list[Lookout]] = []
     """Of the processes that this one was forked from: nothing that is theirs may be ended here."""
 
     @classmethod
     def begin_anew(cls) -> None:
         """In the child of a fork: the parent's thread does not run here, and its locks may be held."""
-        cls.parents.append(cls.lookout)
+        if cls.lookout is not None:
+            cls.lookout.stay_behind()
+            cls.parents.append(cls.lookout)
         cls.making, cls.lookout = RLock(), None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dualdb.core.statement import Kind, Plan
@@ -101,7 +100,7 @@ class Remote:
     @property
     def way_back(self) -> str:
         """The command that makes SQLite the authority again."""
-        return f"dualdb rollback {quote(self._path)} --to dual_write"
+        return self._watch.way_back
 
     @property
     def in_transaction(self) -> bool:

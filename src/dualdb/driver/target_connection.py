@@ -10,7 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
 from dualdb.core.transaction import Event, State
-from dualdb.driver.failure import refused
+from dualdb.driver.failure import refused, unasked_authorizer
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
 from dualdb.driver.target_classes import remade
 from dualdb.driver.target_cursor import TargetCursor
@@ -238,7 +238,8 @@ class TargetConnection(ConnectionHandle):
     def set_authorizer(self, authorizer_callback: Any) -> None:
         """Refused, unless it takes one away: nobody would ask it."""
         if authorizer_callback is not None:
-            raise self._refused("an authorizer is not asked about statements on PostgreSQL", "use GRANT, or ")
+            _check(self)
+            raise unasked_authorizer(self._remote.way_back)
         super().set_authorizer(None)
 
 

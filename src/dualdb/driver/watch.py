@@ -81,6 +81,13 @@ class Watch:
         """Whether another one is to be looked for."""
         return self._hint is None or self._hint.retired
 
+    @property
+    def way_back(self) -> str:
+        """The command that makes SQLite the authority again."""
+        from shlex import quote  # for refusals only
+
+        return f"dualdb rollback {quote(self.path)} --to dual_write"
+
     def current(self) -> Watch:
         """This watch, or the one over the hint that has taken the place of its own. Asked when the counter moved."""
         if not self.retired:
@@ -144,18 +151,13 @@ def find_watch(path: str) -> Watch | None:
 def find_unhinted(path: str) -> Watch | None:
     """The watch over a prepared file whose hint was lost, made again; None when the file was never prepared.
 
-    Only a file in WAL mode can have been prepared, and only there does a reader never stand in a writer's way; so
-    whoever has no log beside it is left alone. Whatever goes wrong here is nobody's business.
+    Whatever goes wrong here is nobody's business.
     """
-    if not has_log(path):
-        return None
     try:
-        if _read(path, timeout_s=0.0) is None:
+        if not _is_prepared(path):
             return None
     except sqlite3.NotSupportedError:
         return Watch(path, None)  # its hint is not ours to make; each statement asks, and is refused
-    except sqlite3.Error:
-        return None
     try:
         make_hint(path)
     except OSError:
@@ -163,25 +165,32 @@ def find_unhinted(path: str) -> Watch | None:
     return find_watch(path)
 
 
-def has_log(path: str) -> bool:
-    """Whether the file is in WAL mode and in use."""
-    return os.access(path + "-wal", os.F_OK)
-
-
 def find_lost(path: str) -> Watch | None:
-    """As `find_unhinted`, for a connection that has just touched a file that has a log.
+    """As `find_unhinted`, for a connection that has not met a fence.
 
-    One that was found unprepared is so for this second: who connects for each row does not look for each row.
+    A file that was found unprepared is so for this second: who connects for each row does not look for each row.
     """
-    if _is_unprepared(identify(path), int(monotonic())):
-        return None
-    return find_watch(path) or find_unhinted(path)
+    try:
+        if not _was_prepared(identify(path), int(monotonic())):
+            return None
+    except sqlite3.NotSupportedError:
+        pass
+    return find_unhinted(path)
 
 
 @lru_cache(maxsize=128)
-def _is_unprepared(file: File, _second: int) -> bool:
+def _was_prepared(file: File, _second: int) -> bool:
+    return _is_prepared(file[0])
+
+
+def _is_prepared(path: str) -> bool:
+    """Whether the control row is there. Stands in nobody's way: a file that is not in WAL mode was never prepared, and
+    is read without a lock; so is one that is at rest.
+    """
     try:
-        return _read(file[0], timeout_s=0.0) is None
+        return _read(path, timeout_s=0.0, locking=os.access(path + "-wal", os.F_OK)) is not None
+    except sqlite3.NotSupportedError:
+        raise
     except sqlite3.Error:
         return False
 
@@ -191,10 +200,10 @@ def next_look() -> float:
     return monotonic() + LOOK_EVERY_S
 
 
-def _read(path: str, timeout_s: float = 5.0) -> Authority | None:
+def _read(path: str, timeout_s: float = 5.0, *, locking: bool = True) -> Authority | None:
     if not os.access(path, os.F_OK):  # deleted under an open connection; connecting would make an empty file
         return None
-    own = _opened(path, timeout_s)
+    own = _opened(path, timeout_s) if locking else _opened_at_rest(path)
     try:
         layout = own.execute(query(_ASK, "layout")).fetchone()
         if layout is None:
@@ -216,6 +225,11 @@ def _opened(path: str, timeout_s: float) -> sqlite3.Connection:
     if not os.access(path, os.W_OK) and not os.access(path + "-wal", os.F_OK):
         # No log: the file is whole and at rest. Opened as usual SQLite would leave a log and an index of this user's
         # beside it, which those who may write could not use, or fail where the folder may not be written either.
-        name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        return sqlite3.connect(f"file:{name}?immutable=1", uri=True, timeout=timeout_s, isolation_level=None)
+        return _opened_at_rest(path)
     return sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+
+
+def _opened_at_rest(path: str) -> sqlite3.Connection:
+    """Over a connection that takes no lock and leaves no other file."""
+    name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{name}?immutable=1", uri=True, isolation_level=None)
