@@ -2,6 +2,10 @@
 -- The version of our own tables in the file, asked before anything else of them is.
 SELECT layout FROM _dualdb_control
 
+-- name: cookie
+-- Another number after each change of the schema. It stands in the file's header.
+PRAGMA schema_version
+
 -- name: authority
 -- The phase in force, the state of a move, and where PostgreSQL is.
 SELECT phase, move_state, target, target_schema, source_id, target_identity, epoch FROM _dualdb_control

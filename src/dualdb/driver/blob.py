@@ -30,7 +30,7 @@ def journal(connection: Connection, table_name: str, row: int) -> None:
     authority = watch.authority(watch.seen())
     if authority is None or not authority.mirrored:
         return
-    own = sqlite3.connect(connection._path, isolation_level=None)
+    own = sqlite3.connect(watch.path, isolation_level=None)
     try:
         table = read_schema(own).tables.get(fold(table_name))
     finally:

@@ -15,7 +15,6 @@ from dualdb.driver.failure import is_fence, overtaken, unasked_authorizer
 from dualdb.driver.handle import ConnectionHandle, CursorHandle
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.watch import UNREADABLE, find_lost, find_unhinted, find_watch, next_look
-from dualdb.driver.write_access import is_read_only
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ _executescript = sqlite3.Cursor.executescript
 
 _NEVER_DDL = frozenset("SsIiUuRrBbPpWwEeVv")
 """With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
+
+_UNKNOWN = -1.0
 
 
 class Cursor(CursorHandle):
@@ -127,12 +128,15 @@ class Cursor(CursorHandle):
         try:
             _execute(self, sql, parameters)
         except sqlite3.IntegrityError as exc:
-            watch = (find_watch(connection._path) or find_unhinted(connection._path)) if is_fence(exc) else None
+            path = connection._path if is_fence(exc) else None
+            watch = (find_watch(path) or find_unhinted(path)) if path else None
             if watch is None:
                 raise
             connection._watch_over(watch, used=inside)
         else:
-            return self
+            reads = connection._look_at == _UNKNOWN and self.description is not None and not connection.in_transaction
+            # Who has waited for the lock that kept us from knowing may have read a follower.
+            return self._follow().execute(sql, parameters) if reads and connection._notice() else self
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
@@ -215,7 +219,7 @@ class Connection(ConnectionHandle):
             blob.journal(self, table, row)
         return _blobopen(self, table, column, row, **kwargs)
 
-    # What reads or replaces the database as a whole is SQLite's own affair, unless this is only the follower.
+    # What takes the database as a whole is SQLite's own affair, unless this is only the follower.
 
     def backup(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.backup`."""
@@ -239,7 +243,10 @@ class Connection(ConnectionHandle):
         """As `sqlite3.Connection.deserialize`."""
         if self._counter[0] != self._seen and self._notice():
             return self.deserialize(*given, **named)
-        return super().deserialize(*given, **named)
+        super().deserialize(*given, **named)
+        if named.get("name", "main") == "main":
+            self._be_private()  # the file is left as it is
+        return None
 
     # --- the authority ---------------------------------------------------------------------------------------------
 
@@ -247,17 +254,31 @@ class Connection(ConnectionHandle):
         """Look why the counter is not the one seen last; True when PostgreSQL is the authority and this object has
         changed its class.
         """
-        watch = self._watch
-        if watch is None:
-            now = monotonic()
-            if now < self._look_at:
-                return False
-            used, self._look_at = self._look_at > 0.0, next_look()
+        with self._turn:
+            if self._remote is not None:  # another thread has been here
+                return True
+            watch = self._watch or self._look()
+            return watch is not None and self._learn(watch)
+
+    def _look(self) -> Watch | None:
+        """Whether the file has been prepared, or was and its hint is lost."""
+        if self._path is None:
+            self._settle()
+        if self._watch is not None or not self._path or monotonic() < self._look_at:
+            return self._watch
+        # With autocommit=False sqlite3 has begun one by itself.
+        inside = self.in_transaction and getattr(self, "autocommit", None) is not False
+        used = inside or self._look_at != 0.0
+        try:
             watch = find_watch(self._path) or find_lost(self._path)
-            if watch is None:
-                return False
+        except sqlite3.Error:
+            self._look_at = _UNKNOWN
+            return None
+        if watch is None:
+            self._look_at = next_look()
+        else:
             self._watch_over(watch, used=used)
-        return self._learn(watch)
+        return watch
 
     def _learn(self, watch: Watch) -> bool:
         # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
@@ -277,13 +298,13 @@ class Connection(ConnectionHandle):
             # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
             self._seen = seen
             return False
-        if self._authorizer:
-            raise unasked_authorizer(watch.way_back)
         replay = self._memory.replay if inside else ()
         if replay is None:
             # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
             self._look_again()
             return False
+        if self._authorizer:
+            raise unasked_authorizer(watch.way_back)
         self._become_remote(watch)
         self._replay(replay)
         return True
@@ -313,13 +334,6 @@ class Connection(ConnectionHandle):
             remote = self._become_remote(self._watch)
             remote.seen = -1
             remote.doom(overtaken())
-
-    def _watch_over(self, watch: Watch, *, used: bool) -> None:
-        """Begin to watch the file. `used`: statements may have been executed before, and a transaction be open."""
-        self._watch, self._counter, self._seen = watch, watch.counter, -1
-        self._read_only = is_read_only(self)
-        if used:
-            self._memory.worked()  # as far as is known
 
     def _look_again(self) -> None:
         """Read the control row before the next statement."""

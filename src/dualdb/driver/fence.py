@@ -30,11 +30,13 @@ def await_outcome(watch: Watch, timeout_s: float) -> bool:
     while True:
         now = time.monotonic()
         if _is_over(before, watch.authority(-1)):
+            watch.doubt()
             return True
         # The fence may be another one than the row tells of; then, and when the coordinator is gone, both sides know.
         if now - asked_at >= _ASK_AFTER_S or before is None or not before.under_way:
             asked_at = now
             if _resolved(watch.path):
+                watch.doubt()
                 return True
         left_s = timeout_s - (time.monotonic() - begin)
         if left_s <= 0:

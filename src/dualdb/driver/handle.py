@@ -6,11 +6,12 @@ classes, an application's stray attribute is an error.
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from _thread import RLock
 
 from dualdb.driver.transaction_memory import TransactionMemory
-from dualdb.driver.watch import SETTLED, UNREADABLE
+from dualdb.driver.watch import SETTLED, UNREADABLE, find_watch
+from dualdb.driver.write_access import is_read_only
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ConnectionHandle(sqlite3.Connection):
         "_replaced",
         "_seen",
         "_timeout_s",
+        "_turn",
         "_watch",
     )
 
@@ -51,12 +53,16 @@ class ConnectionHandle(sqlite3.Connection):
     _seen: int
     """The counter as of when the control row was last read; -1: read it before the next statement."""
     _watch: Watch | None
-    """None: the file was never prepared, as far as is known; nothing is before the first statement."""
-    _path: str
-    """The file as SQLite resolved it, '' when there is none."""
+    """None: the file was never prepared, as far as is known."""
+    _path: str | None
+    """The file as SQLite resolved it, '' when there is none, None: ask."""
     _look_at: float
-    """When to look again whether the file has been prepared since; monotonic seconds, 0.0 before the first look."""
+    """When to look again whether the file has been prepared since; monotonic seconds. 0.0: it has not looked yet;
+    less: it has, and could not know.
+    """
     _timeout_s: float
+    _turn: RLock
+    """Whose turn it is, where threads share the connection: to follow the authority, and to ask PostgreSQL."""
     _detect_types: int
     _home: type[ConnectionHandle]
     """The object's class while SQLite is the authority."""
@@ -70,44 +76,68 @@ class ConnectionHandle(sqlite3.Connection):
     _replaced: frozenset[str]
     """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Nothing is open yet; sqlite3 says so of an object that stays like this."""
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Nothing is open yet. Where a factory of the application's opens it past our `__init__`, `_settle` follows."""
         self = super().__new__(cls)
-        self._forget()
+        self._forget(args, kwargs)
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if self._remote is not None:  # it is open, and becomes another one
-            self._remote.close()
-            self.__class__ = self._home
+        remote, home = getattr(self, "_remote", None), getattr(self, "_home", type(self))
         try:
             _open(self, *args, **kwargs)
         finally:
-            self._forget()  # sqlite3's part has cleared whatever an open object held
-        given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
-        self._timeout_s = given.get("timeout", 5.0)
-        self._detect_types = given.get("detect_types", 0)
-        self._path = _path_of(self)
-        if self._path:
-            self._counter, self._seen = UNREADABLE, -1
+            # Where it was open before, sqlite3's part has closed that and cleared whatever the object held.
+            if not hasattr(self, "_watch"):
+                if remote is not None:
+                    remote.close()
+                    self.__class__ = home
+                self._forget(args, kwargs)
+        self._forget(args, kwargs)
+        self._settle()
 
-    def _forget(self) -> None:
+    def _forget(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Be a connection that was opened like this, and of which no more is known."""
+        given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
         self._authorizer = False
-        self._counter, self._seen = SETTLED, SETTLED[0]
-        self._detect_types, self._timeout_s = 0, 5.0
+        self._counter, self._seen = UNREADABLE, -1
+        self._detect_types = given.get("detect_types", 0)
         self._home = type(self)
         self._look_at = 0.0
         self._memory = TransactionMemory()
-        self._path = ""
+        self._path = None
         self._read_only = False
         self._remote = None
         self._replaced = frozenset()
+        self._timeout_s = given.get("timeout", 5.0)
+        self._turn = RLock()
         self._watch = None
+
+    def _settle(self) -> None:
+        """Find out which file it has open, and whether that was prepared."""
+        self._path = _path_of(self)
+        if not self._path:
+            self._be_private()
+            return
+        watch = find_watch(self._path)
+        if watch is not None:
+            self._watch_over(watch, used=False)
+
+    def _be_private(self) -> None:
+        """Nobody else has this database, or nobody has any."""
+        self._watch, self._counter, self._seen, self._path = None, SETTLED, SETTLED[0], ""
+
+    def _watch_over(self, watch: Watch, *, used: bool) -> None:
+        """Begin to watch the file. `used`: statements may have been executed before, and a transaction be open."""
+        self._watch, self._counter, self._seen = watch, watch.counter, -1
+        self._read_only = is_read_only(self)
+        if used:
+            self._memory.worked()  # as far as is known
 
     def close(self) -> None:
         """As `sqlite3.Connection.close`; what is kept of the file may end then, though the object lives on."""
         super().close()  # raises in another thread
-        self._watch, self._counter, self._seen = None, SETTLED, SETTLED[0]
+        self._be_private()
         if self._remote is not None:
             self._remote.close()  # what is not committed is rolled back
             self._remote = None
@@ -141,9 +171,17 @@ class CursorHandle(sqlite3.Cursor):
 
 
 def _path_of(connection: sqlite3.Connection) -> str:
-    """The file as SQLite has resolved it, '' for a private database; takes no lock and reads no page."""
+    """The file as SQLite has resolved it, '' for a private database; takes no lock and reads no page. Raises
+    sqlite3.ProgrammingError where sqlite3 does: closed, never opened, another thread's.
+    """
+    cursor = sqlite3.Connection.cursor(connection)  # the one of the class would crash on what was never opened
+    cursor.row_factory = None
+    factory, connection.text_factory = connection.text_factory, str
     try:
-        path = sqlite3.Cursor(connection).execute("PRAGMA database_list").fetchone()[2]
+        return str(cursor.execute("PRAGMA database_list").fetchone()[2] or "")
+    except sqlite3.ProgrammingError:
+        raise
     except (sqlite3.Error, TypeError):
         return ""
-    return os.fspath(path or "")
+    finally:
+        connection.text_factory = factory

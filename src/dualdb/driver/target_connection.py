@@ -126,11 +126,12 @@ class TargetConnection(ConnectionHandle):
 
     def _finish(self, event: Event) -> None:
         mode = getattr(self, "autocommit", _LEGACY)
-        if mode is True or (mode is not False and not self._remote.in_transaction):
-            return
-        self._remote.control(event, event.name)
-        if mode is False:
-            self._remote.control(Event.BEGIN, "BEGIN")
+        with self._turn:
+            if mode is True or (mode is not False and not self._remote.in_transaction):
+                return
+            self._remote.control(event, event.name)
+            if mode is False:
+                self._remote.control(Event.BEGIN, "BEGIN")
 
     # --- the authority ---------------------------------------------------------------------------------------------
 
@@ -142,29 +143,33 @@ class TargetConnection(ConnectionHandle):
 
     def _moved(self) -> bool:
         """Look at the hint; True when SQLite is the authority again and this object has changed its class back."""
-        remote: Remote = self._remote
-        if self._counter[0] == remote.seen:
+        remote: Remote | None = self._remote
+        if remote is not None and self._counter[0] == remote.seen:
             return False
-        watch = self._watch
-        if watch is None or remote.transaction.state not in (State.IDLE, State.BEGUN):
-            return False  # what has read or written stays where it is
-        watch = self._watch = watch.current()
-        self._counter = watch.counter
-        seen = watch.seen()
-        authority = watch.authority(seen)
-        if authority is not None and authority.remote:
-            remote.refresh(seen)
-            return False
-        replay = self._memory.replay if remote.in_transaction else ()
-        if replay is None:
-            return False
-        remote.close()
-        self._memory.ended()
-        self._remote = None
-        self.__class__ = self._home  # type: ignore[assignment]
-        self._look_again()
-        self._replay(replay)
-        return True
+        with self._turn:
+            remote = self._remote
+            if remote is None:  # another thread has been here
+                return True
+            watch = self._watch
+            if watch is None or remote.transaction.state not in (State.IDLE, State.BEGUN):
+                return False  # what has read or written stays where it is
+            watch = self._watch = watch.current()
+            self._counter = watch.counter
+            seen = watch.seen()
+            authority = watch.authority(seen)
+            if authority is not None and authority.remote:
+                remote.refresh(seen)
+                return False
+            replay = self._memory.replay if remote.in_transaction else ()
+            if replay is None:
+                return False
+            remote.close()
+            self._memory.ended()
+            self._remote = None
+            self.__class__ = self._home  # type: ignore[assignment]
+            self._look_again()
+            self._replay(replay)
+            return True
 
     def _notice(self) -> bool:
         """For a cursor that was made before the authority changed: True while PostgreSQL has it."""
@@ -222,8 +227,8 @@ class TargetConnection(ConnectionHandle):
         raise self._refused("serialize would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
     def deserialize(self, *_: Any, **__: Any) -> None:
-        """Refused: the file is no longer what the application reads."""
-        raise self._refused("deserialize would replace the SQLite file, which only follows now")
+        """Refused: it would leave PostgreSQL, unsaid, for a database in memory."""
+        raise self._refused("deserialize would leave PostgreSQL for memory", "open ':memory:' for that, or ")
 
     def enable_load_extension(self, enable: bool, /) -> None:
         """Refused, unless it forbids them."""

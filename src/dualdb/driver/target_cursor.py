@@ -40,7 +40,8 @@ class TargetCursor(CursorHandle):
         if connection._remote is None or connection._moved():
             return self._follow().execute(sql, parameters)  # type: ignore[no-any-return]
         try:
-            execution.execute(self, connection, sql, parameters)
+            with connection._turn:  # threads may share it, and each statement is one step
+                execution.execute(self, connection, sql, parameters)
         except MovedError:
             pass
         else:
@@ -56,7 +57,8 @@ class TargetCursor(CursorHandle):
             return self._follow().executemany(sql, parameters)  # type: ignore[no-any-return]
         rows = Remaining(parameters)
         try:
-            execution.executemany(self, connection, sql, rows)
+            with connection._turn:  # threads may share it, and each statement is one step
+                execution.executemany(self, connection, sql, rows)
         except MovedError:
             pass
         else:

@@ -37,6 +37,7 @@ UNREADABLE: Sequence[int] = (1,)
 """Stands for a counter that no connection ever has seen: each statement asks."""
 SETTLED: Sequence[int] = (0,)
 """Stands for the counter of a database that can never be prepared: a private one in memory."""
+_NO_INDEX = "the log has no index, and would get one by being read"
 
 
 class Authority:
@@ -108,6 +109,10 @@ class Watch:
         """What this process keeps under that key as long as it has the file open, made if there is none."""
         return lookout().companion(self, key, make)
 
+    def doubt(self) -> None:
+        """Read the control row again, whatever the counter says: a lost hint's says nothing."""
+        self._known = None
+
     def seen(self) -> int:
         """What a connection may note as seen *before* it reads the control row: -1, which never matches, while a
         change is being written.
@@ -149,15 +154,16 @@ def find_watch(path: str) -> Watch | None:
 
 
 def find_unhinted(path: str) -> Watch | None:
-    """The watch over a prepared file whose hint was lost, made again; None when the file was never prepared.
-
-    Whatever goes wrong here is nobody's business.
+    """The watch over a prepared file whose hint was lost, made again; None when the file was never prepared, as far as
+    can be known.
     """
     try:
-        if not _is_prepared(path):
+        if _read(path, aside=True) is None:
             return None
     except sqlite3.NotSupportedError:
         return Watch(path, None)  # its hint is not ours to make; each statement asks, and is refused
+    except sqlite3.Error:
+        return None
     try:
         make_hint(path)
     except OSError:
@@ -166,33 +172,33 @@ def find_unhinted(path: str) -> Watch | None:
 
 
 def find_lost(path: str) -> Watch | None:
-    """As `find_unhinted`, for a connection that has not met a fence.
+    """As `find_unhinted`, for each connection to a file without a hint. Raises sqlite3.Error while nobody can know: the
+    file is locked, or is being written.
 
-    A file that was found unprepared is so for this second: who connects for each row does not look for each row.
+    One that was found unprepared is so for this second: who connects for each row does not look for each row.
     """
-    try:
-        if not _was_prepared(identify(path), int(monotonic())):
-            return None
-    except sqlite3.NotSupportedError:
-        pass
-    return find_unhinted(path)
+    return find_unhinted(path) if _may_be_prepared(identify(path), int(monotonic())) else None
 
 
 @lru_cache(maxsize=128)
-def _was_prepared(file: File, _second: int) -> bool:
-    return _is_prepared(file[0])
-
-
-def _is_prepared(path: str) -> bool:
-    """Whether the control row is there. Stands in nobody's way: a file that is not in WAL mode was never prepared, and
-    is read without a lock; so is one that is at rest.
-    """
-    try:
-        return _read(path, timeout_s=0.0, locking=os.access(path + "-wal", os.F_OK)) is not None
-    except sqlite3.NotSupportedError:
-        raise
-    except sqlite3.Error:
+def _may_be_prepared(file: File, _second: int) -> bool:
+    if not os.access(file[0], os.F_OK):
         return False
+    own = _opened_aside(file[0])
+    try:
+        # Compiling anything else reads the whole schema, which may be large.
+        (cookie,) = own.execute(query(_ASK, "cookie")).fetchone()
+    finally:
+        own.close()
+    return _holds_control(file, cookie)
+
+
+@lru_cache(maxsize=128)
+def _holds_control(file: File, _cookie: int) -> bool:
+    try:
+        return _read(file[0], aside=True) is not None
+    except sqlite3.NotSupportedError:
+        return True
 
 
 def next_look() -> float:
@@ -200,10 +206,10 @@ def next_look() -> float:
     return monotonic() + LOOK_EVERY_S
 
 
-def _read(path: str, timeout_s: float = 5.0, *, locking: bool = True) -> Authority | None:
+def _read(path: str, timeout_s: float = 5.0, *, aside: bool = False) -> Authority | None:
     if not os.access(path, os.F_OK):  # deleted under an open connection; connecting would make an empty file
         return None
-    own = _opened(path, timeout_s) if locking else _opened_at_rest(path)
+    own = _opened_aside(path) if aside else _opened(path, timeout_s)
     try:
         layout = own.execute(query(_ASK, "layout")).fetchone()
         if layout is None:
@@ -225,11 +231,20 @@ def _opened(path: str, timeout_s: float) -> sqlite3.Connection:
     if not os.access(path, os.W_OK) and not os.access(path + "-wal", os.F_OK):
         # No log: the file is whole and at rest. Opened as usual SQLite would leave a log and an index of this user's
         # beside it, which those who may write could not use, or fail where the folder may not be written either.
-        return _opened_at_rest(path)
+        return _opened_aside(path)
     return sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
 
 
-def _opened_at_rest(path: str) -> sqlite3.Connection:
-    """Over a connection that takes no lock and leaves no other file."""
+def _opened_aside(path: str) -> sqlite3.Connection:
+    """A connection for one look, which changes nothing, leaves nothing and waits for nobody. Raises
+    sqlite3.OperationalError where that cannot be had.
+
+    With a log it may only read: closed as the last one it would write the log into the file and remove it. Without one
+    it takes no lock: a file that is not in WAL mode was never prepared, and there a reader stands in a writer's way.
+    """
+    logged = os.access(path + "-wal", os.F_OK)
+    if logged and not os.access(path + "-shm", os.F_OK):
+        raise sqlite3.OperationalError(_NO_INDEX)
     name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return sqlite3.connect(f"file:{name}?immutable=1", uri=True, isolation_level=None)
+    how = "mode=ro" if logged else "immutable=1"
+    return sqlite3.connect(f"file:{name}?{how}", uri=True, timeout=0.0, isolation_level=None)

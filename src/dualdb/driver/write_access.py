@@ -26,10 +26,17 @@ def is_read_only(connection: sqlite3.Connection) -> bool:
 
     BEGIN IMMEDIATE takes no write lock on such a database, and its byte code says so; no lock is taken to look.
     """
+    factory, connection.text_factory = connection.text_factory, str
     try:
-        instructions = sqlite3.Cursor(connection).execute("EXPLAIN BEGIN IMMEDIATE").fetchall()
+        cursor = sqlite3.Connection.cursor(connection)
+        cursor.row_factory = None
+        instructions = cursor.execute("EXPLAIN BEGIN IMMEDIATE").fetchall()
+    except sqlite3.ProgrammingError:  # closed, or another thread's: the statement will be told so
+        raise
     except sqlite3.Error:
         return False
+    finally:
+        connection.text_factory = factory
     return _MAIN not in written_databases(instructions)
 
 
