@@ -370,6 +370,8 @@ def test_a_second_init(app: Path, target_dsn: str, server_dsn: str) -> None:
     refused("init", app, "--target", target_dsn, because="already prepared")
     refused("init", app, "--target", server_dsn, because="already prepared")
     assert "sqlite" in done("status", app)
+    done("advance", app)
+    refused("init", app, "--target", "postgresql://nobody@127.0.0.1:1/nothing", because="already prepared")
 
 
 def test_a_target_that_serves_another_file(app: Path, tmp_path: Path, target_dsn: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 from click.testing import CliRunner
 
 from dualdb.entrypoints.server_commands import server
-from dualdb.stores.server import EmbeddedServer
+from dualdb.errors import TargetError
+from dualdb.stores.server import EmbeddedServer, ServerState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +29,14 @@ def test_a_server_is_started_shown_and_stopped(place: Path) -> None:
     code, text = run("status", file)
     assert (code, text.splitlines()[0]) == (3, "state    absent")
 
-    code, started = run("start", file, "--port", 0)
+    with pytest.raises(TargetError, match=r"runs\.db has no embedded server; dualdb init .*runs\.db --target embedded"):
+        run("start", file)
     embedded = EmbeddedServer.beside(file)
+    assert embedded.status().state is ServerState.ABSENT
+    embedded.ensure_running()
+    embedded.stop()
+
+    code, started = run("start", file, "--port", 0)
     assert code == 0
     assert embedded.conninfo.replace("'", "'\"'\"'") in started
     with psycopg.connect(embedded.conninfo) as connection:

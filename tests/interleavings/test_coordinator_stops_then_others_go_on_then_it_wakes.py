@@ -45,7 +45,7 @@ def _meet(scene: Scene, after: str) -> None:
     other = scene.coordinate(after)
     other.wait("ended", timeout_s=60)
     if other.code:
-        assert "another advance or rollback" in other.said() or "BusyError" in other.said(), other.said()
+        assert "another command leads" in other.said() or "BusyError" in other.said(), other.said()
     oracle.check_never_two(scene.standing())
     scene.writers_go_on()
 

@@ -95,7 +95,7 @@ def test_the_variable_makes_no_server(app: str, target_dsn: str, monkeypatch: py
     """The file was prepared for another one: commands and statements say what is missing."""
     initialise(app, target_dsn)
     monkeypatch.setenv("DUALDB_TARGET", "embedded")
-    with pytest.raises(TargetError, match=r"has no embedded server: there are no data in .*; put that folder back"):
+    with pytest.raises(TargetError, match=r"has no embedded server: there are no data in .*; put that folder, or"):
         advance(app, Phase.DUAL_WRITE, observer=unheard)
     assert state(app) is ServerState.ABSENT
 

@@ -121,9 +121,9 @@ def main() -> None:
     show_envvar=True,
     metavar="embedded|DSN",
     help="A PostgreSQL database for this file alone: postgresql://user@host/name, or 'embedded' for a server of "
-    "its own beside the file. Leave the password to ~/.pgpass, where every later command and the application find it "
-    "too, or put the whole DSN into the variable for all of them: an argument is seen in ps and in the shell's "
-    "history. A password is never stored.",
+    "its own ('dualdb server status' says where). Leave the password to ~/.pgpass, where every later command and "
+    "the application find it too, or put the whole DSN into the variable for all of them: an argument is seen in "
+    "ps and in the shell's history. A password is never stored.",
 )
 @click.option("--schema", default="public", show_default=True, help="The target's schema for the application's tables.")
 @click.pass_context

@@ -176,7 +176,7 @@ class _Demo:
         fenced, locked = self._fleet.remarks("fenced"), self._fleet.remarks("locked")
         for remark, first in zip(fenced, self._fleet.restarts(), strict=False):
             self._say(f"Writer {remark.writer}, plain sqlite3, was turned away: {remark.text}")
-            self._say(f"It went on with dualdb; its first write took {first.took_s:.2f} s, imports and all.")
+            self._say(f"It went on with dualdb; its first write took {first.took_s:.2f} s.")
         if locked:
             self._say(f"'database is locked' was met {len(locked)} times and tried again, as such programs do.")
         self._say("Their own lists of these and the tables, read with sqlite3 and psycopg alone:")

@@ -54,13 +54,17 @@ def status(database: str) -> None:
     help="Listen on this port of 127.0.0.1 too, now and at later starts; 0 chooses a free one.",
 )
 def start(database: str, port: int | None) -> None:
-    """Start the server unless it runs; other commands do so by themselves when they need it."""
+    """Start the server that `dualdb init` made, unless it runs; other commands start it when they need it."""
     from dualdb.stores.server import EmbeddedServer, ServerState
     from dualdb.stores.target_connection import missing_server
 
     embedded = EmbeddedServer.beside(database)
-    if embedded.status().state is ServerState.ABSENT and _is_prepared(database):
-        raise TargetError(missing_server(database, str(embedded.folder)))
+    if embedded.status().state is ServerState.ABSENT:
+        # An empty one would not be the target of a file that was prepared, and nobody's otherwise.
+        if _is_prepared(database):
+            raise TargetError(missing_server(database, str(embedded.folder)))
+        remedy = f"dualdb init {quote(database)} --target embedded makes one"
+        raise TargetError(f"{database} has no embedded server; {remedy}")
     embedded.ensure_running(port=port)
     click.echo(f"running; connect with: psql {quote(embedded.conninfo)}")
 
@@ -82,7 +86,7 @@ def stop(database: str, mode: str) -> None:
 
 
 def _is_prepared(database: str) -> bool:
-    """Whether the file has a target already: an empty server would not be that one."""
+    """Whether the file has a target already."""
     from dualdb.stores.control import read_source
     from dualdb.stores.source_file import connect_source
 

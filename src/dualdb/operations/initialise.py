@@ -96,7 +96,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
             # The server that one of two has made and takes away again may be the other's by then.
             held.enter_context(alone_at(database, "init"))
             held.enter_context(_embedded_server(database, source))
-        with closing(connect_target(target, database, purpose="dualdb init")) as connection:
+        with closing(_connect(target, database, facts, address)) as connection:
             identity = target_schema.identity(connection)
             served = _served(connection)
             if served is not None and read_source(source) != facts:
@@ -117,6 +117,20 @@ def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
                 elif claim != _claim_of(facts):
                     _claim_anew(database, source, facts, claim)
     return Phase.SQLITE if facts is None else facts.row.phase
+
+
+def _connect(target: str, database: str, facts: SourceControl | None, address: str) -> Target:
+    """The target; where that fails for a file that has another one, that is what is wrong."""
+    try:
+        return connect_target(target, database, purpose="dualdb init")
+    except TargetError:
+        if facts is None or _fresh(facts.row) or facts.target == address:
+            raise
+        raise PhaseError(_has_another(database, facts)) from None
+
+
+def _has_another(database: str, facts: SourceControl) -> str:
+    return f"{database} is already prepared for another target, {facts.target}; name that one"
 
 
 @contextmanager
@@ -160,8 +174,7 @@ def _check_free(database: str, facts: SourceControl | None, served: ControlRow |
     if facts.target_identity != identity and (
         served is not None or not _fresh(facts.row) or _is_served(database, facts)
     ):
-        message = f"{database} is already prepared for another target, {facts.target}; name that one"
-        raise PhaseError(message)
+        raise PhaseError(_has_another(database, facts))
     if served is not None:
         message = (
             f"{database} is already prepared and in phase {facts.row.phase.value}; see dualdb status {quote(database)}"

@@ -76,8 +76,8 @@ def losses() -> Iterator[None]:
 def missing_server(database: str, folder: str) -> str:
     """What to tell where the data of a file's embedded server are not there."""
     return (
-        f"{database} has no embedded server: there are no data in {folder}; put that folder back where it was, or name"
-        " the server that it was prepared for in DUALDB_TARGET"
+        f"{database} has no embedded server: there are no data in {folder}; put that folder, or the database file if"
+        " it was moved, back where it was, or name the server that it was prepared for in DUALDB_TARGET"
     )
 
 
