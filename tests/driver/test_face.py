@@ -13,7 +13,7 @@ from tests.driver.twins import Twins, move
 
 import dualdb
 from dualdb.core.phase import Phase
-from dualdb.operations.transition import rollback
+from dualdb.operations.transition import advance, rollback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +111,19 @@ def test_the_follower_is_not_taken_for_the_authority(
     with closing(dualdb.connect(database)) as connection, closing(sqlite3.connect(":memory:")) as copy:
         connection.backup(copy)
         assert copy.execute("SELECT count(*) FROM t").fetchone() == (2,)
+
+
+def test_a_dump_that_a_move_overtakes_says_so(database: Path, target_dsn: str) -> None:
+    """It does not go on with what PostgreSQL makes of its statements."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+    move(database, target_dsn, Phase.DUAL_WRITE)
+    with closing(dualdb.connect(database)) as connection:
+        dump = connection.iterdump()
+        assert next(dump) == "BEGIN TRANSACTION;"
+        advance(str(database), Phase.POSTGRES, observer=lambda _: None)
+        with pytest.raises(sqlite3.NotSupportedError, match=r"^iterdump would dump"):
+            list(dump)
 
 
 def test_a_connection_with_an_authorizer_stays_with_sqlite(database: Path, target_dsn: str) -> None:

@@ -18,7 +18,7 @@ from dualdb.driver.watch import UNREADABLE, find_lost, find_unhinted, find_watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Any, Literal
 
@@ -231,7 +231,15 @@ class Connection(ConnectionHandle):
         """As `sqlite3.Connection.iterdump`."""
         if self._counter[0] != self._seen and self._notice():
             return self.iterdump(**named)
-        return super().iterdump(**named)
+        return self._dumped(super().iterdump(**named))
+
+    def _dumped(self, lines: Iterator[str]) -> Iterator[str]:
+        try:
+            yield from lines
+        except sqlite3.Error:
+            if self._remote is not None:  # a move has overtaken it
+                self.iterdump()
+            raise
 
     def serialize(self, **named: Any) -> bytes:
         """As `sqlite3.Connection.serialize`."""

@@ -204,6 +204,13 @@ def test_refused(schema: Schema, sql: str) -> None:
     assert "\n" not in str(refused)
 
 
+@pytest.mark.parametrize("word", ["", "TEMP ", "temporary "])
+def test_a_trigger_is_one_statement(schema: Schema, word: str) -> None:
+    """Whatever semicolons it holds: it is called by its name."""
+    with pytest.raises(Refused, match=r"^CREATE TRIGGER is not translated to PostgreSQL"):
+        translate(f"CREATE {word}TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; SELECT 1; END;", schema)
+
+
 def test_depth(schema: Schema) -> None:
     """A statement nested too deep for the parser is refused, not a crash."""
     with pytest.raises(Refused):

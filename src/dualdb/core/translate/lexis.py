@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.sqltext import Token
 
+_TEMPORARY = frozenset({"TEMP", "TEMPORARY"})
 _VALUES = frozenset({"string", "blob", "number", "param"})
 
 
@@ -22,6 +23,8 @@ def statement_tokens(sql: str) -> Sequence[Token]:
         tokens.pop()
     if not tokens:
         raise Refused("an empty statement", "there is nothing to execute", "leave it out")
+    if [token.text.upper() for token in tokens if token.text.upper() not in _TEMPORARY][:2] == ["CREATE", "TRIGGER"]:
+        raise Refused("CREATE TRIGGER", "what a trigger does is SQLite's own language")
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         if token.text == ";":
             raise Refused("';'", "one statement is translated at a time", "split the script")
