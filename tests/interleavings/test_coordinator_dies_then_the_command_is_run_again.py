@@ -69,10 +69,11 @@ def test_a_coordinator_killed_at_every_statement_loses_nothing(
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("sent", [False, True], ids=["after it was answered", "before it is sent"])
 @pytest.mark.parametrize(("before", "after"), MOVES[1:3])
 def test_a_coordinator_killed_anywhere_before_the_move_is_open_loses_nothing(
-    scene: Scene, before: str, after: str
+    scene: Scene, before: str, after: str, sent: bool
 ) -> None:
-    number = sweep(scene, KILL, before=True, strike=lambda fault: kill(scene, before, after, fault))
+    number = sweep(scene, KILL, before=sent, strike=lambda fault: kill(scene, before, after, fault))
     print(f"coordinator killed from {before} to {after}, from its first change on: unkilled at n = {number}")
     assert number > 10

@@ -13,7 +13,7 @@ import pytest
 from tests.interleavings import oracle
 from tests.interleavings.faults import Fault
 from tests.interleavings.strike import STOP, sample, sweep, write_lock_is_held
-from tests.interleavings.test_coordinator_dies_then_the_command_is_run_again import SINCE, count, each_move
+from tests.interleavings.test_coordinator_dies_then_the_command_is_run_again import MOVES, SINCE, count, each_move
 
 if TYPE_CHECKING:
     from tests.interleavings.scene import Scene
@@ -76,4 +76,15 @@ def test_a_coordinator_stopped_at_every_statement_holds_nobody_up(
         scene, STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False), since=since
     )
     print(f"coordinator stopped from {before} to {after}: not stopped at n = {number}")
+    assert number > 10
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("sent", [False, True], ids=["after it was answered", "before it is sent"])
+@pytest.mark.parametrize(("before", "after"), MOVES[1:3])
+def test_a_coordinator_stopped_anywhere_before_the_move_is_open_holds_nobody_up(
+    scene: Scene, before: str, after: str, sent: bool
+) -> None:
+    number = sweep(scene, STOP, before=sent, strike=lambda fault: stop(scene, before, after, fault, second=False))
+    print(f"coordinator stopped from {before} to {after}, from its first change on: not stopped at n = {number}")
     assert number > 10
