@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = f"""
 CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT UNIQUE);
 CREATE TABLE filled ({", ".join(f"c{place} TEXT" for place in range(500))});

@@ -135,8 +135,11 @@ FIRST = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("first", FIRST, ids=lambda first: first.__name__.strip("_").replace("_", " "))
-@pytest.mark.parametrize("open_elsewhere", [False, True], ids=["nobody has it open", "somebody has it open"])
+@pytest.mark.parametrize(
+    ("first", "open_elsewhere"),
+    [*((first, False) for first in FIRST), (_read_in_a_transaction, True), (_write_many, True)],
+    ids=lambda value: value.__name__.strip("_").replace("_", " ") if callable(value) else f"open elsewhere {value}",
+)
 def test_a_connection_opened_after_the_loss_goes_where_the_data_is(
     database: Path,
     target_dsn: str,

@@ -50,9 +50,9 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def done(*words: object) -> str:
-    """What a command that succeeds prints."""
-    result = run(*words)
-    assert (result.returncode, result.stderr) == (0, "")
+    """What a command that succeeds prints, in no process of its own: it only leads to what is to be tried."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
     return result.stdout
 
 
