@@ -35,8 +35,8 @@ _executescript = sqlite3.Cursor.executescript
 
 _NEVER_DDL = frozenset("SsIiUuRrBbPpWwEeVv")
 """With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
-
 _UNKNOWN = -1.0
+"""Stands for the time of the next look where the last one could not tell whether the file was prepared."""
 
 
 class Cursor(CursorHandle):
@@ -134,9 +134,9 @@ class Cursor(CursorHandle):
                 raise
             connection._watch_over(watch, used=inside)
         else:
-            reads = connection._look_at == _UNKNOWN and self.description is not None and not connection.in_transaction
             # Who has waited for the lock that kept us from knowing may have read a follower.
-            return self._follow().execute(sql, parameters) if reads and connection._notice() else self
+            unsure = connection._look_at == _UNKNOWN and self.description is not None and not connection.in_transaction
+            return self._follow().execute(sql, parameters) if unsure and connection._notice() else self
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
