@@ -9,6 +9,7 @@ from sqlite3 import *
 
 from dualdb.driver.connection import Connection, adopted
 from dualdb.driver.connection import Cursor as Cursor
+from dualdb.driver.connection import check_that_it_follows as _check_that_it_follows
 
 _TYPE_CHECKING = False
 if _TYPE_CHECKING:
@@ -33,7 +34,9 @@ def connect(*args: Any, **kwargs: Any) -> Any:  # type: ignore[no-redef]
             _warnings.warn(_KEYWORD_ONLY_SOON, DeprecationWarning, stacklevel=2)
         args, kwargs = args[:1], given | kwargs
     kwargs["factory"] = adopted(kwargs.get("factory", Connection))
-    return _sqlite3.connect(*args, **kwargs)
+    connection = _sqlite3.connect(*args, **kwargs)
+    _check_that_it_follows(connection)
+    return connection
 
 
 def __getattr__(name: str) -> Any:

@@ -80,11 +80,11 @@ def test_a_file_that_is_prepared_later_is_noticed(database: Path) -> None:
     """An open connection finds the hint within hundredths of a second, at its next statement."""
     connection: Any = dualdb.connect(database)
     connection.execute("CREATE TABLE t(a)")
-    assert connection._watch is None
+    assert connection._dualdb.watch is None
     prepare(database)
-    connection._look_at = 0.0
+    connection._dualdb.look_at = 0.0
     connection.execute("SELECT 1")
-    assert str(database) == getattr(connection._watch, "path", None)
+    assert str(database) == getattr(connection._dualdb.watch, "path", None)
     connection.close()
 
 
@@ -95,7 +95,7 @@ def test_a_lost_hint_is_made_again(database: Path) -> None:
     first = sqlite3.connect(database)
     first.execute("SELECT * FROM _dualdb_control").fetchall()
     connection: Any = dualdb.connect(database)
-    connection._look_at = 0.0
+    connection._dualdb.look_at = 0.0
     connection.execute("SELECT 1")
     assert (database.parent / (database.name + "-dualdb")).exists()
     connection.close()
@@ -140,7 +140,7 @@ def test_memory_databases_pass_straight_through(tmp_path: Path, monkeypatch: pyt
     for name, uri in ((":memory:", False), ("", False), ("file:x?mode=memory&cache=shared", True)):
         connection: Any = dualdb.connect(name, uri=uri)
         assert connection.execute("SELECT 1").fetchone() == (1,)
-        assert connection._path == ""
+        assert connection._dualdb.path == ""
         connection.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -251,7 +251,7 @@ def test_an_error_of_ours_is_not_taken_for_a_foreign_connection(database: Path) 
         lambda: cursor.executescript("INSERT INTO t VALUES (1)"),
     )
     for call in calls:
-        connection._watch, connection._seen = object(), -1
+        connection._dualdb.watch, connection._dualdb.seen = object(), -1
         with pytest.raises(AttributeError):
             call()
     connection.close()

@@ -17,10 +17,12 @@ from tests.driver.twins import move
 
 import dualdb
 from dualdb.core.phase import Phase
+from dualdb.driver.target_connection import TargetConnection
 from dualdb.operations.transition import advance
 from dualdb.stores.hint import hint_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SCHEMA = "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t(a) VALUES ('old')"
@@ -112,6 +114,63 @@ def test_who_cannot_know_yet_looks_again(moved: Path) -> None:
             connection.executemany("INSERT INTO t(a) VALUES (?)", [("mine",)])
             connection.commit()
             assert connection.execute(READ).fetchall() == [("old",), ("new",), ("mine",)]
+
+
+@pytest.mark.parametrize(("level", "meanwhile"), [("", 0), ("IMMEDIATE", -1), (None, 0), (None, 1), (None, 2)])
+def test_rows_that_are_written_while_the_file_is_prepared_and_moved(
+    database: Path, target_dsn: str, level: Any, meanwhile: int
+) -> None:
+    """As happens to a long executemany that waits for the lock between its rows: each is written once, and counted."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(3):
+            if number == meanwhile:
+                move(database, target_dsn)
+            yield (f"row {number}",)
+
+    with closing(dualdb.connect(database, isolation_level=level)) as connection:
+        cursor = connection.executemany("INSERT INTO t(a) VALUES (?)", rows())
+        assert cursor.rowcount == 3
+        connection.commit()
+        if meanwhile == -1:
+            move(database, target_dsn)
+        assert connection.execute(READ).fetchall() == [("old",), ("row 0",), ("row 1",), ("row 2",)]
+        assert isinstance(connection, TargetConnection)
+
+
+def test_what_is_wrong_with_an_executemany_is_said_as_by_sqlite3(database: Path) -> None:
+    """On a file that was never prepared too, where the first row is looked at."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+
+    def failing() -> Iterator[tuple[str]]:
+        yield ("kept",)
+        raise ZeroDivisionError
+
+    said: list[list[Any]] = []
+    for connect in (sqlite3.connect, dualdb.connect):
+        said.append([])
+        for sql, rows in (
+            (1, [(1,)]),
+            ("INSERT INTO t(a) VALUES (?)", 5),
+            ("INSERT INTO t(a) VALUES (?)", failing()),
+            ("INSERT INTO t(a) VALUES (?)", []),
+            ("INSERT INTO t(a) VALUES (?)", [()]),
+            ("INSERT INTO t(a) VALUES (?)", [("x",), 7]),
+            ("INSERT INTO t(a) VALUES (:a)", iter([{"a": 1}, {"b": 2}])),
+            ("SELECT ?", [(1,)]),
+            ("INSERT INTO none VALUES (?)", [(1,)]),
+        ):
+            with closing(connect(database)) as connection:
+                cursor: Any = connection.cursor()
+                try:
+                    cursor.executemany(sql, rows)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it must be the same
+                    said[-1].append(repr(error))
+                said[-1].append((cursor.rowcount, cursor.lastrowid, connection.in_transaction))
+    assert said[0] == said[1]
 
 
 def test_a_connection_that_has_left_its_file_stays_away(database: Path, target_dsn: str) -> None:

@@ -53,7 +53,7 @@ def crash(server: EmbeddedServer) -> None:
 
 def number_of(connection: Any) -> int:
     """The number that PostgreSQL gave to the connection's open transaction."""
-    return int(connection._remote._session.xid)
+    return int(connection._dualdb.remote._session.xid)
 
 
 def use_up(server: EmbeddedServer, number: int) -> None:
@@ -124,7 +124,7 @@ def test_a_commit_that_happens_while_it_is_asked_for_is_found(database: Path, ta
     with closing(dualdb.connect(str(database))) as connection, ThreadPoolExecutor(1) as elsewhere:
         for number in range(300):
             connection.execute("INSERT INTO runs(name) VALUES (?)", (str(number),))
-            session = connection._remote._session  # type: ignore[attr-defined]
+            session = connection._dualdb.remote._session  # type: ignore[attr-defined]
             asked = elsewhere.submit(_outcome, session)
             connection.commit()
             assert asked.result(20), f"commit {number} was called lost"

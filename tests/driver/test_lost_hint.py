@@ -174,17 +174,17 @@ def test_after_the_loss_nothing_is_slow(database: Path, lose: Callable[[str], No
     prepare(database)
     connection: Any = dualdb.connect(database)
     connection.execute("CREATE TABLE t(a)")
-    before = connection._watch
+    before = connection._dualdb.watch
     lose(hint_path(str(database)))
 
     def renewed() -> bool:
         connection.execute("SELECT 1")
-        return connection._watch is not before
+        return connection._dualdb.watch is not before
 
     until(renewed)
-    assert connection._seen == connection._counter[0]
+    assert connection._dualdb.seen == connection._dualdb.counter[0]
     change(database, "UPDATE _dualdb_control SET epoch = 2")
-    assert connection._seen != connection._counter[0]
+    assert connection._dualdb.seen != connection._dualdb.counter[0]
     connection.close()
 
 
@@ -213,9 +213,9 @@ def test_other_processes_are_told(database: Path) -> None:
         "import sys, time, dualdb\n"
         "from dualdb.driver import lookout\n"
         "lookout.LOOK_EVERY_S = 3600\n"
-        "connection = dualdb.connect(sys.argv[1]); connection.execute('SELECT 1'); before = connection._watch\n"
+        "connection = dualdb.connect(sys.argv[1]); connection.execute('SELECT 1'); before = connection._dualdb.watch\n"
         "print('open', flush=True); sys.stdin.readline(); connection.execute('SELECT 1')\n"
-        "print(connection._watch is not before)\n"
+        "print(connection._dualdb.watch is not before)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -223,9 +223,9 @@ def test_other_processes_are_told(database: Path) -> None:
         assert other.stdin
         assert other.stdout
         assert other.stdout.readline() == "open\n"
-        watch = connection._watch
+        watch = connection._dualdb.watch
         delete(hint_path(str(database)))
-        until(lambda: watch.counter[0] != connection._seen)
+        until(lambda: watch.counter[0] != connection._dualdb.seen)
         out, _ = other.communicate("look\n", timeout=30)
     assert out == "True\n"
     connection.close()
@@ -236,11 +236,11 @@ def test_a_database_that_was_deleted_is_not_made_again(database: Path) -> None:
     prepare(database)
     connection: Any = dualdb.connect(database)
     connection.execute("CREATE TABLE t(a)")
-    watch = connection._watch
+    watch = connection._dualdb.watch
     for name in os.listdir(database.parent):
         if name.startswith(database.name):
             os.unlink(database.parent / name)
-    until(lambda: watch.counter[0] != connection._seen)
+    until(lambda: watch.counter[0] != connection._dualdb.seen)
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
     connection.close()
     assert not [name for name in os.listdir(database.parent) if name.startswith(database.name)]

@@ -21,6 +21,7 @@ from tests.driver.twins import Twins, move
 
 import dualdb
 from dualdb.core.phase import Phase
+from dualdb.driver.target_connection import TargetConnection
 from dualdb.operations.transition import advance, rollback
 from dualdb.stores.queries import load
 
@@ -185,7 +186,7 @@ def test_an_open_connection_stays_as_it_is_through_a_move_and_back(moving: Path)
     for connection in (for_reading, told):
         assert refused(connection)
         assert connection.execute("SELECT a FROM t ORDER BY id").fetchall() == [("x",), ("y",)]
-        assert type(connection).__mro__[1].__name__ == "TargetConnection"
+        assert isinstance(connection, TargetConnection)
     assert told.execute("PRAGMA query_only").fetchall() == [(1,)]
     told.execute("PRAGMA query_only = 0")
     assert not refused(told)

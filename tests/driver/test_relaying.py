@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 APPLICATION = """
 import json, sys, time
 import dualdb
+from dualdb.driver.handle import behaviour
 
 HEAVY = ("dualdb", "psycopg", "sqlglot")
 connection = dualdb.connect(sys.argv[1])
@@ -47,7 +48,7 @@ before = loaded()
 print("ready", flush=True)
 sys.stdin.readline()
 log()
-print(json.dumps([type(connection).__mro__[1].__name__, sorted(loaded() - before)]), flush=True)
+print(json.dumps([behaviour(connection).__name__, sorted(loaded() - before)]), flush=True)
 """
 
 

@@ -226,7 +226,7 @@ def test_of_many_files_little_is_kept(tmp_path: Path) -> None:
         prepare(path)
         with closing(dualdb.connect(path)) as connection:
             connection.execute("SELECT 1").fetchone()
-            watch = connection._watch  # type: ignore[attr-defined]
+            watch = connection._dualdb.watch  # type: ignore[attr-defined]
             kept.append(watch.companion("kept", Kept))
             del watch
     assert len(_mapped(tmp_path)) <= lookout.KEPT_AT_MOST

@@ -133,6 +133,11 @@ class Transaction:
         """How many savepoints are open."""
         return len(self._savepoints)
 
+    @property
+    def has_worked(self) -> bool:
+        """Whether it has read or written, or was rolled back after it had: it cannot be begun again elsewhere."""
+        return self.state not in (State.IDLE, State.BEGUN)
+
     def plan(self, event: Event, name: str = "") -> tuple[Action, Event]:
         """What this event asks for, as an action and the event to `take` when it is done.
 

@@ -14,17 +14,17 @@ from dualdb.core.sqltext import fold, quote_name
 from dualdb.driver.failure import refused
 
 if TYPE_CHECKING:
-    from dualdb.driver.connection import Connection
+    from dualdb.driver.connection import SourceConnection
 
 
-def journal(connection: Connection, table_name: str, row: int) -> None:
+def journal(connection: SourceConnection, table_name: str, row: int) -> None:
     """Journal the row whose blob is about to be opened for writing.
 
     Raises NotSupportedError outside a transaction: the blob would be written, and committed, after its journal row.
     """
     from dualdb.stores.catalog import read_schema
 
-    watch = connection._watch
+    watch = connection._dualdb.watch
     if watch is None:
         return
     authority = watch.authority(watch.seen())

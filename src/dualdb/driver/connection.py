@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from functools import lru_cache
-from time import monotonic
 
-from dualdb.driver.failure import is_fence, overtaken, unasked_authorizer
-from dualdb.driver.handle import ConnectionHandle, CursorHandle
+from dualdb.driver.authority import UNKNOWN, notice
+from dualdb.driver.failure import is_fence, stuck
+from dualdb.driver.handle import ConnectionHandle, CursorHandle, CursorState, behaviour, path_of
 from dualdb.driver.remaining import Remaining
-from dualdb.driver.watch import UNREADABLE, find_lost, find_unhinted, find_watch, next_look
+from dualdb.driver.watch import find_unhinted, find_watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal
 
-    from dualdb.driver.watch import Watch
 
 _new_cursor = sqlite3.Connection.cursor
 _commit = sqlite3.Connection.commit
@@ -35,26 +34,25 @@ _executescript = sqlite3.Cursor.executescript
 
 _NEVER_DDL = frozenset("SsIiUuRrBbPpWwEeVv")
 """With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
-_UNKNOWN = -1.0
-"""Stands for the time of the next look where the last one could not tell whether the file was prepared."""
 
 
-class Cursor(CursorHandle):
+class SourceCursor(CursorHandle):
     """A cursor while SQLite is the authority."""
 
     __slots__ = ()
 
-    def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """As `sqlite3.Cursor.execute`; a refusal by a fence is waited out."""
         try:
-            connection: Connection = self.connection  # type: ignore[assignment]
-            stirred = connection._counter[0] != connection._seen
+            connection: SourceConnection = self.connection  # type: ignore[assignment]
+            state = connection._dualdb
+            stirred = state.counter[0] != state.seen
         except AttributeError:  # another module's connection, or no __init__: sqlite3 says what it says
             return _execute(self, sql, parameters)
-        if stirred and connection._notice():
-            return self._follow().execute(sql, parameters)
-        if connection._watch is None:
-            return self._execute_unwatched(sql, parameters)
+        if stirred and notice(connection):
+            return _follow(self).execute(self, sql, parameters)
+        if state.watch is None:
+            return _execute_unwatched(self, sql, parameters)
         if type(sql) is str and sql[:1] not in _NEVER_DDL:
             from dualdb.driver import schema_guard
 
@@ -65,287 +63,267 @@ class Cursor(CursorHandle):
             _execute(self, sql, parameters)
         except BaseException as exc:
             if not is_fence(exc):
-                connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
+                state.memory.failed(sql, inside=inside, still_open=connection.in_transaction)
                 raise
         else:
-            connection._memory.done(sql, inside=inside, still_open=connection.in_transaction)
+            state.memory.done(sql, inside=inside, still_open=connection.in_transaction)
             return self
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
-        return self.execute(sql, parameters)
+        return SourceCursor.execute(self, sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As `sqlite3.Cursor.executemany`; from the row that a fence refused it goes on where the data went."""
         try:
-            connection: Connection = self.connection  # type: ignore[assignment]
-            stirred = connection._counter[0] != connection._seen
+            connection: SourceConnection = self.connection  # type: ignore[assignment]
+            state = connection._dualdb
+            stirred = state.counter[0] != state.seen
         except AttributeError:
             return _executemany(self, sql, parameters)
-        if stirred and connection._notice():
-            return self._follow().executemany(sql, parameters)
-        if connection._watch is None:
-            return _executemany(self, sql, parameters)
+        if stirred and notice(connection):
+            return _follow(self).executemany(self, sql, parameters)
+        if state.watch is None:
+            return _executemany_unwatched(self, sql, parameters)
         inside = connection.in_transaction
         rows = Remaining(parameters, self)
         try:
             _executemany(self, sql, rows)
         except BaseException as exc:
             if not is_fence(exc):
-                connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
+                state.memory.failed(sql, inside=inside, still_open=connection.in_transaction)
                 raise
         else:
-            connection._memory.done(sql, inside=inside, still_open=connection.in_transaction)
+            state.memory.done(sql, inside=inside, still_open=connection.in_transaction)
             return self
         from dualdb.driver import fence
 
         fence.outlast(connection, inside=inside)
-        self.executemany(sql, rows.again())
-        return self._add(rows.written)
+        SourceCursor.executemany(self, sql, rows.again())
+        return _add(self, rows.written)
 
-    def executescript(self, sql_script: str, /) -> Cursor:
+    def executescript(self, sql_script: str, /) -> Any:
         """As `sqlite3.Cursor.executescript`; on a prepared file one statement after the other, so that a fence can be
         met between two of them.
         """
         try:
-            connection: Connection = self.connection  # type: ignore[assignment]
-            stirred = connection._counter[0] != connection._seen
+            connection: SourceConnection = self.connection  # type: ignore[assignment]
+            state = connection._dualdb
+            stirred = state.counter[0] != state.seen
         except AttributeError:
-            return _executescript(self, sql_script)  # type: ignore[return-value]
-        if stirred and connection._notice():
-            return self._follow().executescript(sql_script)
-        if connection._watch is None:
-            return _executescript(self, sql_script)  # type: ignore[return-value]
+            return _executescript(self, sql_script)
+        if stirred and notice(connection):
+            return _follow(self).executescript(self, sql_script)
+        if state.watch is None:
+            return _executescript(self, sql_script)
         from dualdb.driver import script
 
         script.run(self, sql_script)
         return self
 
-    def _execute_unwatched(self, sql: str, parameters: Any) -> Cursor:
-        """For what may have waited for a lock while the file was prepared and moved."""
-        connection: Connection = self.connection  # type: ignore[assignment]
-        inside = connection.in_transaction
-        try:
-            _execute(self, sql, parameters)
-        except sqlite3.IntegrityError as exc:
-            path = connection._path if is_fence(exc) else None
-            watch = (find_watch(path) or find_unhinted(path)) if path else None
-            if watch is None:
-                raise
-            connection._watch_over(watch, used=inside)
-        else:
-            # Who has waited for the lock that kept us from knowing may have read a follower.
-            unsure = connection._look_at == _UNKNOWN and self.description is not None and not connection.in_transaction
-            return self._follow().execute(sql, parameters) if unsure and connection._notice() else self
-        from dualdb.driver import fence
 
-        fence.outlast(connection, inside=inside)
-        return self.execute(sql, parameters)
+class Cursor(SourceCursor):
+    """A cursor that follows its connection's authority."""
 
-    def _add(self, written: int) -> Cursor:
-        """This cursor, with the rows that an executemany wrote before it was refused in its count as well."""
-        if written > 0:  # the C part's count cannot be set: until its next execution the cursor shows an answer of ours
-            lastrowid, rowcount = self.lastrowid, self.rowcount
-            from dualdb.driver.answer import Answer
-
-            self._follow()._result = Answer(rowcount=written + rowcount, lastrowid=lastrowid)
-        return self
-
-    def _follow(self) -> Cursor:
-        """This cursor, of the class that its connection's authority asks for."""
-        from dualdb.driver.target_classes import remade
-        from dualdb.driver.target_cursor import TargetCursor
-
-        _execute(self, "SELECT 1 WHERE 0")  # ends what it was reading, as any execution does; makes CPython's checks
-        self._home = type(self)
-        self._result = None
-        self.__class__ = remade(type(self), CursorHandle, TargetCursor)
-        return self
+    __slots__ = ("_dualdb",)
 
 
-class Connection(ConnectionHandle):
+class SourceConnection(ConnectionHandle):
     """A connection while SQLite is the authority."""
 
     __slots__ = ()
 
     def cursor(self, factory: Any = Cursor) -> Any:
         """As `sqlite3.Connection.cursor`; a cursor class of the application's gets ours as its base."""
-        return _new_cursor(self, factory if factory is Cursor else adopted_cursor(factory))
+        if factory is Cursor:
+            return _new_cursor(self, Cursor)
+        cursor = _new_cursor(self, adopted_cursor(factory))
+        if self._dualdb.watch is not None and not isinstance(cursor, CursorHandle):
+            raise stuck("cursor", cursor)
+        return cursor
 
-    def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """As `sqlite3.Connection.execute`."""
         return _new_cursor(self, Cursor).execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As `sqlite3.Connection.executemany`."""
         return _new_cursor(self, Cursor).executemany(sql, parameters)
 
-    def executescript(self, sql_script: str, /) -> Cursor:
+    def executescript(self, sql_script: str, /) -> Any:
         """As `sqlite3.Connection.executescript`."""
         return _new_cursor(self, Cursor).executescript(sql_script)
 
     def commit(self) -> None:
         """As `sqlite3.Connection.commit`."""
-        if self._remote is not None:  # called by a method that was looked up before the class changed
-            self.commit()
+        if self._dualdb.remote is not None:  # called by a method that was looked up before the class changed
+            behaviour(self).commit(self)
             return
         _commit(self)
-        self._memory.ended()
+        self._dualdb.memory.ended()
 
     def rollback(self) -> None:
         """As `sqlite3.Connection.rollback`."""
-        if self._remote is not None:
-            self.rollback()
+        if self._dualdb.remote is not None:
+            behaviour(self).rollback(self)
             return
         _rollback(self)
-        self._memory.ended()
+        self._dualdb.memory.ended()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
     ) -> Literal[False]:
-        if self._remote is not None:  # `with` looks this method up before its block is entered
-            return self.__exit__(kind, value, trace)
+        if self._dualdb.remote is not None:  # `with` looks this method up before its block is entered
+            left: Literal[False] = behaviour(self).__exit__(self, kind, value, trace)
+            return left
         result = _leave(self, kind, value, trace)
-        self._memory.ended()
+        self._dualdb.memory.ended()
         return result
 
-    def blobopen(self, table: str, column: str, row: int, /, **kwargs: Any) -> sqlite3.Blob:
+    def blobopen(self, table: str, column: str, row: int, /, **kwargs: Any) -> Any:
         """As `sqlite3.Connection.blobopen`; writes that no trigger sees are journaled first."""
-        if self._counter[0] != self._seen and self._notice():
-            return self.blobopen(table, column, row, **kwargs)
-        if self._watch is not None and not kwargs.get("readonly", False) and kwargs.get("name", "main") == "main":
+        if _has_left(self):
+            return behaviour(self).blobopen(self, table, column, row, **kwargs)
+        watched = self._dualdb.watch is not None
+        if watched and not kwargs.get("readonly", False) and kwargs.get("name", "main") == "main":
             from dualdb.driver import blob
 
             blob.journal(self, table, row)
         return _blobopen(self, table, column, row, **kwargs)
 
-    # What takes the database as a whole is SQLite's own affair, unless this is only the follower.
+    # What takes the database as a whole is SQLite's own affair, unless this is only the follower: that refuses.
 
     def backup(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.backup`."""
-        if self._counter[0] != self._seen and self._notice():
-            return self.backup(*given, **named)
-        return super().backup(*given, **named)
+        if _has_left(self):
+            behaviour(self).backup(self, *given, **named)
+        super().backup(*given, **named)
 
     def iterdump(self, **named: Any) -> Any:
         """As `sqlite3.Connection.iterdump`."""
-        if self._counter[0] != self._seen and self._notice():
-            return self.iterdump(**named)
-        return self._dumped(super().iterdump(**named))
-
-    def _dumped(self, lines: Iterator[str]) -> Iterator[str]:
-        try:
-            yield from lines
-        except sqlite3.Error:
-            if self._remote is not None:  # a move has overtaken it
-                self.iterdump()
-            raise
+        if _has_left(self):
+            behaviour(self).iterdump(self, **named)
+        return _dumped(self, super().iterdump(**named))
 
     def serialize(self, **named: Any) -> bytes:
         """As `sqlite3.Connection.serialize`."""
-        if self._counter[0] != self._seen and self._notice():
-            return self.serialize(**named)
+        if _has_left(self):
+            behaviour(self).serialize(self, **named)
         return super().serialize(**named)
 
     def deserialize(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.deserialize`."""
-        if self._counter[0] != self._seen and self._notice():
-            return self.deserialize(*given, **named)
+        if _has_left(self):
+            behaviour(self).deserialize(self, *given, **named)
         super().deserialize(*given, **named)
         if named.get("name", "main") == "main":
-            self._be_private()  # the file is left as it is
-        return None
+            self._dualdb.be_private()  # the file is left as it is
 
-    # --- the authority ---------------------------------------------------------------------------------------------
 
-    def _notice(self) -> bool:
-        """Look why the counter is not the one seen last; True when PostgreSQL is the authority and this object has
-        changed its class.
-        """
-        with self._turn:
-            if self._remote is not None:  # another thread has been here
-                return True
-            watch = self._watch or self._look()
-            return watch is not None and self._learn(watch)
+class Connection(SourceConnection):
+    """A connection that follows its file's authority."""
 
-    def _look(self) -> Watch | None:
-        """Whether the file has been prepared, or was and its hint is lost."""
-        if self._path is None:
-            self._settle()
-        if self._watch is not None or not self._path or monotonic() < self._look_at:
-            return self._watch
-        # With autocommit=False sqlite3 has begun one by itself.
-        inside = self.in_transaction and getattr(self, "autocommit", None) is not False
-        used = inside or self._look_at != 0.0
-        try:
-            watch = find_watch(self._path) or find_lost(self._path)
-        except sqlite3.Error:
-            self._look_at = _UNKNOWN
-            return None
-        if watch is None:
-            self._look_at = next_look()
-        else:
-            self._watch_over(watch, used=used)
-        return watch
+    __slots__ = ("_dualdb",)
 
-    def _learn(self, watch: Watch) -> bool:
-        # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
-        watch = self._watch = watch.current()
-        self._counter = watch.counter
-        seen = watch.seen()
-        inside = self.in_transaction
-        authority = watch.authority(seen)
-        if authority is None:
-            self._watch, self._counter, self._look_at = None, UNREADABLE, next_look()
-            return False
-        if authority.mirrored and not self._read_only:  # a relay writes into the file
-            from dualdb.driver.relaying import keep_relaying
 
-            keep_relaying(watch)
-        if not authority.remote:
-            # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
-            self._seen = seen
-            return False
-        replay = self._memory.replay if inside else ()
-        if replay is None:
-            # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
-            self._look_again()
-            return False
-        if self._authorizer:
-            raise unasked_authorizer(watch.way_back)
-        self._become_remote(watch)
-        self._replay(replay)
-        return True
+# --- beside the classes: what is no name of sqlite3's must not be one of theirs --------------------------------------
 
-    def _become_remote(self, watch: Watch) -> Any:
-        """Change the class: from the next call on PostgreSQL answers."""
-        from dualdb.driver.remote import Remote
-        from dualdb.driver.target_classes import remade
-        from dualdb.driver.target_connection import TargetConnection
-        from dualdb.driver.write_access import WriteAccess
 
-        # First what may fail; the transaction has done nothing, or was rolled back.
-        remote = Remote(watch, self._timeout_s, self._memory, WriteAccess(self, read_only=self._read_only))
-        remote.last_rowid = sqlite3.Cursor(self).execute("SELECT last_insert_rowid()").fetchone()[0]
-        remote.total_changes = self.total_changes
-        if self.in_transaction:
-            _rollback(self)
-        self._home = type(self)
-        self._look_again()  # a cursor made before the change asks, and follows
-        self.__class__ = remade(type(self), ConnectionHandle, TargetConnection)  # type: ignore[arg-type]
-        self._arrive(remote)  # type: ignore[attr-defined]
-        return remote
+def _execute_unwatched(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
+    """For what may have waited for a lock while the file was prepared and moved."""
+    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
+    state = connection._dualdb
+    inside = connection.in_transaction
+    try:
+        _execute(cursor, sql, parameters)
+    except sqlite3.IntegrityError as exc:
+        if not _is_overtaken(connection, exc, inside=inside):
+            raise
+    else:
+        # Who has waited for the lock that kept us from knowing may have read a follower.
+        unsure = state.look_at == UNKNOWN and cursor.description is not None and not connection.in_transaction
+        if unsure and notice(connection):
+            return _follow(cursor).execute(cursor, sql, parameters)
+        return cursor
+    return SourceCursor.execute(cursor, sql, parameters)
 
-    def _become_doomed(self) -> None:
-        """The transaction was rolled back underneath the application, which has yet to do so itself."""
-        if self._watch is not None:
-            remote = self._become_remote(self._watch)
-            remote.seen = -1
-            remote.doom(overtaken())
 
-    def _look_again(self) -> None:
-        """Read the control row before the next statement."""
-        self._seen = -1
+def _executemany_unwatched(cursor: SourceCursor, sql: str, parameters: Iterable[Any]) -> Any:
+    """The same for many rows."""
+    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
+    inside = connection.in_transaction
+    rows = Remaining(parameters, cursor)
+    autocommit = getattr(connection, "autocommit", None)
+    alone = not inside and (autocommit is True or (autocommit is not False and connection.isolation_level is None))
+    try:
+        return _executemany(cursor, sql, rows if alone else rows.until_written())
+    except sqlite3.IntegrityError as exc:
+        if not _is_overtaken(connection, exc, inside=inside):
+            raise
+    SourceCursor.executemany(cursor, sql, rows.again())
+    return _add(cursor, rows.written)
+
+
+def _is_overtaken(connection: SourceConnection, error: sqlite3.IntegrityError, *, inside: bool) -> bool:
+    """Whether a fence refused it, of a file that was prepared since this connection looked; waits out the move then."""
+    path = connection._dualdb.path if is_fence(error) else None
+    watch = (find_watch(path) or find_unhinted(path)) if path else None
+    if watch is None:
+        return False
+    connection._dualdb.watch_over(connection, watch, used=inside)
+    from dualdb.driver import fence
+
+    fence.outlast(connection, inside=inside)
+    return True
+
+
+def _has_left(connection: SourceConnection) -> bool:
+    state = connection._dualdb
+    return state.counter[0] != state.seen and notice(connection)
+
+
+def _dumped(connection: SourceConnection, lines: Iterator[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except sqlite3.Error:
+        if connection._dualdb.remote is not None:  # a move has overtaken it
+            behaviour(connection).iterdump(connection)
+        raise
+
+
+def _add(cursor: SourceCursor, written: int) -> Any:
+    """The cursor, with the rows that an executemany wrote before it was refused in its count as well."""
+    if written > 0:  # the C part's count cannot be set: until its next execution the cursor shows an answer of ours
+        lastrowid, rowcount = cursor.lastrowid, cursor.rowcount
+        from dualdb.driver.answer import Answer
+
+        _follow(cursor)
+        cursor._dualdb.result = Answer(rowcount=written + rowcount, lastrowid=lastrowid)
+    return cursor
+
+
+def _follow(cursor: SourceCursor) -> Any:
+    """Give a cursor the class that PostgreSQL's answers need; returns the part of it that gives them, for an
+    application's own methods have been through already.
+    """
+    from dualdb.driver.target_classes import remade
+    from dualdb.driver.target_cursor import TargetCursor
+
+    if not isinstance(cursor, TargetCursor):  # it is, where the method was looked up before the class changed
+        _execute(cursor, "SELECT 1 WHERE 0")  # ends what it was reading, as any execution does; makes CPython's checks
+        cursor._dualdb = CursorState(type(cursor))
+        cursor.__class__ = remade(type(cursor), CursorHandle, TargetCursor)
+    return behaviour(cursor)
+
+
+def check_that_it_follows(connection: Any) -> None:
+    """Raise NotSupportedError, the connection closed, where its class is not ours and its file was prepared."""
+    if isinstance(connection, ConnectionHandle) or not isinstance(connection, sqlite3.Connection):
+        return
+    path = path_of(connection)
+    if path and (find_watch(path) or find_unhinted(path)):
+        connection.close()
+        raise stuck("connection", connection)
 
 
 def adopted(factory: Any) -> Any:
@@ -359,7 +337,8 @@ def adopted_cursor(factory: Any) -> Any:
 
 
 def _adopted(factory: Any, foreign: type, ours: type) -> Any:
-    if not isinstance(factory, type) or issubclass(factory, ours) or not issubclass(factory, foreign):
+    behaviour: Any = ours.__base__
+    if not isinstance(factory, type) or issubclass(factory, behaviour) or not issubclass(factory, foreign):
         return factory
     made: Any = ours if factory is foreign else _with_base(factory, ours)  # type: ignore[arg-type]
     return made
@@ -367,8 +346,11 @@ def _adopted(factory: Any, foreign: type, ours: type) -> Any:
 
 @lru_cache(maxsize=128)
 def _with_base(factory: Any, ours: Any) -> Any:
-    try:
-        names = {"__module__": factory.__module__, "__qualname__": factory.__qualname__, "__slots__": ()}
-        return type(factory.__name__, (factory, ours), names)
-    except TypeError:  # its own slots leave no room for ours: it stays sqlite3's
-        return factory
+    names: dict[str, Any] = {"__module__": factory.__module__, "__qualname__": factory.__qualname__}
+    # Its own slots may leave no room for those of ours, but for a slot behind them.
+    for base, slots in ((ours, ()), (ours.__base__, ours.__slots__)):
+        try:
+            return type(factory.__name__, (factory, base), names | {"__slots__": slots})
+        except TypeError:
+            continue
+    return factory  # it stays sqlite3's

@@ -17,6 +17,7 @@ from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, decoded, described, shown_names
 from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.failure import failure, read_only, refused
+from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
 from dualdb.driver.taught import check_replaced, check_shadowed, explained, taught_to
@@ -46,9 +47,9 @@ _EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Even
 
 def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parameters: Any) -> None:
     """Execute one statement and leave its answer in the cursor. Raises sqlite3's exceptions, and MovedError."""
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     kept = cursor.lastrowid
-    cursor._result = Answer(lastrowid=kept)
+    cursor._dualdb.result = Answer(lastrowid=kept)
     statement = _compiled(connection, remote, _text(sql))
     if remote.access.checked:
         _check_access(connection, remote, statement, [parameters])
@@ -58,14 +59,14 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
         _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
     )
     answer.lastrowid = kept if plan is NOTHING else remote.last_rowid
-    cursor._result = answer
+    cursor._dualdb.result = answer
 
 
 def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, rows: Remaining) -> None:
     """Execute one statement for each row of parameters. Raises sqlite3's exceptions, and MovedError."""
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     kept = cursor.lastrowid
-    cursor._result = Answer(lastrowid=kept)
+    cursor._dualdb.result = Answer(lastrowid=kept)
     statement = _compiled(connection, remote, _text(sql))
     if remote.access.checked:
         _check_access(connection, remote, statement, rows)
@@ -81,7 +82,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
             rows.written += _execute_row(remote, statement, row)
             if remote.transaction.state is State.WRITING:
                 rows.written += _in_batches(remote, statement, rows)
-    cursor._result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
+    cursor._dualdb.result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
 
 
 def executescript(cursor: TargetCursor, connection: TargetConnection, script: str) -> None:
@@ -91,17 +92,24 @@ def executescript(cursor: TargetCursor, connection: TargetConnection, script: st
     # SQLite's own part checks the script's type and has nothing else to do.
     sqlite3.Cursor.executescript(cursor, "" if type(script) is str and "\0" not in script else script)
     if legacy:
-        connection.commit()
+        _commit(connection)
         connection.isolation_level = None
     try:
         for statement in split_statements(script):
-            runner = connection.cursor()
+            runner = behaviour(connection).cursor(connection)
             runner.row_factory = None
             runner.execute(statement, Placeholders(statement).nulls())
             runner.close()
     finally:
         if legacy and level is not None:
             connection.isolation_level = level
+
+
+def _commit(connection: TargetConnection) -> None:
+    with connection._dualdb.turn:
+        remote = connection._dualdb.asked
+        if remote.in_transaction:
+            remote.control(Event.COMMIT, "COMMIT")
 
 
 def _text(sql: Any) -> str:
@@ -114,7 +122,7 @@ def _compiled(connection: TargetConnection, remote: Remote, sql: str) -> Stateme
     """The statement; what uses a function or collation of the connection's own is refused."""
     known = remote.taught
     if known is None:
-        known = remote.taught = taught_to(connection, connection._replaced)
+        known = remote.taught = taught_to(connection, connection._dualdb.replaced)
     try:
         statement = remote.catalogue.statement(sql)
     except sqlite3.OperationalError as error:
@@ -174,7 +182,7 @@ def _planned_rows(connection: TargetConnection, statement: Statement, _plan: Pla
 
 
 def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -> Answer:
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     plan, messages = remote.planned(statement, remote.bound(statement, parameters))
     outcome = remote.run(plan, messages)
     rows = _noted(remote, plan, outcome)
@@ -182,7 +190,7 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
     written = outcome.written if counted else -1
     if plan.columns is None:
         return Answer(rowcount=written)
-    detect_types: int = connection._detect_types
+    detect_types = connection._dualdb.detect_types
     return Answer(
         rows=decoded(rows, plan.columns, connection.text_factory, detect_types),
         description=described(shown_names(plan.columns, detect_types)),
@@ -204,7 +212,7 @@ def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
 
 
 def _control(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     remote.bound(statement, parameters)
     if plan.verb == "BEGIN":
         event = Event.BEGIN_LOCKED if plan.name in ("IMMEDIATE", "EXCLUSIVE") else Event.BEGIN
@@ -217,7 +225,7 @@ def _control(connection: TargetConnection, statement: Statement, plan: Plan, par
 
 
 def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     if plan.pragma in _OWN_PRAGMAS:
         own = sqlite3.Cursor(connection)
         enforcing = remote.access.foreign_keys
@@ -232,7 +240,7 @@ def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, par
 
 
 def _pragma(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     remote.bound(statement, parameters)
     if plan.pragma == "vacuum":
         _check_vacuum(remote)
@@ -250,7 +258,7 @@ def _check_vacuum(remote: Remote) -> None:
 
 
 def _ddl(connection: TargetConnection, statement: Statement, _plan: Plan, parameters: Any) -> Answer:
-    remote: Remote = connection._remote
+    remote = connection._dualdb.asked
     remote.bound(statement, parameters)
     schema_change.change(remote, statement.sql)
     return Answer()

@@ -47,6 +47,15 @@ def unasked_authorizer(way_back: str) -> sqlite3.Error:
     )
 
 
+def stuck(kind: str, made: object) -> sqlite3.Error:
+    """What an application is told whose connection or cursor would stay with SQLite, and read what is out of date."""
+    name = f"{type(made).__module__}.{type(made).__qualname__}"
+    return refused(
+        f"a {kind} made by {name} cannot follow a file that was prepared with dualdb init",
+        f"derive its class from dualdb.{kind.capitalize()}, with dualdb imported in sqlite3's place where it is made",
+    )
+
+
 def is_fence(error: BaseException) -> bool:
     """Whether a fence of ours refused the statement: the transaction is rolled back then."""
     return isinstance(error, sqlite3.IntegrityError) and str(error).startswith(FENCE)

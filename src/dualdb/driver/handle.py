@@ -1,13 +1,15 @@
 """What every connection and cursor of ours carries, whichever database is the authority.
 
-State only: slots, so that an object can change its class when the authority does, and so that, as with `sqlite3`'s own
-classes, an application's stray attribute is an error.
+All of it hangs on one attribute, `_dualdb`: whatever an application's own class calls its attributes and methods, they
+cannot take the place of ours. A slot, so that an object can change its class when the authority does, and so that, as
+with `sqlite3`'s own classes, a stray attribute is an error.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from _thread import RLock
+from functools import lru_cache
 
 from dualdb.driver.transaction_memory import TransactionMemory
 from dualdb.driver.watch import SETTLED, UNREADABLE, find_watch
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Self
 
+    from dualdb.driver.answer import Answer
+    from dualdb.driver.remote import Remote
     from dualdb.driver.watch import Watch
 
 
@@ -26,151 +30,182 @@ _POSITIONS = ("database", "timeout", "detect_types", "isolation_level", "check_s
 _OWN_COLLATIONS = frozenset({"binary", "nocase", "rtrim"})
 
 
-class ConnectionHandle(sqlite3.Connection):
-    """A connection's own state beside the C object's."""
+class ConnectionState:
+    """A connection's own state beside the C object's. It does not know its connection, which would outlive its last
+    reference by that.
+    """
 
     __slots__ = (
-        "_authorizer",
-        "_counter",
-        "_detect_types",
-        "_home",
-        "_look_at",
-        "_memory",
-        "_path",
-        "_read_only",
-        "_remote",
-        "_replaced",
-        "_seen",
-        "_timeout_s",
-        "_turn",
-        "_watch",
+        "authorizer",
+        "counter",
+        "detect_types",
+        "home",
+        "look_at",
+        "memory",
+        "path",
+        "read_only",
+        "remote",
+        "replaced",
+        "seen",
+        "timeout_s",
+        "turn",
+        "watch",
     )
 
-    _authorizer: bool
-    """Whether the application has set one; SQLite does not tell."""
-    _counter: Sequence[int]
-    """The hint's counter at [0]."""
-    _seen: int
-    """The counter as of when the control row was last read; -1: read it before the next statement."""
-    _watch: Watch | None
-    """None: the file was never prepared, as far as is known."""
-    _path: str | None
-    """The file as SQLite resolved it, '' when there is none, None: ask."""
-    _look_at: float
-    """When to look again whether the file has been prepared since; monotonic seconds. 0.0: it has not looked yet;
-    less: it has, and could not know.
-    """
-    _timeout_s: float
-    _turn: RLock
-    """Whose turn it is, where threads share the connection: to follow the authority, and to ask PostgreSQL."""
-    _detect_types: int
-    _home: type[ConnectionHandle]
-    """The object's class while SQLite is the authority."""
-    _memory: TransactionMemory
-    """What the open transaction has done."""
-    _read_only: bool
-    """Whether the file was opened for reading only."""
-    _remote: Any
-    """What the connection has on the other side while PostgreSQL is the authority."""
+    def __init__(self, home: type[ConnectionHandle], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Of a connection that was opened with these arguments, and of which no more is known."""
+        given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
+        self.home = home
+        """The object's class while SQLite is the authority."""
+        self.detect_types: int = given.get("detect_types", 0)
+        self.timeout_s: float = given.get("timeout", 5.0)
+        self.watch: Watch | None = None
+        """None: the file was never prepared, as far as is known."""
+        self.counter: Sequence[int] = UNREADABLE
+        """The hint's counter at [0]."""
+        self.seen = -1
+        """The counter as of when the control row was last read; -1: read it before the next statement."""
+        self.path: str | None = None
+        """The file as SQLite resolved it, '' when there is none, None: ask."""
+        self.look_at = 0.0
+        """When to look again whether the file has been prepared since; monotonic seconds. 0.0: it has not looked yet;
+        less: it has, and could not know.
+        """
+        self.memory = TransactionMemory()
+        """What the open transaction has done."""
+        self.read_only = False
+        """Whether the file was opened for reading only."""
+        self.authorizer = False
+        """Whether the application has set one; SQLite does not tell."""
+        self.replaced: frozenset[str] = frozenset()
+        """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
+        self.turn = RLock()
+        """Whose turn it is, where threads share the connection: to follow the authority, and to ask PostgreSQL."""
+        self.remote: Remote | None = None
+        """What the connection has on the other side while PostgreSQL is the authority."""
 
-    _replaced: frozenset[str]
-    """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
+    @property
+    def asked(self) -> Remote:
+        """The other side, for whoever is called because it answers."""
+        assert self.remote is not None  # noqa: S101 - the object has the class that says so
+        return self.remote
+
+    def settle(self, connection: sqlite3.Connection) -> None:
+        """Find out which file it has open, and whether that was prepared."""
+        self.path = path_of(connection)
+        if not self.path:
+            self.be_private()
+            return
+        watch = find_watch(self.path)
+        if watch is not None:
+            self.watch_over(connection, watch, used=False)
+
+    def be_private(self) -> None:
+        """Nobody else has this database, or nobody has any."""
+        self.watch, self.counter, self.seen, self.path = None, SETTLED, SETTLED[0], ""
+
+    def watch_over(self, connection: sqlite3.Connection, watch: Watch, *, used: bool) -> None:
+        """Begin to watch the file. `used`: statements may have been executed before, and a transaction be open."""
+        self.watch, self.counter, self.seen = watch, watch.counter, -1
+        self.read_only = is_read_only(connection)
+        if used:
+            self.memory.worked()  # as far as is known
+
+    def look_again(self) -> None:
+        """Read the control row before the next statement."""
+        self.seen = -1
+        if self.remote is not None:
+            self.remote.seen = -1
+
+
+class CursorState:
+    """A cursor's own state beside the C object's, from when PostgreSQL first was its authority."""
+
+    __slots__ = ("home", "result")
+
+    def __init__(self, home: type[CursorHandle]) -> None:
+        self.home = home
+        """The object's class while SQLite is the authority."""
+        self.result: Answer | None = None
+        """What PostgreSQL answered, if it was asked."""
+
+
+class ConnectionHandle(sqlite3.Connection):
+    """A connection of ours. The slot is its subclasses', each where the layout of its bases has room."""
+
+    __slots__ = ()
+
+    _dualdb: ConnectionState
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Nothing is open yet. Where a factory of the application's opens it past our `__init__`, `_settle` follows."""
+        """Nothing is open yet. Where a factory of the application's opens it past our `__init__`, the first statement
+        settles what it is.
+        """
         self = super().__new__(cls)
-        self._forget(args, kwargs)
+        self._dualdb = ConnectionState(cls, args, kwargs)
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        remote, home = getattr(self, "_remote", None), getattr(self, "_home", type(self))
+        before: ConnectionState | None = getattr(self, "_dualdb", None)
+        home = type(self) if before is None else before.home
         try:
             _open(self, *args, **kwargs)
         finally:
             # Where it was open before, sqlite3's part has closed that and cleared whatever the object held.
-            if not hasattr(self, "_watch"):
-                if remote is not None:
-                    remote.close()
+            if getattr(self, "_dualdb", None) is None:
+                if before is not None and before.remote is not None:
+                    before.remote.close()
                     self.__class__ = home
-                self._forget(args, kwargs)
-        self._forget(args, kwargs)
-        self._settle()
-
-    def _forget(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Be a connection that was opened like this, and of which no more is known."""
-        given = dict(zip(_POSITIONS, args, strict=False)) | kwargs
-        self._authorizer = False
-        self._counter, self._seen = UNREADABLE, -1
-        self._detect_types = given.get("detect_types", 0)
-        self._home = type(self)
-        self._look_at = 0.0
-        self._memory = TransactionMemory()
-        self._path = None
-        self._read_only = False
-        self._remote = None
-        self._replaced = frozenset()
-        self._timeout_s = given.get("timeout", 5.0)
-        self._turn = RLock()
-        self._watch = None
-
-    def _settle(self) -> None:
-        """Find out which file it has open, and whether that was prepared."""
-        self._path = _path_of(self)
-        if not self._path:
-            self._be_private()
-            return
-        watch = find_watch(self._path)
-        if watch is not None:
-            self._watch_over(watch, used=False)
-
-    def _be_private(self) -> None:
-        """Nobody else has this database, or nobody has any."""
-        self._watch, self._counter, self._seen, self._path = None, SETTLED, SETTLED[0], ""
-
-    def _watch_over(self, watch: Watch, *, used: bool) -> None:
-        """Begin to watch the file. `used`: statements may have been executed before, and a transaction be open."""
-        self._watch, self._counter, self._seen = watch, watch.counter, -1
-        self._read_only = is_read_only(self)
-        if used:
-            self._memory.worked()  # as far as is known
+                self._dualdb = ConnectionState(home, args, kwargs)
+        self._dualdb = ConnectionState(home, args, kwargs)
+        self._dualdb.settle(self)
 
     def close(self) -> None:
         """As `sqlite3.Connection.close`; what is kept of the file may end then, though the object lives on."""
         super().close()  # raises in another thread
-        self._be_private()
-        if self._remote is not None:
-            self._remote.close()  # what is not committed is rolled back
-            self._remote = None
+        state = self._dualdb
+        state.be_private()
+        if state.remote is not None:
+            state.remote.close()  # what is not committed is rolled back
+            state.remote = None
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
         """As `sqlite3.Connection.set_authorizer`."""
         super().set_authorizer(authorizer_callback)
-        self._authorizer = authorizer_callback is not None
+        self._dualdb.authorizer = authorizer_callback is not None
 
     def create_collation(self, name: str, callback: Any, /) -> None:
         """As `sqlite3.Connection.create_collation`; SQLite itself does not tell whose a collation of its names is."""
         super().create_collation(name, callback)
         if name.lower() in _OWN_COLLATIONS:
-            self._replaced |= {name.lower()}
-
-    def _replay(self, statements: tuple[str, ...]) -> None:
-        """Open a transaction as it was opened elsewhere; with `autocommit=False` one is open already."""
-        for statement in statements[1:] if self.in_transaction else statements:
-            self.execute(statement)
+            self._dualdb.replaced |= {name.lower()}
 
 
 class CursorHandle(sqlite3.Cursor):
-    """A cursor's own state beside the C object's."""
+    """A cursor of ours. The slot is its subclasses', as with connections; it is unset until PostgreSQL answers."""
 
-    __slots__ = ("_home", "_result")
+    __slots__ = ()
 
-    _home: type[CursorHandle]
-    """The object's class while SQLite is the authority; unset until it changes first."""
-    _result: Any
-    """What PostgreSQL answered; unset until it does first."""
+    _dualdb: CursorState
 
 
-def _path_of(connection: sqlite3.Connection) -> str:
+def behaviour(handled: ConnectionHandle | CursorHandle) -> Any:
+    """The class of ours whose methods are in force for it: what calls itself again goes here, for the application's own
+    methods have been through already, as sqlite3 never goes through them either.
+    """
+    own: Any = type(handled)
+    return _behaviour(own)
+
+
+@lru_cache(maxsize=256)
+def _behaviour(cls: Any) -> Any:
+    return next(base for base in cls.__mro__ if not _HANDLES.isdisjoint(base.__bases__))
+
+
+_HANDLES = frozenset({ConnectionHandle, CursorHandle})
+
+
+def path_of(connection: sqlite3.Connection) -> str:
     """The file as SQLite has resolved it, '' for a private database; takes no lock and reads no page. Raises
     sqlite3.ProgrammingError where sqlite3 does: closed, never opened, another thread's.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from itertools import chain
+from itertools import chain, islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ class Remaining:
         row = next(self._rows)
         self._last = (row,)
         return row
+
+    def until_written(self) -> Iterator[Any]:
+        """For a transaction: with the first row it has the lock, and no other row can be refused. So none of the others
+        is remembered, and they pass as fast as they can.
+        """
+        return chain(islice(self, 1), self._rows)
 
     def again(self) -> Iterator[Any]:
         """The row handed out last, and those behind it."""

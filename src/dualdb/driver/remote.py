@@ -17,7 +17,7 @@ from dualdb.driver.binding import Binder, UnstorableError, classes_of, values_of
 from dualdb.driver.catalogue import Catalogue
 from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose
 from dualdb.driver.failure import failure, locked, overtaken, read_only, refused
-from dualdb.driver.fence import await_outcome
+from dualdb.driver.outcome import await_outcome
 from dualdb.driver.target_kept import TargetKept
 from dualdb.errors import DualdbError, TargetError, TargetLostError
 from dualdb.stores.hint import announced

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.sqltext import first_keyword
 from dualdb.driver import fence
 from dualdb.driver.failure import is_fence, locked
+from dualdb.driver.handle import behaviour
 from dualdb.stores.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dualdb.driver.connection import Connection, Cursor
+    from dualdb.driver.connection import SourceConnection, SourceCursor
 
 _DDL = frozenset({"ALTER", "CREATE", "DROP"})
 _TEMPORARY = re.compile(r"\s*CREATE\s+TEMP", re.IGNORECASE)
@@ -33,9 +34,9 @@ def concerns(sql: str) -> bool:
     return first_keyword(sql) in _DDL and _TEMPORARY.match(sql) is None
 
 
-def execute(cursor: Cursor, sql: str, parameters: Any) -> Cursor:
+def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
     """As `Cursor.execute`; a move that is under way is waited out, and the statement goes where the data went."""
-    connection: Connection = cursor.connection  # type: ignore[assignment]
+    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
     inside = connection.in_transaction
     own = sqlite3.Cursor(connection)
     own.row_factory = None
@@ -46,19 +47,19 @@ def execute(cursor: Cursor, sql: str, parameters: Any) -> Cursor:
     if not inside and not _can_begin(own):
         if program is not None and _is_fenced_beside_a_write(connection, own):
             fence.outlast(connection, inside=False, implicit=False)
-            return cursor.execute(sql, parameters)
+            return behaviour(cursor).execute(cursor, sql, parameters)
         sqlite3.Cursor.execute(cursor, sql, parameters)
         return cursor
     try:
         if _stands(cursor, own, sql, parameters):
             if inside:
-                connection._memory.worked()
+                connection._dualdb.memory.worked()
             else:
                 own.execute("COMMIT")
             return cursor
     except BaseException:
         if inside:
-            connection._memory.failed(sql, inside=inside, still_open=connection.in_transaction)
+            connection._dualdb.memory.failed(sql, inside=inside, still_open=connection.in_transaction)
         raise
     finally:
         if not inside and connection.in_transaction:
@@ -66,7 +67,7 @@ def execute(cursor: Cursor, sql: str, parameters: Any) -> Cursor:
     if connection.in_transaction:
         own.execute("ROLLBACK")
     fence.outlast(connection, inside=inside, implicit=False)
-    return cursor.execute(sql, parameters)
+    return behaviour(cursor).execute(cursor, sql, parameters)
 
 
 def _program(own: sqlite3.Cursor, sql: str, parameters: Any) -> Sequence[tuple[Any, ...]] | None:
@@ -86,7 +87,7 @@ def _writes(program: Sequence[tuple[Any, ...]]) -> bool:
     return not locks or any(database == 0 and writes for _, _, database, writes, *_ in locks)
 
 
-def _is_fenced_beside_a_write(connection: Connection, own: sqlite3.Cursor) -> bool:
+def _is_fenced_beside_a_write(connection: SourceConnection, own: sqlite3.Cursor) -> bool:
     """Whether a fence is up, asked while another statement is writing outside a transaction: in a temporary or attached
     database, or in a table without a fence. If not, none rises until that one is over, for the write lock is held.
 
@@ -95,7 +96,7 @@ def _is_fenced_beside_a_write(connection: Connection, own: sqlite3.Cursor) -> bo
     2. take the write lock, and wait for it as the statement would; 3. look again. Raises `database is locked` if the
     fence rose in between.
     """
-    authority = connection._watch.authority(-1) if connection._watch is not None else None
+    authority = connection._dualdb.watch.authority(-1) if connection._dualdb.watch is not None else None
     if authority is None:
         return False
     if authority.remote or authority.under_way:
@@ -115,7 +116,7 @@ def _can_begin(own: sqlite3.Cursor) -> bool:
     return True
 
 
-def _stands(cursor: Cursor, own: sqlite3.Cursor, sql: str, parameters: Any) -> bool:
+def _stands(cursor: SourceCursor, own: sqlite3.Cursor, sql: str, parameters: Any) -> bool:
     """Execute it; False when a fence is up, and it has to be undone."""
     try:
         sqlite3.Cursor.execute(cursor, sql, parameters)

@@ -10,24 +10,25 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from dualdb.core.sqltext import split_statements
+from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
 
 if TYPE_CHECKING:
-    from dualdb.driver.connection import Cursor
+    from dualdb.driver.connection import SourceConnection, SourceCursor
 
 
-def run(cursor: Cursor, script: str) -> None:
+def run(cursor: SourceCursor, script: str) -> None:
     """Execute a script on the cursor's connection."""
     # An empty script makes every check that sqlite3 makes, and its COMMIT.
     sqlite3.Cursor.executescript(cursor, "" if type(script) is str and "\0" not in script else script)
-    connection = cursor.connection
+    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
     level = connection.isolation_level
     legacy = getattr(connection, "autocommit", -1) == -1
     if legacy and level is not None:
         connection.isolation_level = None
     try:
         for statement in split_statements(script):
-            runner = connection.cursor()
+            runner = behaviour(connection).cursor(connection)
             runner.row_factory = None
             runner.execute(statement, Placeholders(statement).nulls()).fetchall()
             runner.close()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
-from dualdb.core.transaction import Event, State
+from dualdb.core.transaction import Event
 from dualdb.driver.failure import refused, unasked_authorizer
-from dualdb.driver.handle import ConnectionHandle, CursorHandle
+from dualdb.driver.handle import ConnectionHandle, CursorHandle, CursorState, behaviour
 from dualdb.driver.target_classes import remade
 from dualdb.driver.target_cursor import TargetCursor
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LEGACY = -1
 _check = sqlite3.Connection.cursor
 """Makes CPython's checks: closed, another thread, no __init__."""
+_in_transaction: Any = sqlite3.Connection.in_transaction
+_total_changes: Any = sqlite3.Connection.total_changes
 _level: Any = sqlite3.Connection.isolation_level
 _autocommit: Any = getattr(sqlite3.Connection, "autocommit", None)
 
@@ -39,22 +41,21 @@ class TargetConnection(ConnectionHandle):
         """As `sqlite3.Connection.cursor`."""
         cursor: Any = super().cursor(*factory, **named)
         if isinstance(cursor, CursorHandle):
-            cursor._home = type(cursor)
-            cursor._result = None
+            cursor._dualdb = CursorState(type(cursor))
             cursor.__class__ = remade(type(cursor), CursorHandle, TargetCursor)
         return cursor
 
-    def execute(self, sql: str, parameters: Any = (), /) -> TargetCursor:
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """As `sqlite3.Connection.execute`."""
         cursor: TargetCursor = TargetConnection.cursor(self)
         return cursor.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> TargetCursor:
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As `sqlite3.Connection.executemany`."""
         cursor: TargetCursor = TargetConnection.cursor(self)
         return cursor.executemany(sql, parameters)
 
-    def executescript(self, sql_script: str, /) -> TargetCursor:
+    def executescript(self, sql_script: str, /) -> Any:
         """As `sqlite3.Connection.executescript`."""
         cursor: TargetCursor = TargetConnection.cursor(self)
         return cursor.executescript(sql_script)
@@ -64,37 +65,39 @@ class TargetConnection(ConnectionHandle):
     def commit(self) -> None:
         """As `sqlite3.Connection.commit`."""
         _check(self)
-        self._finish(Event.COMMIT)
+        _finish(self, Event.COMMIT)
 
     def rollback(self) -> None:
         """As `sqlite3.Connection.rollback`."""
         _check(self)
-        self._finish(Event.ROLLBACK)
+        _finish(self, Event.ROLLBACK)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
     ) -> Literal[False]:
         if kind is not None or value is not None or trace is not None:
-            self.rollback()
+            TargetConnection.rollback(self)
             return False
         try:
-            self.commit()
+            TargetConnection.commit(self)
         except BaseException:
-            self.rollback()
+            TargetConnection.rollback(self)
             raise
         return False
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
-        sqlite3.Connection.total_changes.__get__(self)  # raises when the connection is closed
-        return bool(self._remote.in_transaction)
+        _total_changes.__get__(self)  # raises when the connection is closed
+        remote = self._dualdb.remote
+        return remote.in_transaction if remote is not None else _in_transaction.__get__(self)
 
     @property
     def total_changes(self) -> int:
         """Rows written since the connection was opened."""
-        sqlite3.Connection.total_changes.__get__(self)
-        return int(self._remote.total_changes)
+        _total_changes.__get__(self)
+        remote = self._dualdb.remote
+        return remote.total_changes if remote is not None else _total_changes.__get__(self)
 
     @property  # type: ignore[override]
     def isolation_level(self) -> str | None:
@@ -105,7 +108,7 @@ class TargetConnection(ConnectionHandle):
     @isolation_level.setter
     def isolation_level(self, level: str | None) -> None:
         if level is None:
-            self.commit()
+            TargetConnection.commit(self)
         _level.__set__(self, level)
 
     if _autocommit is not None:
@@ -119,65 +122,13 @@ class TargetConnection(ConnectionHandle):
         def autocommit(self, value: Any) -> None:
             before = self.autocommit
             _autocommit.__set__(self, value)
-            if value is True and self._remote.in_transaction:
-                self._remote.control(Event.COMMIT, "COMMIT")
-            elif value is False and before is not False and not self._remote.in_transaction:
-                self._remote.control(Event.BEGIN, "BEGIN")
-
-    def _finish(self, event: Event) -> None:
-        mode = getattr(self, "autocommit", _LEGACY)
-        with self._turn:
-            if mode is True or (mode is not False and not self._remote.in_transaction):
+            remote = self._dualdb.remote
+            if remote is None:
                 return
-            self._remote.control(event, event.name)
-            if mode is False:
-                self._remote.control(Event.BEGIN, "BEGIN")
-
-    # --- the authority ---------------------------------------------------------------------------------------------
-
-    def _arrive(self, remote: Remote) -> None:
-        """PostgreSQL has become the authority."""
-        self._remote = remote
-        if getattr(self, "autocommit", _LEGACY) is False and not remote.in_transaction:
-            remote.control(Event.BEGIN, "BEGIN")
-
-    def _moved(self) -> bool:
-        """Look at the hint; True when SQLite is the authority again and this object has changed its class back."""
-        remote: Remote | None = self._remote
-        if remote is not None and self._counter[0] == remote.seen:
-            return False
-        with self._turn:
-            remote = self._remote
-            if remote is None:  # another thread has been here
-                return True
-            watch = self._watch
-            if watch is None or remote.transaction.state not in (State.IDLE, State.BEGUN):
-                return False  # what has read or written stays where it is
-            watch = self._watch = watch.current()
-            self._counter = watch.counter
-            seen = watch.seen()
-            authority = watch.authority(seen)
-            if authority is not None and authority.remote:
-                remote.refresh(seen)
-                return False
-            replay = self._memory.replay if remote.in_transaction else ()
-            if replay is None:
-                return False
-            remote.close()
-            self._memory.ended()
-            self._remote = None
-            self.__class__ = self._home  # type: ignore[assignment]
-            self._look_again()
-            self._replay(replay)
-            return True
-
-    def _notice(self) -> bool:
-        """For a cursor that was made before the authority changed: True while PostgreSQL has it."""
-        return not self._moved()
-
-    def _look_again(self) -> None:
-        """Read the control row before the next statement."""
-        self._remote.seen = -1
+            if value is True and remote.in_transaction:
+                remote.control(Event.COMMIT, "COMMIT")
+            elif value is False and before is not False and not remote.in_transaction:
+                remote.control(Event.BEGIN, "BEGIN")
 
     # --- what only this connection can compute ---------------------------------------------------------------------
 
@@ -186,28 +137,24 @@ class TargetConnection(ConnectionHandle):
     def create_function(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.create_function`."""
         super().create_function(*given, **named)
-        self._remote.taught = None
+        _relearn(self)
 
     def create_aggregate(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.create_aggregate`."""
         super().create_aggregate(*given, **named)
-        self._remote.taught = None
+        _relearn(self)
 
     def create_window_function(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.create_window_function`."""
         super().create_window_function(*given, **named)
-        self._remote.taught = None
+        _relearn(self)
 
     def create_collation(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.create_collation`."""
         super().create_collation(*given, **named)
-        self._remote.taught = None
+        _relearn(self)
 
     # --- what only SQLite's own engine can do ----------------------------------------------------------------------
-
-    def _refused(self, cause: str, otherwise: str = "") -> sqlite3.Error:
-        _check(self)
-        return refused(cause, f"{otherwise}go back to SQLite first: {self._remote.way_back}")
 
     def blobopen(self, *_: Any, **__: Any) -> sqlite3.Blob:
         """Refused: PostgreSQL has no handle into a row."""
@@ -216,36 +163,67 @@ class TargetConnection(ConnectionHandle):
 
     def iterdump(self, **_: Any) -> Any:
         """Refused: it would dump the follower."""
-        raise self._refused("iterdump would dump the SQLite file, which only follows now", "use pg_dump, or ")
+        raise _refused(self, "iterdump would dump the SQLite file, which only follows now", "use pg_dump, or ")
 
     def backup(self, *_: Any, **__: Any) -> None:
         """Refused: it would copy the follower."""
-        raise self._refused("backup would copy the SQLite file, which only follows now", "use pg_dump, or ")
+        raise _refused(self, "backup would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
     def serialize(self, **_: Any) -> bytes:
         """Refused: it would copy the follower."""
-        raise self._refused("serialize would copy the SQLite file, which only follows now", "use pg_dump, or ")
+        raise _refused(self, "serialize would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
     def deserialize(self, *_: Any, **__: Any) -> None:
         """Refused: it would leave PostgreSQL, unsaid, for a database in memory."""
-        raise self._refused("deserialize would leave PostgreSQL for memory", "open ':memory:' for that, or ")
+        raise _refused(self, "deserialize would leave PostgreSQL for memory", "open ':memory:' for that, or ")
 
     def enable_load_extension(self, enable: bool, /) -> None:
         """Refused, unless it forbids them."""
         _check(self)
         if enable:
-            raise self._refused("SQLite's extensions do not run in PostgreSQL")
+            raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
 
     def load_extension(self, *_: Any, **__: Any) -> None:
         """Refused: the extension would not be asked."""
-        raise self._refused("SQLite's extensions do not run in PostgreSQL")
+        raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
         """Refused, unless it takes one away: nobody would ask it."""
         if authorizer_callback is not None:
             _check(self)
-            raise unasked_authorizer(self._remote.way_back)
+            raise unasked_authorizer(self._dualdb.asked.way_back)
         super().set_authorizer(None)
+
+
+def arrive(connection: ConnectionHandle, remote: Remote) -> None:
+    """PostgreSQL has become the authority, and the connection has this class."""
+    connection._dualdb.remote = remote
+    if getattr(connection, "autocommit", _LEGACY) is False and not remote.in_transaction:
+        remote.control(Event.BEGIN, "BEGIN")
+
+
+def _finish(connection: TargetConnection, event: Event) -> None:
+    state = connection._dualdb
+    mode = getattr(connection, "autocommit", _LEGACY)
+    with state.turn:
+        remote = state.remote
+        if remote is None:  # called by a method that was looked up before the class changed back
+            (behaviour(connection).commit if event is Event.COMMIT else behaviour(connection).rollback)(connection)
+        elif mode is False or (mode is not True and remote.in_transaction):
+            remote.control(event, event.name)
+            if mode is False:
+                remote.control(Event.BEGIN, "BEGIN")
+
+
+def _relearn(connection: TargetConnection) -> None:
+    """What the connection was taught has changed."""
+    if connection._dualdb.remote is not None:
+        connection._dualdb.remote.taught = None
+
+
+def _refused(connection: TargetConnection, cause: str, otherwise: str = "") -> sqlite3.Error:
+    _check(connection)
+    return refused(cause, f"{otherwise}go back to SQLite first: {connection._dualdb.asked.way_back}")
 
 
 PASSED_ON = {

@@ -1,0 +1,118 @@
+"""Who answers a connection: looked up when the hint has moved, and obeyed by a change of the object's class.
+
+Here the connection leaves SQLite (how it comes back: `driver.returning`). PostgreSQL is imported then, and not before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from time import monotonic
+
+from dualdb.driver.failure import overtaken, unasked_authorizer
+from dualdb.driver.returning import moved, replay
+from dualdb.driver.watch import UNREADABLE, find_lost, find_watch, next_look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dualdb.driver.handle import ConnectionHandle, ConnectionState
+    from dualdb.driver.remote import Remote
+    from dualdb.driver.watch import Watch
+
+UNKNOWN = -1.0
+"""Stands for the time of the next look where the last one could not tell whether the file was prepared."""
+
+
+def notice(connection: ConnectionHandle) -> bool:
+    """Look why the counter is not the one seen last; True when PostgreSQL is the authority, and the object has the
+    class for that.
+    """
+    state = connection._dualdb
+    with state.turn:
+        if state.remote is not None:  # another thread has been here, or the cursor was made before the change
+            return not moved(connection)
+        watch = state.watch or _look(connection, state)
+        return watch is not None and _learn(connection, state, watch)
+
+
+def become_doomed(connection: ConnectionHandle) -> None:
+    """The transaction was rolled back underneath the application, which has yet to do so itself."""
+    state = connection._dualdb
+    if state.watch is not None:
+        remote = _become_remote(connection, state, state.watch)
+        state.look_again()
+        remote.doom(overtaken())
+
+
+def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
+    """Whether the file has been prepared, or was and its hint is lost."""
+    if state.path is None:
+        state.settle(connection)
+    if state.watch is not None or not state.path or monotonic() < state.look_at:
+        return state.watch
+    # With autocommit=False sqlite3 has begun one by itself.
+    inside = connection.in_transaction and getattr(connection, "autocommit", None) is not False
+    used = inside or state.look_at != 0.0
+    try:
+        watch = find_watch(state.path) or find_lost(state.path)
+    except sqlite3.Error:
+        state.look_at = UNKNOWN
+        return None
+    if watch is None:
+        state.look_at = next_look()
+    else:
+        state.watch_over(connection, watch, used=used)
+    return watch
+
+
+def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> bool:
+    # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
+    watch = state.watch = watch.current()
+    state.counter = watch.counter
+    seen = watch.seen()
+    inside = connection.in_transaction
+    authority = watch.authority(seen)
+    if authority is None:
+        state.watch, state.counter, state.look_at = None, UNREADABLE, next_look()
+        return False
+    if authority.mirrored and not state.read_only:  # a relay writes into the file
+        from dualdb.driver.relaying import keep_relaying
+
+        keep_relaying(watch)
+    if not authority.remote:
+        # Also while a move is under way: whoever goes to PostgreSQL writes the outcome into this row before.
+        state.seen = seen
+        return False
+    begun = state.memory.replay if inside else ()
+    if begun is None:
+        # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
+        state.look_again()
+        return False
+    if state.authorizer:
+        raise unasked_authorizer(watch.way_back)
+    _become_remote(connection, state, watch)
+    replay(connection, begun)
+    return True
+
+
+def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> Remote:
+    """Change the class: from the next call on PostgreSQL answers."""
+    from dualdb.driver.handle import ConnectionHandle
+    from dualdb.driver.remote import Remote
+    from dualdb.driver.target_classes import remade
+    from dualdb.driver.target_connection import TargetConnection, arrive
+    from dualdb.driver.write_access import WriteAccess
+
+    # First what may fail; the transaction has done nothing, or was rolled back.
+    remote = Remote(watch, state.timeout_s, state.memory, WriteAccess(connection, read_only=state.read_only))
+    remote.last_rowid = sqlite3.Cursor(connection).execute("SELECT last_insert_rowid()").fetchone()[0]
+    remote.total_changes = connection.total_changes
+    if connection.in_transaction:
+        sqlite3.Connection.rollback(connection)
+    state.home = type(connection)
+    state.seen = -1  # a cursor made before the change asks, and follows
+    home: Any = state.home
+    connection.__class__ = remade(home, ConnectionHandle, TargetConnection)
+    arrive(connection, remote)
+    return remote
