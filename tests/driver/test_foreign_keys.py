@@ -16,6 +16,8 @@ from dualdb.operations.transition import advance, rollback
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE run(id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE step(id INTEGER PRIMARY KEY, run INTEGER REFERENCES run(id) ON DELETE CASCADE, value REAL);

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE t(id INTEGER PRIMARY KEY, x TEXT, n INTEGER);
 CREATE TABLE "a%b"("c%d" TEXT PRIMARY KEY, "%s" INTEGER UNIQUE, e TEXT DEFAULT '5%' CHECK (e LIKE '_%')) WITHOUT ROWID;

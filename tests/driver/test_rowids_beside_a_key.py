@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE named (name TEXT NOT NULL PRIMARY KEY, value INTEGER);
 CREATE TABLE pair (a INT NOT NULL, b TEXT NOT NULL, rowid TEXT, PRIMARY KEY (a, b));

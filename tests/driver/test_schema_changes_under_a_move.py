@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def mirrored(database: Path, target_dsn: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from dualdb.driver.watch import Authority
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE t(a);
 CREATE INDEX t_a ON t(a);

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, n INTEGER CHECK (abs(n) < 100));
 CREATE VIEW v AS SELECT upper(a) AS b FROM t;

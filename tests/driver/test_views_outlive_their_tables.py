@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCHEMA = """
 CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE point (run INTEGER, value REAL);

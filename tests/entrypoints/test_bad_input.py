@@ -316,6 +316,7 @@ def test_a_table_that_cannot_be_carried_and_a_plain_program_makes_later(
     assert told in done("status", app, "--json")
     result = run("relay", app, "--until-aligned")
     one_line(result.returncode, result.stderr, told)
+    assert "again" not in result.stdout
     with closing(sqlite3.connect(app)) as connection:
         connection.execute("DROP TABLE notes")
     done("relay", app, "--until-aligned")

@@ -28,6 +28,8 @@ from dualdb.stores.catalog import (
 if TYPE_CHECKING:
     from dualdb.core.schema import Schema, Table
 
+pytestmark = pytest.mark.once
+
 SOURCE_SQL = Path(__file__).parents[2] / "sql/source"
 CONTROL = (SOURCE_SQL / "control.sql").read_text()
 

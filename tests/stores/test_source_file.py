@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 UNCHECKED = "PRAGMA ignore_check_constraints = ON"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.core.capture import blockers
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def check(control: Control, phase: Phase) -> None:
-    """Raise PhaseError with the first blocker of that phase and the number of the others."""
+    """Raise PhaseError with the first blocker of that phase and the way to the others."""
     found = find_blockers(read_schema(control.source), phase, control.facts.target_schema)
     if found:
-        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        message = f"phase {phase.value} is blocked{others}: {found[0]}"
+        others = f"; {len(found) - 1} more: dualdb status {quote(control.database)}" if len(found) > 1 else ""
+        message = f"phase {phase.value} is blocked: {found[0]}{others}"
         raise PhaseError(message)
 
 

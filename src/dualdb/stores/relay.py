@@ -53,6 +53,7 @@ _EXIT_S = 1.0
 _SOURCE_TIMEOUT_S = 2.0
 _FORK_WAITS_S = 1.0
 """So long a fork of the application waits for the relay's present step: it may hang with the server."""
+_ENDLESS = float("inf")
 _PATIENCE = 5
 """How often in a row something unforeseen may fail before a command that waits for it gives up."""
 
@@ -201,7 +202,7 @@ class _Shift:
     """One run of the relay over one pair."""
 
     def __init__(
-        self, pair: Pair, report: Report, stop: Pause, *, foreground: bool, patience: float = float("inf")
+        self, pair: Pair, report: Report, stop: Pause, *, foreground: bool, patience: float = _ENDLESS
     ) -> None:
         self.carried = 0
         self.aligned = False
@@ -303,9 +304,10 @@ class _Shift:
         retry_s = retry_after_s(carrier.failures)
         error = carrier.error
         if error is not None and (carrier.failures > 1 or not isinstance(error, BusyError)):
+            if isinstance(error, SchemaError) and self._patience < _ENDLESS:  # no waiting changes it
+                raise error
             self._tell(error, retry_s)
-            may_pass = isinstance(error, DualdbError) and not isinstance(error, SchemaError)
-            if carrier.failures >= self._patience and not may_pass:
+            if carrier.failures >= self._patience and not isinstance(error, DualdbError):
                 raise error
         self._stop.wait(retry_s)
 

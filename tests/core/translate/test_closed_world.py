@@ -204,6 +204,15 @@ def test_refused(schema: Schema, sql: str) -> None:
     assert "\n" not in str(refused)
 
 
+@pytest.mark.parametrize("sql", ["SELECT seq FROM SQLite_sequence", "DELETE FROM sqlite_sequence"])
+def test_a_table_of_sqlites_own_is_not_said_to_be_missing(schema: Schema, sql: str) -> None:
+    """SQLite has it, and the application knows; what it is for is done in another way."""
+    with pytest.raises(
+        Refused, match=r"sequence' is not .*: SQLite keeps it for itself; ask for the max\(\) of the ids"
+    ):
+        translate(sql, schema)
+
+
 @pytest.mark.parametrize("word", ["", "TEMP ", "temporary "])
 def test_a_trigger_is_one_statement(schema: Schema, word: str) -> None:
     """Whatever semicolons it holds: it is called by its name."""

@@ -12,7 +12,7 @@ from dualdb.core.sqltext import fold
 from dualdb.core.translate.comparison import compare
 from dualdb.core.translate.conversion import as_truth
 from dualdb.core.translate.place import Place, Source, require, source_of
-from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.refusal import Refused, unknown_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +135,7 @@ def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
         work.views_read.add(fold(name))
         alias = node.alias or view.name
         return work.table(view.name) + as_alias, _derived(alias, work.grammar.view(view, work))
-    raise Refused(f"the table {name!r}", "the schema has none of that name", "correct the name")
+    raise unknown_table(name)
 
 
 def _declared_alias(alias: str, name: str) -> str:

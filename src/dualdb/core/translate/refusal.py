@@ -1,10 +1,12 @@
-"""The error of a statement that has no translation; knows nothing else."""
+"""The error of a statement that has no translation; knows nothing of translating."""
 
 from __future__ import annotations
 
+from dualdb.core.sqltext import fold
 from dualdb.errors import DualdbError
 
 _ELSE = "write it in another way, or stay with SQLite (dualdb rollback)"
+_INSTEAD = {"sqlite_sequence": "ask for the max() of the ids themselves; PostgreSQL's sequence is right by itself"}
 
 
 class Refused(DualdbError):  # noqa: N818 - what the translator does, and the word for it everywhere
@@ -18,3 +20,10 @@ class Refused(DualdbError):  # noqa: N818 - what the translator does, and the wo
         """Why it is not translated."""
         self.remedy = remedy
         """What to write instead."""
+
+
+def unknown_table(name: str) -> Refused:
+    """For a table that the application's schema does not have, though SQLite may."""
+    if fold(name).startswith("sqlite_"):
+        return Refused(f"the table {name!r}", "SQLite keeps it for itself", _INSTEAD.get(fold(name), _ELSE))
+    return Refused(f"the table {name!r}", "the schema has none of that name", "correct the name")

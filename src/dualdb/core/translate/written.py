@@ -20,7 +20,7 @@ from dualdb.core.translate.conversion import as_truth, into_column, plain_value
 from dualdb.core.translate.lexis import statement_tokens
 from dualdb.core.translate.place import Place, require, source_of
 from dualdb.core.translate.prepared import prepare
-from dualdb.core.translate.refusal import Refused
+from dualdb.core.translate.refusal import Refused, unknown_table
 from dualdb.core.translate.syntax import parse
 from dualdb.core.translate.term import Storage, null
 
@@ -55,8 +55,9 @@ def written_table(node: exp.Expression, work: Work) -> tuple[Table, str]:
         raise Refused(f"the database {node.text('db')!r}", "only the main database is translated")
     table = work.schema.tables.get(fold(name))
     if table is None:
-        reason = "views cannot be written to" if fold(name) in work.schema.views else "the schema has no such table"
-        raise Refused(f"writing to {name!r}", reason, "name a table of the main database")
+        if fold(name) not in work.schema.views:
+            raise unknown_table(name)
+        raise Refused(f"writing to {name!r}", "views cannot be written to", "name a table of the main database")
     if any(fold(trigger.table) == fold(name) for trigger in work.schema.triggers):
         raise Refused(f"writing to {name!r}", "it has triggers, which are not translated", "drop the triggers")
     return table, node.alias or table.name
