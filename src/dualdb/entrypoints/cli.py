@@ -44,9 +44,11 @@ Keys of --json:
 _VERIFY_KEYS = """\b
 Keys of --json:
   agrees, full, authority, epoch, position, since, schema_version, reason, began_at, duration_s, pairs
-  compared, mismatched, repaired, quarantined, unsettled: rows, in all tables
+  compared, mismatched, repaired, quarantined, unsettled: rows, in all tables;
+             unsettled: changed so often that they were never at rest to be compared
   tables     [{name, compared, mismatches, missing, extra, different, quarantined, unsettled,
-             control_count, candidate_count}]; missing, extra: in the follower
+             control_count, candidate_count}]; missing, extra: in the follower;
+             control_count, candidate_count: rows of the authority and of the follower
   mismatches [{kind, table, key, columns}], the first ones
   kept       the file with the rows that --repair took away, null when there are none
   after      the verification of the repaired rows, null when there were none

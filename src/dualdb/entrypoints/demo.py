@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dualdb.entrypoints.demo_oracle import Verdict
     from dualdb.operations.transition import StepReport
 
+_DATABASE = "experiments.db"
 _COLUMNS = "  {:24}{:>8}  {:>9}  {:>8}  {:>14}  {}"
 
 
@@ -64,7 +65,7 @@ def run_demo(setting: Setting) -> bool:
     folder = _folder(setting.keep)
     # The embedded server is the demo's own; a target of the user's must never be touched.
     os.environ.pop("DUALDB_TARGET", None)
-    database = folder / "experiments.db"
+    database = folder / _DATABASE
     fleet = Fleet(folder, database, writers=setting.writers, seed=setting.seed, rate=setting.rate)
     with _ended_like_ctrl_c():
         try:
@@ -137,11 +138,9 @@ class _Demo:
         took_s, until = time.monotonic() - began_s, time.time()
         pause_s = self._fleet.longest_pause_s(since, until)
         found = "" if step is None else self._verify()
-        rows = step.rows_moved if step else 0
-        rate = f"{rows / took_s:,.0f}" if rows else ""
-        self._say(
-            _COLUMNS.format(title, f"{took_s:.1f} s", f"{rows:,}" if rows else "", rate, f"{pause_s:.2f} s", found)
-        )
+        rows = f"{step.rows_moved:,}" if step else ""
+        rate = f"{step.rows_moved / took_s:,.0f}" if step else ""
+        self._say(_COLUMNS.format(title, f"{took_s:.1f} s", rows, rate, f"{pause_s:.2f} s", found))
         self._linger()
 
     def _verify(self) -> str:
@@ -205,7 +204,10 @@ def _folder(keep: str | None) -> Path:
     folder = Path(keep).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        message = f"{folder} is not empty; name a new folder"
+        remedy = "name a new folder"
+        if (folder / _DATABASE).exists():
+            remedy += f"; what a demo left there ends with dualdb server stop {quote(str(folder / _DATABASE))}"
+        message = f"{folder} is not empty; {remedy}"
         raise DualdbError(message)
     return folder
 
