@@ -17,3 +17,7 @@ WITH none_of_them(id) AS (SELECT 1 WHERE 0) UPDATE _dualdb_control SET id = id W
 -- name: away
 -- Whether PostgreSQL is the authority, or on the way to be; a number, which no text factory changes.
 SELECT EXISTS (SELECT 1 FROM _dualdb_control WHERE phase = 'postgres' OR move_state = 'moving')
+
+-- name: epoch
+-- Another number after each change of authority.
+SELECT epoch FROM _dualdb_control

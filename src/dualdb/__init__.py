@@ -15,7 +15,8 @@ _TYPE_CHECKING = False
 if _TYPE_CHECKING:
     from typing import Any
 
-_POSITIONS = ("timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri")
+_FACTORY, _MOST = 5, 8
+"""Which positional argument it is, and how many there can be."""
 _KEYWORD_ONLY_SOON = (
     "Passing more than 1 positional argument to sqlite3.connect() is deprecated. Parameters 'timeout', 'detect_types',"
     " 'isolation_level', 'check_same_thread', 'factory', 'cached_statements' and 'uri' will become keyword-only"
@@ -28,13 +29,16 @@ dbapi2 = _sys.modules[__name__]
 
 def connect(*args: Any, **kwargs: Any) -> Any:  # type: ignore[no-redef]
     """Open a database as `sqlite3.connect` does; a file prepared with `dualdb init` moves while it is used."""
-    given = dict(zip(_POSITIONS, args[1:], strict=False))
-    if given and len(args) <= len(_POSITIONS) + 1 and not given.keys() & kwargs.keys():
-        if _sys.version_info >= (3, 13):
-            _warnings.warn(_KEYWORD_ONLY_SOON, DeprecationWarning, stacklevel=2)
-        args, kwargs = args[:1], given | kwargs
-    kwargs["factory"] = adopted(kwargs.get("factory", Connection))
-    connection = _sqlite3.connect(*args, **kwargs)
+    if 1 < len(args) <= _MOST and _sys.version_info >= (3, 13):
+        _warnings.warn(_KEYWORD_ONLY_SOON, DeprecationWarning, stacklevel=2)
+    # As sqlite3.connect does: the factory is called with all arguments as they were given.
+    factory = Connection
+    if len(args) > _FACTORY:
+        factory = adopted(args[_FACTORY])
+        args = (*args[:_FACTORY], factory, *args[_FACTORY + 1 :])
+    elif "factory" in kwargs:
+        factory = kwargs["factory"] = adopted(kwargs["factory"])
+    connection = factory(*args, **kwargs)
     _check_that_it_follows(connection)
     return connection
 

@@ -140,6 +140,25 @@ def test_rows_that_are_written_while_the_file_is_prepared_and_moved(
         assert isinstance(connection, TargetConnection)
 
 
+def test_rows_behind_the_first_are_refused_and_not_done_again(database: Path, target_dsn: str) -> None:
+    """Their own iterator has ended the transaction that held the lock: nobody knows which row it was, and says so."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(SCHEMA)
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(4):
+            if number == 2:
+                connection.commit()
+                move(database, target_dsn)
+            yield (f"row {number}",)
+
+    with closing(dualdb.connect(database)) as connection:
+        connection.execute(READ)
+        with pytest.raises(sqlite3.IntegrityError, match="dualdb:moved"):
+            connection.executemany("INSERT INTO t(a) VALUES (?)", rows())
+        assert connection.execute(READ).fetchall() == [("old",), ("row 0",), ("row 1",)]
+
+
 def test_what_is_wrong_with_an_executemany_is_said_as_by_sqlite3(database: Path) -> None:
     """On a file that was never prepared too, where the first row is looked at."""
     with closing(sqlite3.connect(database)) as plain:

@@ -113,6 +113,132 @@ def test_a_cursor_that_is_reading_keeps_its_old_snapshot(moving: Path) -> None:
     connection.close()
 
 
+def test_a_select_that_is_unfinished_there_and_back_is_told(moving: Path) -> None:
+    """Its snapshot is of before; what the connection has committed on PostgreSQL meanwhile must not be hidden by it."""
+    connection: Any = dualdb.connect(moving, isolation_level=None)
+    connection.executemany("INSERT INTO t(a) VALUES (?)", [(str(number),) for number in range(500)])
+    reading = connection.execute("SELECT a FROM t")
+    assert reading.fetchone() == ("0",)
+    forward(moving)
+    connection.execute("INSERT INTO t(a) VALUES ('new')")
+    back(moving)
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="SELECT that this connection began before") as caught:
+            connection.execute("SELECT count(*) FROM t")
+        assert caught.value.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT"
+    reading.close()
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (501,)
+    connection.close()
+
+
+def test_what_is_asked_of_the_file_meanwhile_holds_no_snapshot_of_it(moving: Path) -> None:
+    """A PRAGMA, in phase postgres, while sqlite3 keeps a transaction open at all times."""
+    options: dict[str, Any] = {"autocommit": False} if hasattr(sqlite3.Connection, "autocommit") else {}
+    connection: Any = dualdb.connect(moving, **options)
+    forward(moving)
+    connection.execute("SELECT 1")
+    connection.execute("PRAGMA user_version").fetchall()
+    connection.commit()
+    connection.execute("INSERT INTO t(a) VALUES ('new')")
+    connection.commit()
+    back(moving)
+    assert connection.execute("SELECT a FROM t").fetchall() == [("new",)]
+    connection.close()
+
+
+def _switched(connection: Any) -> None:
+    connection.autocommit = True
+    connection.autocommit = False
+
+
+def _committed(connection: Any) -> None:
+    connection.commit()
+
+
+@pytest.mark.parametrize("end", [_committed, _switched])
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_connection_at_rest_goes_along_though_a_transaction_is_always_open(
+    database: Path, target_dsn: str, prepared: bool, end: Callable[[Any], None]
+) -> None:
+    """`autocommit=False`, of Python 3.12: after a commit nothing was done yet in the next one."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
+    if prepared:
+        move(database, target_dsn, Phase.DUAL_WRITE)
+    if not hasattr(sqlite3.Connection, "autocommit"):
+        return
+    options: dict[str, Any] = {"autocommit": False}
+    connection: Any = dualdb.connect(database, **options)
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    end(connection)
+    if prepared:
+        forward(database)
+    else:
+        move(database, target_dsn)
+    with closing(dualdb.connect(database, isolation_level=None)) as other:
+        other.execute("INSERT INTO t(a) VALUES ('new')")
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    connection.close()
+
+
+def test_rows_that_go_back_in_their_midst_are_all_counted(moving: Path) -> None:
+    """Some were written on PostgreSQL, the others in the file."""
+    forward(moving)
+    connection: Any = dualdb.connect(moving, isolation_level=None)
+    connection.execute("SELECT 1")
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(8):
+            if number == 4:
+                back(moving)
+            yield (str(number),)
+
+    cursor = connection.executemany("INSERT INTO t(a) VALUES (?)", rows())
+    assert cursor.rowcount == 8
+    assert [text for (text,) in connection.execute("SELECT a FROM t ORDER BY id")] == list("01234567")
+    connection.close()
+
+
+def test_methods_from_before_the_way_back_work_behind_it(moving: Path) -> None:
+    """Looked up in phase postgres, or called before any statement has noticed: nothing is refused any more."""
+    forward(moving)
+    connection: Any = dualdb.connect(moving)
+    connection.execute("SELECT 1")
+    late = {
+        name: getattr(connection, name)
+        for name in ("execute", "cursor", "executemany", "executescript", "create_function", "set_authorizer")
+    }
+    dump, whole = connection.iterdump, connection.serialize
+    back(moving)
+    assert connection.serialize()[:15] == b"SQLite format 3"
+    assert late["execute"]("SELECT 1").fetchone() == (1,)
+    assert late["cursor"]().execute("SELECT 2").fetchone() == (2,)
+    late["executemany"]("INSERT INTO t(a) VALUES (?)", [("x",)])
+    late["executescript"]("INSERT INTO t(a) VALUES ('y')")
+    late["create_function"]("twice", 1, lambda value: 2 * value)
+    assert connection.execute("SELECT twice(a) FROM t ORDER BY id").fetchall() == [("xx",), ("yy",)]
+    assert any("'x'" in line for line in dump())
+    assert whole()[:15] == b"SQLite format 3"
+    late["set_authorizer"](lambda *_: sqlite3.SQLITE_DENY)
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        connection.execute("SELECT a FROM t")
+    connection.close()
+
+
+def test_methods_from_before_the_move_are_heeded_behind_it(moving: Path) -> None:
+    """What only SQLite's engine asks, set by a method that was looked up while that was in charge."""
+    connection: Any = dualdb.connect(moving)
+    teach, authorize = connection.create_function, connection.set_authorizer
+    forward(moving)
+    assert connection.execute("SELECT lower('A')").fetchone() == ("a",)
+    teach("lower", 1, lambda _: "mine")
+    with pytest.raises(sqlite3.NotSupportedError, match="lower"):
+        connection.execute("SELECT lower('A')")
+    with pytest.raises(sqlite3.NotSupportedError, match="authorizer"):
+        authorize(lambda *_: sqlite3.SQLITE_DENY)
+    connection.close()
+
+
 def test_a_begun_transaction_moves_with_its_savepoints(moving: Path) -> None:
     """BEGIN and SAVEPOINT said before the move count after it."""
     connection: Any = dualdb.connect(moving, isolation_level=None)

@@ -50,6 +50,10 @@ class Answer:
         if not rows:
             self.rowcount = self._final
 
+    def drop(self) -> None:
+        """The rows that are left are not wanted."""
+        self._rows = iter(())
+
     def next(self) -> tuple[Any, ...] | None:
         """The next row, None behind the last."""
         row = next(self._rows, None)

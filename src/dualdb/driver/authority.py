@@ -8,7 +8,8 @@ from __future__ import annotations
 import sqlite3
 from time import monotonic
 
-from dualdb.driver.failure import overtaken, unasked_authorizer
+from dualdb.driver.c_part import autocommit, become, in_transaction, total_changes
+from dualdb.driver.failure import overtaken, stuck, unasked_authorizer
 from dualdb.driver.returning import moved, replay
 from dualdb.driver.watch import UNREADABLE, find_lost, find_watch, next_look
 
@@ -47,13 +48,13 @@ def become_doomed(connection: ConnectionHandle) -> None:
 
 def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
     """Whether the file has been prepared, or was and its hint is lost."""
-    if state.path is None:
+    if state.path is None:  # opened past our `__init__`, with who knows which arguments
         state.settle(connection)
+        state.timeout_s = _busy_timeout_s(connection)
     if state.watch is not None or not state.path or monotonic() < state.look_at:
         return state.watch
-    # With autocommit=False sqlite3 has begun one by itself.
-    inside = connection.in_transaction and getattr(connection, "autocommit", None) is not False
-    used = inside or state.look_at != 0.0
+    # With autocommit=False one is always open, and what was done in it is known.
+    used = in_transaction(connection) and autocommit(connection) is not False
     try:
         watch = find_watch(state.path) or find_lost(state.path)
     except sqlite3.Error:
@@ -66,12 +67,18 @@ def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
     return watch
 
 
+def _busy_timeout_s(connection: ConnectionHandle) -> float:
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    return float(cursor.execute("PRAGMA busy_timeout").fetchone()[0]) / 1000
+
+
 def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> bool:
     # 1. note the counter; 2. read the control row, which cannot be older; 3. act.
     watch = state.watch = watch.current()
     state.counter = watch.counter
     seen = watch.seen()
-    inside = connection.in_transaction
+    inside = in_transaction(connection)
     authority = watch.authority(seen)
     if authority is None:
         state.watch, state.counter, state.look_at = None, UNREADABLE, next_look()
@@ -91,6 +98,8 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
         return False
     if state.authorizer:
         raise unasked_authorizer(watch.way_back)
+    if state.aloof is not None:
+        raise stuck("cursor", state.aloof)
     _become_remote(connection, state, watch)
     replay(connection, begun)
     return True
@@ -107,12 +116,12 @@ def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: 
     # First what may fail; the transaction has done nothing, or was rolled back.
     remote = Remote(watch, state.timeout_s, state.memory, WriteAccess(connection, read_only=state.read_only))
     remote.last_rowid = sqlite3.Cursor(connection).execute("SELECT last_insert_rowid()").fetchone()[0]
-    remote.total_changes = connection.total_changes
-    if connection.in_transaction:
+    remote.total_changes = total_changes(connection)
+    if in_transaction(connection):
         sqlite3.Connection.rollback(connection)
     state.home = type(connection)
     state.seen = -1  # a cursor made before the change asks, and follows
     home: Any = state.home
-    connection.__class__ = remade(home, ConnectionHandle, TargetConnection)
+    become(connection, remade(home, ConnectionHandle, TargetConnection))
     arrive(connection, remote)
     return remote

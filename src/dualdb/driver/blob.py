@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dualdb.core.probe import key_names, rowid_name
 from dualdb.core.schema import KeyKind
 from dualdb.core.sqltext import fold, quote_name
+from dualdb.driver.c_part import in_transaction
 from dualdb.driver.failure import refused
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def journal(connection: SourceConnection, table_name: str, row: int) -> None:
         own.close()
     if table is None:
         return
-    if not connection.in_transaction:
+    if not in_transaction(connection):
         raise refused(
             f"a blob of {table_name} cannot be opened for writing outside a transaction while the file is mirrored",
             "execute BEGIN first, or open it with readonly=True",

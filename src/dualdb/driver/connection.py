@@ -8,11 +8,13 @@ its class (`driver.target_connection`), and fetching, committing and all the res
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from functools import lru_cache
 
 from dualdb.driver.authority import UNKNOWN, notice
+from dualdb.driver.c_part import autocommit, begins_by_itself, connection_of, in_transaction, set_autocommit
 from dualdb.driver.failure import is_fence, stuck
-from dualdb.driver.handle import ConnectionHandle, CursorHandle, CursorState, behaviour, path_of
+from dualdb.driver.handle import ConnectionHandle, CursorHandle, behaviour, path_of
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.watch import find_unhinted, find_watch
 
@@ -44,57 +46,60 @@ class SourceCursor(CursorHandle):
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """As `sqlite3.Cursor.execute`; a refusal by a fence is waited out."""
         try:
-            connection: SourceConnection = self.connection  # type: ignore[assignment]
+            connection: SourceConnection = connection_of(self)
             state = connection._dualdb
-            stirred = state.counter[0] != state.seen
         except AttributeError:  # another module's connection, or no __init__: sqlite3 says what it says
             return _execute(self, sql, parameters)
-        if stirred and notice(connection):
+        if state.counter[0] != state.seen and notice(connection):
             return _follow(self).execute(self, sql, parameters)
         if state.watch is None:
             return _execute_unwatched(self, sql, parameters)
-        if type(sql) is str and sql[:1] not in _NEVER_DDL:
+        if type(sql) is str and sql[:1] not in _NEVER_DDL and _changes_schema(sql):
             from dualdb.driver import schema_guard
 
-            if schema_guard.concerns(sql):
-                return schema_guard.execute(self, sql, parameters)
-        inside = connection.in_transaction
+            return schema_guard.execute(self, sql, parameters)
+        inside = in_transaction(connection)
         try:
             _execute(self, sql, parameters)
         except BaseException as exc:
             if not is_fence(exc):
-                state.memory.failed(sql, inside=inside, still_open=connection.in_transaction)
+                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
                 raise
+            fenced = True
         else:
-            state.memory.done(sql, inside=inside, still_open=connection.in_transaction)
-            return self
-        from dualdb.driver import fence
+            if state.remote is None:
+                state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
+                return self
+            fenced = False
+        if fenced:
+            from dualdb.driver import fence
 
-        fence.outlast(connection, inside=inside)
+            fence.outlast(connection, inside=inside)
+        else:  # another thread has gone to PostgreSQL meanwhile
+            _undo(connection)
         return SourceCursor.execute(self, sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As `sqlite3.Cursor.executemany`; from the row that a fence refused it goes on where the data went."""
         try:
-            connection: SourceConnection = self.connection  # type: ignore[assignment]
+            connection: SourceConnection = connection_of(self)
             state = connection._dualdb
-            stirred = state.counter[0] != state.seen
         except AttributeError:
             return _executemany(self, sql, parameters)
-        if stirred and notice(connection):
+        if state.counter[0] != state.seen and notice(connection):
             return _follow(self).executemany(self, sql, parameters)
         if state.watch is None:
             return _executemany_unwatched(self, sql, parameters)
-        inside = connection.in_transaction
+        inside = in_transaction(connection)
         rows = Remaining(parameters, self)
         try:
             _executemany(self, sql, rows)
         except BaseException as exc:
             if not is_fence(exc):
-                state.memory.failed(sql, inside=inside, still_open=connection.in_transaction)
+                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
                 raise
         else:
-            state.memory.done(sql, inside=inside, still_open=connection.in_transaction)
+            state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
             return self
         from dualdb.driver import fence
 
@@ -107,12 +112,11 @@ class SourceCursor(CursorHandle):
         met between two of them.
         """
         try:
-            connection: SourceConnection = self.connection  # type: ignore[assignment]
+            connection: SourceConnection = connection_of(self)
             state = connection._dualdb
-            stirred = state.counter[0] != state.seen
         except AttributeError:
             return _executescript(self, sql_script)
-        if stirred and notice(connection):
+        if state.counter[0] != state.seen and notice(connection):
             return _follow(self).executescript(self, sql_script)
         if state.watch is None:
             return _executescript(self, sql_script)
@@ -138,8 +142,11 @@ class SourceConnection(ConnectionHandle):
         if factory is Cursor:
             return _new_cursor(self, Cursor)
         cursor = _new_cursor(self, adopted_cursor(factory))
-        if self._dualdb.watch is not None and not isinstance(cursor, CursorHandle):
-            raise stuck("cursor", cursor)
+        if not isinstance(cursor, CursorHandle):
+            self._dualdb.look_at = 0.0  # not even for a hundredth of a second
+            if _has_left(self) or self._dualdb.watch is not None:
+                raise stuck("cursor", type(cursor))
+            self._dualdb.aloof = type(cursor)
         return cursor
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
@@ -179,6 +186,28 @@ class SourceConnection(ConnectionHandle):
         result = _leave(self, kind, value, trace)
         self._dualdb.memory.ended()
         return result
+
+    if hasattr(sqlite3.Connection, "autocommit"):
+
+        @property
+        def autocommit(self) -> Any:
+            """As `sqlite3.Connection.autocommit`, of Python 3.12."""
+            return autocommit(self)
+
+        @autocommit.setter
+        def autocommit(self, value: Any) -> None:
+            before = autocommit(self)
+            set_autocommit(self, value)
+            if value is not before:  # what was open is committed
+                self._dualdb.memory.ended()
+
+    def set_authorizer(self, authorizer_callback: Any) -> None:
+        """As `sqlite3.Connection.set_authorizer`."""
+        if self._dualdb.remote is not None:
+            behaviour(self).set_authorizer(self, authorizer_callback)
+            return
+        super().set_authorizer(authorizer_callback)
+        self._dualdb.authorizer = authorizer_callback is not None
 
     def blobopen(self, table: str, column: str, row: int, /, **kwargs: Any) -> Any:
         """As `sqlite3.Connection.blobopen`; writes that no trigger sees are journaled first."""
@@ -229,20 +258,32 @@ class Connection(SourceConnection):
 # --- beside the classes: what is no name of sqlite3's must not be one of theirs --------------------------------------
 
 
+def _changes_schema(sql: str) -> bool:
+    from dualdb.driver import schema_guard
+
+    return schema_guard.concerns(sql)
+
+
 def _execute_unwatched(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
     """For what may have waited for a lock while the file was prepared and moved."""
-    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
+    connection: SourceConnection = connection_of(cursor)
     state = connection._dualdb
-    inside = connection.in_transaction
+    try:
+        inside = in_transaction(connection)
+    except sqlite3.ProgrammingError:  # closed; perhaps the cursor too, and that comes first
+        return _execute(cursor, sql, parameters)
     try:
         _execute(cursor, sql, parameters)
     except sqlite3.IntegrityError as exc:
         if not _is_overtaken(connection, exc, inside=inside):
             raise
     else:
+        if inside:
+            state.memory.worked()
         # Who has waited for the lock that kept us from knowing may have read a follower.
-        unsure = state.look_at == UNKNOWN and cursor.description is not None and not connection.in_transaction
-        if unsure and notice(connection):
+        unsure = state.look_at == UNKNOWN and cursor.description is not None and not in_transaction(connection)
+        if (unsure and notice(connection)) or state.remote is not None:  # or another thread has left meanwhile
+            _undo(connection)
             return _follow(cursor).execute(cursor, sql, parameters)
         return cursor
     return SourceCursor.execute(cursor, sql, parameters)
@@ -250,16 +291,22 @@ def _execute_unwatched(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
 
 def _executemany_unwatched(cursor: SourceCursor, sql: str, parameters: Iterable[Any]) -> Any:
     """The same for many rows."""
-    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
-    inside = connection.in_transaction
-    rows = Remaining(parameters, cursor)
-    autocommit = getattr(connection, "autocommit", None)
-    alone = not inside and (autocommit is True or (autocommit is not False and connection.isolation_level is None))
+    connection: SourceConnection = connection_of(cursor)
     try:
-        return _executemany(cursor, sql, rows if alone else rows.until_written())
+        inside = in_transaction(connection)
+    except sqlite3.ProgrammingError:
+        return _executemany(cursor, sql, parameters)
+    rows = Remaining(parameters, cursor)
+    alone = not inside and not begins_by_itself(connection)
+    try:
+        _executemany(cursor, sql, rows if alone else rows.until_written())
     except sqlite3.IntegrityError as exc:
-        if not _is_overtaken(connection, exc, inside=inside):
+        if not rows.resumable or not _is_overtaken(connection, exc, inside=inside):
             raise
+    else:
+        if inside:
+            connection._dualdb.memory.worked()
+        return cursor
     SourceCursor.executemany(cursor, sql, rows.again())
     return _add(cursor, rows.written)
 
@@ -270,11 +317,17 @@ def _is_overtaken(connection: SourceConnection, error: sqlite3.IntegrityError, *
     watch = (find_watch(path) or find_unhinted(path)) if path else None
     if watch is None:
         return False
-    connection._dualdb.watch_over(connection, watch, used=inside)
+    connection._dualdb.watch_over(connection, watch, used=inside and autocommit(connection) is not False)
     from dualdb.driver import fence
 
     fence.outlast(connection, inside=inside)
     return True
+
+
+def _undo(connection: SourceConnection) -> None:
+    """Leave what was begun on SQLite alone, where it is not to be."""
+    if in_transaction(connection):
+        sqlite3.Connection.rollback(connection)
 
 
 def _has_left(connection: SourceConnection) -> bool:
@@ -294,11 +347,9 @@ def _dumped(connection: SourceConnection, lines: Iterator[str]) -> Iterator[str]
 def _add(cursor: SourceCursor, written: int) -> Any:
     """The cursor, with the rows that an executemany wrote before it was refused in its count as well."""
     if written > 0:  # the C part's count cannot be set: until its next execution the cursor shows an answer of ours
-        lastrowid, rowcount = cursor.lastrowid, cursor.rowcount
-        from dualdb.driver.answer import Answer
+        from dualdb.driver.target_cursor import add
 
-        _follow(cursor)
-        cursor._dualdb.result = Answer(rowcount=written + rowcount, lastrowid=lastrowid)
+        add(cursor, written)
     return cursor
 
 
@@ -306,13 +357,10 @@ def _follow(cursor: SourceCursor) -> Any:
     """Give a cursor the class that PostgreSQL's answers need; returns the part of it that gives them, for an
     application's own methods have been through already.
     """
-    from dualdb.driver.target_classes import remade
-    from dualdb.driver.target_cursor import TargetCursor
+    from dualdb.driver.target_cursor import follow
 
-    if not isinstance(cursor, TargetCursor):  # it is, where the method was looked up before the class changed
-        _execute(cursor, "SELECT 1 WHERE 0")  # ends what it was reading, as any execution does; makes CPython's checks
-        cursor._dualdb = CursorState(type(cursor))
-        cursor.__class__ = remade(type(cursor), CursorHandle, TargetCursor)
+    _execute(cursor, "SELECT 1 WHERE 0")  # ends what it was reading, as any execution does; makes CPython's checks
+    follow(cursor)
     return behaviour(cursor)
 
 
@@ -323,7 +371,7 @@ def check_that_it_follows(connection: Any) -> None:
     path = path_of(connection)
     if path and (find_watch(path) or find_unhinted(path)):
         connection.close()
-        raise stuck("connection", connection)
+        raise stuck("connection", type(connection))
 
 
 def adopted(factory: Any) -> Any:
@@ -346,11 +394,18 @@ def _adopted(factory: Any, foreign: type, ours: type) -> Any:
 
 @lru_cache(maxsize=128)
 def _with_base(factory: Any, ours: Any) -> Any:
-    names: dict[str, Any] = {"__module__": factory.__module__, "__qualname__": factory.__qualname__}
+    names = {name: getattr(factory, name) for name in ("__module__", "__qualname__", "__doc__")}
     # Its own slots may leave no room for those of ours, but for a slot behind them.
     for base, slots in ((ours, ()), (ours.__base__, ours.__slots__)):
-        try:
-            return type(factory.__name__, (factory, base), names | {"__slots__": slots})
-        except TypeError:
-            continue
+        with suppress(Exception):  # whatever a metaclass of the application's has against it
+            return type(factory.__name__, (_Unannounced, factory, base), names | {"__slots__": slots})
     return factory  # it stays sqlite3's
+
+
+class _Unannounced:
+    """Comes first, so that a class of the application's is not told of the one that is derived from it here."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        """Nothing is done."""

@@ -7,6 +7,7 @@ those for transactions.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,15 @@ from dualdb.core.statement import Kind
 from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
 from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, decoded, described, shown_names
+from dualdb.driver.c_part import (
+    LEGACY,
+    autocommit,
+    begins_by_itself,
+    in_transaction,
+    isolation_level,
+    set_isolation_level,
+    text_factory,
+)
 from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.failure import failure, read_only, refused
 from dualdb.driver.handle import behaviour
@@ -24,7 +34,7 @@ from dualdb.driver.taught import check_replaced, check_shadowed, explained, taug
 from dualdb.stores.target_session import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
 
     from dualdb.core.statement import Plan
     from dualdb.driver.catalogue import Statement
@@ -34,6 +44,8 @@ if TYPE_CHECKING:
     from dualdb.driver.target_cursor import TargetCursor
     from dualdb.stores.target_session import Message
 
+    _Bound = tuple[Any, Plan, list[Message]]
+    """A row of parameters with its plan and messages."""
     Run = Callable[[TargetConnection, Statement, Plan, Any], Answer]
 
 _BATCH = 200
@@ -81,19 +93,19 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
         for row in rows:
             rows.written += _execute_row(remote, statement, row)
             if remote.transaction.state is State.WRITING:
-                rows.written += _in_batches(remote, statement, rows)
+                _in_batches(remote, statement, rows)
     cursor._dualdb.result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
 
 
 def executescript(cursor: TargetCursor, connection: TargetConnection, script: str) -> None:
     """Execute the statements of a script, what is open committed first."""
-    legacy = getattr(connection, "autocommit", -1) == -1
-    level = connection.isolation_level
+    level = isolation_level(connection)
+    legacy = autocommit(connection) == LEGACY
     # SQLite's own part checks the script's type and has nothing else to do.
     sqlite3.Cursor.executescript(cursor, "" if type(script) is str and "\0" not in script else script)
     if legacy:
         _commit(connection)
-        connection.isolation_level = None
+        set_isolation_level(connection, None)
     try:
         for statement in split_statements(script):
             runner = behaviour(connection).cursor(connection)
@@ -102,13 +114,15 @@ def executescript(cursor: TargetCursor, connection: TargetConnection, script: st
             runner.close()
     finally:
         if legacy and level is not None:
-            connection.isolation_level = level
+            set_isolation_level(connection, level)
 
 
 def _commit(connection: TargetConnection) -> None:
     with connection._dualdb.turn:
-        remote = connection._dualdb.asked
-        if remote.in_transaction:
+        remote = connection._dualdb.remote
+        if remote is None:  # another thread has brought it back
+            behaviour(connection).commit(connection)
+        elif remote.in_transaction:
             remote.control(Event.COMMIT, "COMMIT")
 
 
@@ -166,11 +180,11 @@ def _check_access(
 
 
 def _begin(connection: TargetConnection, remote: Remote, statement: Statement) -> None:
-    level = connection.isolation_level
-    if statement.verb not in IMPLICIT_BEGIN or level is None or remote.transaction.state is not State.IDLE:
+    if statement.verb not in IMPLICIT_BEGIN or remote.transaction.state is not State.IDLE:
         return
-    if getattr(connection, "autocommit", -1) != -1:
+    if not begins_by_itself(connection):
         return
+    level = isolation_level(connection)
     remote.control(Event.BEGIN if level in ("", "DEFERRED") else Event.BEGIN_LOCKED, f"BEGIN {level}")
 
 
@@ -192,7 +206,7 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
         return Answer(rowcount=written)
     detect_types = connection._dualdb.detect_types
     return Answer(
-        rows=decoded(rows, plan.columns, connection.text_factory, detect_types),
+        rows=decoded(rows, plan.columns, text_factory(connection), detect_types),
         description=described(shown_names(plan.columns, detect_types)),
         rowcount=0 if counted else -1,
         final=written,
@@ -234,6 +248,8 @@ def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, par
             # "a no-op within a transaction" (pragma.html), and the C part knows nothing of this one
             own.execute(f"PRAGMA foreign_keys = {int(enforcing)}")
         remote.access.look_again(connection)
+        if in_transaction(connection):  # with autocommit=False: it would keep the file as it is now in sight
+            sqlite3.Connection.rollback(connection)
         return Answer(rows=found_rows, description=description)
     found = remote.catalogue.ask(statement.sql, parameters)
     return Answer(rows=found.rows, description=found.description)
@@ -284,42 +300,48 @@ def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
     return outcome.written
 
 
-def _in_batches(remote: Remote, statement: Statement, rows: Iterator[Any]) -> int:
-    """Execute the rest of the rows inside a transaction that holds the lock, many in a round trip; rows written."""
-    written = 0
-    for batch in iter(lambda: _bound_batch(remote, statement, rows), None):
-        planned, error = batch
-        try:
-            ends = remote.run_batch([messages for _, messages in planned]) if planned else []
-        except Rejected:
-            # None of them has happened; one by one those before the refused row do, as sqlite3 leaves them.
-            written += sum(_again(remote, plan, messages) for plan, messages in planned)
-            ends = []
-        for (plan, _), answer in zip(planned, ends, strict=False):
-            count = answer.written if plan.rows_written is None else plan.rows_written
-            _noted(remote, plan, Outcome(answer.rows, count))
-            written += count
+def _in_batches(remote: Remote, statement: Statement, rows: Remaining) -> None:
+    """Execute the rows inside a transaction that holds the lock, many in a round trip, while it lasts."""
+    while remote.transaction.state is State.WRITING:
+        batch, error = _bound_batch(remote, statement, rows)
+        if not batch and error is None:
+            return
+        _run_batch(remote, batch, rows)
         if error is not None:
             raise error
-    return written
 
 
-def _again(remote: Remote, plan: Plan, messages: list[Message]) -> int:
-    outcome = remote.run(plan, messages)
-    _noted(remote, plan, outcome)
-    return outcome.written
+def _run_batch(remote: Remote, batch: Sequence[_Bound], rows: Remaining) -> None:
+    ends: Sequence[Any] = ()
+    if batch and remote.transaction.state is State.WRITING:  # else another thread has ended it while rows were made
+        with suppress(Rejected):
+            ends = remote.run_batch([messages for _, _, messages in batch])
+    for (_, plan, _), answer in zip(batch, ends, strict=False):
+        count = answer.written if plan.rows_written is None else plan.rows_written
+        _noted(remote, plan, Outcome(answer.rows, count))
+        rows.written += count
+    if ends:
+        return
+    # Of a rejected batch nothing has happened; one by one the rows before the refused one do, as sqlite3 leaves them.
+    for place, (_, plan, messages) in enumerate(batch):
+        try:
+            outcome = remote.run(plan, messages)
+        except MovedError:
+            rows.give_back(row for row, _, _ in batch[place:])
+            raise
+        _noted(remote, plan, outcome)
+        rows.written += outcome.written
 
 
-def _bound_batch(
-    remote: Remote, statement: Statement, rows: Iterator[Any]
-) -> tuple[list[tuple[Plan, list[Message]]], Exception | None] | None:
-    """The next executions, and the error of the row behind them that could not be bound; None behind the last row."""
-    planned: list[tuple[Plan, list[Message]]] = []
+def _bound_batch(remote: Remote, statement: Statement, rows: Remaining) -> tuple[list[_Bound], Exception | None]:
+    """The next executions, and the error of the row behind them that could not be bound; none behind the last row."""
+    batch: list[_Bound] = []
     try:
         for row in islice(rows, _BATCH):  # kept one by one: an error in the middle leaves those before it
-            planned.append(remote.planned(statement, remote.bound(statement, row)))  # noqa: PERF401
+            batch.append((row, *remote.planned(statement, remote.bound(statement, row))))  # noqa: PERF401
     except MovedError:
+        rows.give_back([*(row for row, _, _ in batch), *rows.last])
         raise
     except Exception as error:  # noqa: BLE001 - the application's own: raised when the rows before it are in
-        return planned, error
-    return (planned, None) if planned else None
+        return batch, error
+    return batch, None

@@ -47,11 +47,11 @@ def unasked_authorizer(way_back: str) -> sqlite3.Error:
     )
 
 
-def stuck(kind: str, made: object) -> sqlite3.Error:
+def stuck(kind: str, cls: type) -> sqlite3.Error:
     """What an application is told whose connection or cursor would stay with SQLite, and read what is out of date."""
-    name = f"{type(made).__module__}.{type(made).__qualname__}"
+    name = f"{cls.__module__}.{cls.__qualname__}"
     return refused(
-        f"a {kind} made by {name} cannot follow a file that was prepared with dualdb init",
+        f"a {kind} of {name} cannot follow a file that was prepared with dualdb init",
         f"derive its class from dualdb.{kind.capitalize()}, with dualdb imported in sqlite3's place where it is made",
     )
 

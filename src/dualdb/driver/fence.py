@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from dualdb.driver.authority import become_doomed, notice
+from dualdb.driver.c_part import begins_by_itself
 from dualdb.driver.failure import locked, overtaken
 from dualdb.driver.outcome import await_outcome
 from dualdb.driver.returning import replay
@@ -41,14 +42,10 @@ def outlast(connection: SourceConnection, *, inside: bool, implicit: bool = True
 
 def _reopen(connection: SourceConnection, begun: tuple[str, ...], *, implicit: bool) -> None:
     # A busy SQLite leaves the transaction open, also the one that sqlite3 begins by itself before a write.
-    if implicit and not begun and connection.isolation_level is not None and _is_legacy(connection):
+    if implicit and not begun and begins_by_itself(connection):
         begun = ("BEGIN",)
     cursor = sqlite3.Cursor(connection)
     for statement in begun:
         cursor.execute(statement)
     if begun:
         connection._dualdb.memory.reopened(begun)
-
-
-def _is_legacy(connection: sqlite3.Connection) -> bool:
-    return getattr(connection, "autocommit", -1) == -1

@@ -11,6 +11,7 @@ import sqlite3
 from _thread import RLock
 from functools import lru_cache
 
+from dualdb.driver.c_part import become, set_text_factory, text_factory
 from dualdb.driver.transaction_memory import TransactionMemory
 from dualdb.driver.watch import SETTLED, UNREADABLE, find_watch
 from dualdb.driver.write_access import is_read_only
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
 
 
 _open = sqlite3.Connection.__init__
-_POSITIONS = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory")
+_POSITIONS = (
+    "database",
+    "timeout",
+    "detect_types",
+    "isolation_level",
+    "check_same_thread",
+    "factory",
+    "cached_statements",
+    "uri",
+)
 _OWN_COLLATIONS = frozenset({"binary", "nocase", "rtrim"})
 
 
@@ -36,6 +46,7 @@ class ConnectionState:
     """
 
     __slots__ = (
+        "aloof",
         "authorizer",
         "counter",
         "detect_types",
@@ -68,13 +79,15 @@ class ConnectionState:
         self.path: str | None = None
         """The file as SQLite resolved it, '' when there is none, None: ask."""
         self.look_at = 0.0
-        """When to look again whether the file has been prepared since; monotonic seconds. 0.0: it has not looked yet;
-        less: it has, and could not know.
+        """When to look again whether the file has been prepared since; monotonic seconds. 0.0: at once; less: it has,
+        and could not know.
         """
         self.memory = TransactionMemory()
         """What the open transaction has done."""
         self.read_only = False
         """Whether the file was opened for reading only."""
+        self.aloof: type | None = None
+        """The last cursor of a class that cannot follow."""
         self.authorizer = False
         """Whether the application has set one; SQLite does not tell."""
         self.replaced: frozenset[str] = frozenset()
@@ -142,22 +155,23 @@ class ConnectionHandle(sqlite3.Connection):
         settles what it is.
         """
         self = super().__new__(cls)
-        self._dualdb = ConnectionState(cls, args, kwargs)
+        _hang(self, ConnectionState(cls, args, kwargs))
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         before: ConnectionState | None = getattr(self, "_dualdb", None)
         home = type(self) if before is None else before.home
         try:
-            _open(self, *args, **kwargs)
+            given, named = _passed(args, kwargs)
+            _open(self, *given, **named)
         finally:
             # Where it was open before, sqlite3's part has closed that and cleared whatever the object held.
             if getattr(self, "_dualdb", None) is None:
                 if before is not None and before.remote is not None:
                     before.remote.close()
-                    self.__class__ = home
-                self._dualdb = ConnectionState(home, args, kwargs)
-        self._dualdb = ConnectionState(home, args, kwargs)
+                    become(self, home)
+                _hang(self, ConnectionState(home, args, kwargs))
+        _hang(self, ConnectionState(home, args, kwargs))
         self._dualdb.settle(self)
 
     def close(self) -> None:
@@ -168,17 +182,51 @@ class ConnectionHandle(sqlite3.Connection):
         if state.remote is not None:
             state.remote.close()  # what is not committed is rolled back
             state.remote = None
+            become(self, state.home)
 
-    def set_authorizer(self, authorizer_callback: Any) -> None:
-        """As `sqlite3.Connection.set_authorizer`."""
-        super().set_authorizer(authorizer_callback)
-        self._dualdb.authorizer = authorizer_callback is not None
+    # SQLite's part keeps what it is taught, for the way back; a statement that uses it while PostgreSQL answers is
+    # refused (`driver.taught`). These are here, as a method may be called that was looked up before the class changed.
+
+    def create_function(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_function`."""
+        sqlite3.Connection.create_function(self, *given, **named)
+        _relearn(self)
+
+    def create_aggregate(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_aggregate`."""
+        sqlite3.Connection.create_aggregate(self, *given, **named)
+        _relearn(self)
+
+    def create_window_function(self, *given: Any, **named: Any) -> None:
+        """As `sqlite3.Connection.create_window_function`."""
+        sqlite3.Connection.create_window_function(self, *given, **named)
+        _relearn(self)
 
     def create_collation(self, name: str, callback: Any, /) -> None:
         """As `sqlite3.Connection.create_collation`; SQLite itself does not tell whose a collation of its names is."""
-        super().create_collation(name, callback)
+        sqlite3.Connection.create_collation(self, name, callback)
         if name.lower() in _OWN_COLLATIONS:
             self._dualdb.replaced |= {name.lower()}
+        _relearn(self)
+
+
+def _passed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with all but the first by name: by position they are deprecated, as `dualdb.connect` has said."""
+    named = dict(zip(_POSITIONS[1:], args[1:], strict=False))
+    if len(args) > len(_POSITIONS) or named.keys() & kwargs.keys():
+        return args, kwargs  # for sqlite3 to say what is wrong
+    return args[:1], named | kwargs
+
+
+def _hang(connection: ConnectionHandle, state: ConnectionState) -> None:
+    object.__setattr__(connection, "_dualdb", state)  # a class of the application's may watch what is set
+
+
+def _relearn(connection: ConnectionHandle) -> None:
+    """What the connection was taught has changed."""
+    remote = connection._dualdb.remote
+    if remote is not None:
+        remote.taught = None
 
 
 class CursorHandle(sqlite3.Cursor):
@@ -211,7 +259,8 @@ def path_of(connection: sqlite3.Connection) -> str:
     """
     cursor = sqlite3.Connection.cursor(connection)  # the one of the class would crash on what was never opened
     cursor.row_factory = None
-    factory, connection.text_factory = connection.text_factory, str
+    factory = text_factory(connection)
+    set_text_factory(connection, str)
     try:
         return str(cursor.execute("PRAGMA database_list").fetchone()[2] or "")
     except sqlite3.ProgrammingError:
@@ -219,4 +268,4 @@ def path_of(connection: sqlite3.Connection) -> str:
     except (sqlite3.Error, TypeError):
         return ""
     finally:
-        connection.text_factory = factory
+        set_text_factory(connection, factory)

@@ -18,14 +18,20 @@ _rowcount = sqlite3.Cursor.rowcount.__get__
 class Remaining:
     """An iterator that remembers what it handed out last, and what was written with the rows before that."""
 
-    __slots__ = ("_cursor", "_last", "_rows", "written")
+    __slots__ = ("_cursor", "_rows", "_unread", "last", "resumable", "written")
 
     def __init__(self, rows: Iterable[Any], cursor: sqlite3.Cursor | None = None) -> None:
         """`cursor` is whose C part executes these rows and counts; without one the caller does."""
-        self._rows = iter(rows)
-        self._last: tuple[Any, ...] = ()
+        # sqlite3 takes an iterator at its word, also one without `__iter__`.
+        step = None if hasattr(type(rows), "__iter__") else getattr(rows, "__next__", None)
+        self._rows = iter(rows) if step is None else iter(step, self)
+        self.last: tuple[Any, ...] = ()
+        """The row handed out last, if any was."""
+        self._unread: tuple[Any, ...] = ()
         self._cursor = cursor
         self.written = 0
+        self.resumable = True
+        """Whether `again` has all that was not written."""
 
     def __iter__(self) -> Remaining:
         return self
@@ -34,15 +40,23 @@ class Remaining:
         if self._cursor is not None:
             self.written = _rowcount(self._cursor)
         row = next(self._rows)
-        self._last = (row,)
+        self.last = (row,)
         return row
 
     def until_written(self) -> Iterator[Any]:
-        """For a transaction: with the first row it has the lock, and no other row can be refused. So none of the others
-        is remembered, and they pass as fast as they can.
+        """For who has the lock with the first row, as a rule, so that no other row is refused. None of the others is
+        remembered, and they pass as fast as they can.
         """
-        return chain(islice(self, 1), self._rows)
+        return chain(islice(self, 1), self._forgetting(), self._rows)
+
+    def _forgetting(self) -> Iterator[Any]:
+        self.resumable = False
+        yield from ()
+
+    def give_back(self, rows: Iterable[Any]) -> None:
+        """These were handed out and not executed, nor was any other that was handed out since."""
+        self._unread, self.last = tuple(rows), ()
 
     def again(self) -> Iterator[Any]:
-        """The row handed out last, and those behind it."""
-        return chain(self._last, self._rows)
+        """The row handed out last, and those behind it; before them what was given back."""
+        return chain(self._unread, self.last, self._rows)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.sqltext import first_keyword
 from dualdb.driver import fence
+from dualdb.driver.c_part import connection_of, in_transaction
 from dualdb.driver.failure import is_fence, locked
 from dualdb.driver.handle import behaviour
 from dualdb.stores.queries import query
@@ -36,8 +37,8 @@ def concerns(sql: str) -> bool:
 
 def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
     """As `Cursor.execute`; a move that is under way is waited out, and the statement goes where the data went."""
-    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
-    inside = connection.in_transaction
+    connection: SourceConnection = connection_of(cursor)
+    inside = in_transaction(connection)
     own = sqlite3.Cursor(connection)
     own.row_factory = None
     program = _program(own, sql, parameters)
@@ -59,12 +60,12 @@ def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
             return cursor
     except BaseException:
         if inside:
-            connection._dualdb.memory.failed(sql, inside=inside, still_open=connection.in_transaction)
+            connection._dualdb.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
         raise
     finally:
-        if not inside and connection.in_transaction:
+        if not inside and in_transaction(connection):
             own.execute("ROLLBACK")
-    if connection.in_transaction:
+    if in_transaction(connection):
         own.execute("ROLLBACK")
     fence.outlast(connection, inside=inside, implicit=False)
     return behaviour(cursor).execute(cursor, sql, parameters)

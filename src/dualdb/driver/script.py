@@ -10,6 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from dualdb.core.sqltext import split_statements
+from dualdb.driver.c_part import begins_by_itself, connection_of, isolation_level, set_isolation_level
 from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
 
@@ -21,11 +22,11 @@ def run(cursor: SourceCursor, script: str) -> None:
     """Execute a script on the cursor's connection."""
     # An empty script makes every check that sqlite3 makes, and its COMMIT.
     sqlite3.Cursor.executescript(cursor, "" if type(script) is str and "\0" not in script else script)
-    connection: SourceConnection = cursor.connection  # type: ignore[assignment]
-    level = connection.isolation_level
-    legacy = getattr(connection, "autocommit", -1) == -1
-    if legacy and level is not None:
-        connection.isolation_level = None
+    connection: SourceConnection = connection_of(cursor)
+    level = isolation_level(connection)
+    begins = begins_by_itself(connection)
+    if begins:
+        set_isolation_level(connection, None)
     try:
         for statement in split_statements(script):
             runner = behaviour(connection).cursor(connection)
@@ -33,5 +34,5 @@ def run(cursor: SourceCursor, script: str) -> None:
             runner.execute(statement, Placeholders(statement).nulls()).fetchall()
             runner.close()
     finally:
-        if legacy and level is not None:
-            connection.isolation_level = level
+        if begins:
+            set_isolation_level(connection, level)

@@ -10,10 +10,18 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Literal
 
 from dualdb.core.transaction import Event
+from dualdb.driver.c_part import (
+    autocommit,
+    in_transaction,
+    isolation_level,
+    set_autocommit,
+    set_isolation_level,
+    total_changes,
+)
 from dualdb.driver.failure import refused, unasked_authorizer
-from dualdb.driver.handle import ConnectionHandle, CursorHandle, CursorState, behaviour
-from dualdb.driver.target_classes import remade
-from dualdb.driver.target_cursor import TargetCursor
+from dualdb.driver.handle import ConnectionHandle, CursorHandle, behaviour
+from dualdb.driver.returning import moved
+from dualdb.driver.target_cursor import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +29,8 @@ if TYPE_CHECKING:
 
     from dualdb.driver.remote import Remote
 
-_LEGACY = -1
 _check = sqlite3.Connection.cursor
 """Makes CPython's checks: closed, another thread, no __init__."""
-_in_transaction: Any = sqlite3.Connection.in_transaction
-_total_changes: Any = sqlite3.Connection.total_changes
-_level: Any = sqlite3.Connection.isolation_level
-_autocommit: Any = getattr(sqlite3.Connection, "autocommit", None)
 
 
 class TargetConnection(ConnectionHandle):
@@ -39,26 +42,25 @@ class TargetConnection(ConnectionHandle):
 
     def cursor(self, *factory: Any, **named: Any) -> Any:
         """As `sqlite3.Connection.cursor`."""
-        cursor: Any = super().cursor(*factory, **named)
-        if isinstance(cursor, CursorHandle):
-            cursor._dualdb = CursorState(type(cursor))
-            cursor.__class__ = remade(type(cursor), CursorHandle, TargetCursor)
-        return cursor
+        with self._dualdb.turn:
+            if self._dualdb.remote is None:
+                return behaviour(self).cursor(self, *factory, **named)
+            cursor: Any = super().cursor(*factory, **named)
+            if isinstance(cursor, CursorHandle):
+                follow(cursor)
+            return cursor
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """As `sqlite3.Connection.execute`."""
-        cursor: TargetCursor = TargetConnection.cursor(self)
-        return cursor.execute(sql, parameters)
+        return TargetConnection.cursor(self).execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As `sqlite3.Connection.executemany`."""
-        cursor: TargetCursor = TargetConnection.cursor(self)
-        return cursor.executemany(sql, parameters)
+        return TargetConnection.cursor(self).executemany(sql, parameters)
 
     def executescript(self, sql_script: str, /) -> Any:
         """As `sqlite3.Connection.executescript`."""
-        cursor: TargetCursor = TargetConnection.cursor(self)
-        return cursor.executescript(sql_script)
+        return TargetConnection.cursor(self).executescript(sql_script)
 
     # --- transactions ----------------------------------------------------------------------------------------------
 
@@ -88,40 +90,40 @@ class TargetConnection(ConnectionHandle):
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
-        _total_changes.__get__(self)  # raises when the connection is closed
+        on_sqlite: bool = in_transaction(self)  # raises when the connection is closed
         remote = self._dualdb.remote
-        return remote.in_transaction if remote is not None else _in_transaction.__get__(self)
+        return on_sqlite if remote is None else remote.in_transaction
 
     @property
     def total_changes(self) -> int:
         """Rows written since the connection was opened."""
-        _total_changes.__get__(self)
+        on_sqlite: int = total_changes(self)
         remote = self._dualdb.remote
-        return remote.total_changes if remote is not None else _total_changes.__get__(self)
+        return on_sqlite if remote is None else remote.total_changes
 
     @property  # type: ignore[override]
     def isolation_level(self) -> str | None:
         """How a transaction is begun before a write; None: not at all."""
-        level: str | None = _level.__get__(self)
+        level: str | None = isolation_level(self)
         return level
 
     @isolation_level.setter
     def isolation_level(self, level: str | None) -> None:
         if level is None:
             TargetConnection.commit(self)
-        _level.__set__(self, level)
+        set_isolation_level(self, level)
 
-    if _autocommit is not None:
+    if hasattr(sqlite3.Connection, "autocommit"):
 
         @property
         def autocommit(self) -> Any:
             """sqlite3's transaction control of Python 3.12: -1 as it always was, True, or False."""
-            return _autocommit.__get__(self)
+            return autocommit(self)
 
         @autocommit.setter
         def autocommit(self, value: Any) -> None:
-            before = self.autocommit
-            _autocommit.__set__(self, value)
+            before = autocommit(self)
+            set_autocommit(self, value)
             remote = self._dualdb.remote
             if remote is None:
                 return
@@ -130,81 +132,73 @@ class TargetConnection(ConnectionHandle):
             elif value is False and before is not False and not remote.in_transaction:
                 remote.control(Event.BEGIN, "BEGIN")
 
-    # --- what only this connection can compute ---------------------------------------------------------------------
+    # --- what only SQLite's own engine can do: refused, unless it answers again --------------------------------------
 
-    # SQLite's part keeps it for the way back; a statement that uses it meanwhile is refused (`driver.taught`).
-
-    def create_function(self, *given: Any, **named: Any) -> None:
-        """As `sqlite3.Connection.create_function`."""
-        super().create_function(*given, **named)
-        _relearn(self)
-
-    def create_aggregate(self, *given: Any, **named: Any) -> None:
-        """As `sqlite3.Connection.create_aggregate`."""
-        super().create_aggregate(*given, **named)
-        _relearn(self)
-
-    def create_window_function(self, *given: Any, **named: Any) -> None:
-        """As `sqlite3.Connection.create_window_function`."""
-        super().create_window_function(*given, **named)
-        _relearn(self)
-
-    def create_collation(self, *given: Any, **named: Any) -> None:
-        """As `sqlite3.Connection.create_collation`."""
-        super().create_collation(*given, **named)
-        _relearn(self)
-
-    # --- what only SQLite's own engine can do ----------------------------------------------------------------------
-
-    def blobopen(self, *_: Any, **__: Any) -> sqlite3.Blob:
+    def blobopen(self, *given: Any, **named: Any) -> Any:
         """Refused: PostgreSQL has no handle into a row."""
-        _check(self)
+        if _is_back(self):
+            return behaviour(self).blobopen(self, *given, **named)
         raise refused("a blob cannot be opened in place on PostgreSQL", "read and write it with SELECT and UPDATE")
 
-    def iterdump(self, **_: Any) -> Any:
+    def iterdump(self, **named: Any) -> Any:
         """Refused: it would dump the follower."""
+        if _is_back(self):
+            return behaviour(self).iterdump(self, **named)
         raise _refused(self, "iterdump would dump the SQLite file, which only follows now", "use pg_dump, or ")
 
-    def backup(self, *_: Any, **__: Any) -> None:
+    def backup(self, *given: Any, **named: Any) -> Any:
         """Refused: it would copy the follower."""
+        if _is_back(self):
+            return behaviour(self).backup(self, *given, **named)
         raise _refused(self, "backup would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
-    def serialize(self, **_: Any) -> bytes:
+    def serialize(self, **named: Any) -> Any:
         """Refused: it would copy the follower."""
+        if _is_back(self):
+            return behaviour(self).serialize(self, **named)
         raise _refused(self, "serialize would copy the SQLite file, which only follows now", "use pg_dump, or ")
 
-    def deserialize(self, *_: Any, **__: Any) -> None:
+    def deserialize(self, *given: Any, **named: Any) -> Any:
         """Refused: it would leave PostgreSQL, unsaid, for a database in memory."""
+        if _is_back(self):
+            return behaviour(self).deserialize(self, *given, **named)
         raise _refused(self, "deserialize would leave PostgreSQL for memory", "open ':memory:' for that, or ")
 
-    def enable_load_extension(self, enable: bool, /) -> None:
-        """Refused, unless it forbids them."""
-        _check(self)
-        if enable:
-            raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
+    if hasattr(sqlite3.Connection, "load_extension"):  # some builds of Python do without
 
-    def load_extension(self, *_: Any, **__: Any) -> None:
-        """Refused: the extension would not be asked."""
-        raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
+        def enable_load_extension(self, enable: bool, /) -> None:
+            """Refused, unless it forbids them."""
+            if _is_back(self):
+                behaviour(self).enable_load_extension(self, enable)
+            elif enable:
+                raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
+
+        def load_extension(self, *given: Any, **named: Any) -> None:
+            """Refused: the extension would not be asked."""
+            if not _is_back(self):
+                raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
+            behaviour(self).load_extension(self, *given, **named)
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
         """Refused, unless it takes one away: nobody would ask it."""
-        if authorizer_callback is not None:
-            _check(self)
+        if _is_back(self):
+            behaviour(self).set_authorizer(self, authorizer_callback)
+        elif authorizer_callback is not None:
             raise unasked_authorizer(self._dualdb.asked.way_back)
-        super().set_authorizer(None)
+        else:
+            sqlite3.Connection.set_authorizer(self, None)
 
 
 def arrive(connection: ConnectionHandle, remote: Remote) -> None:
     """PostgreSQL has become the authority, and the connection has this class."""
     connection._dualdb.remote = remote
-    if getattr(connection, "autocommit", _LEGACY) is False and not remote.in_transaction:
+    if autocommit(connection) is False and not remote.in_transaction:
         remote.control(Event.BEGIN, "BEGIN")
 
 
 def _finish(connection: TargetConnection, event: Event) -> None:
     state = connection._dualdb
-    mode = getattr(connection, "autocommit", _LEGACY)
+    mode = autocommit(connection)
     with state.turn:
         remote = state.remote
         if remote is None:  # called by a method that was looked up before the class changed back
@@ -215,20 +209,23 @@ def _finish(connection: TargetConnection, event: Event) -> None:
                 remote.control(Event.BEGIN, "BEGIN")
 
 
-def _relearn(connection: TargetConnection) -> None:
-    """What the connection was taught has changed."""
-    if connection._dualdb.remote is not None:
-        connection._dualdb.remote.taught = None
+def _is_back(connection: TargetConnection) -> bool:
+    """Whether SQLite is the authority again, and the object has its class back."""
+    _check(connection)
+    return connection._dualdb.remote is None or moved(connection)
 
 
 def _refused(connection: TargetConnection, cause: str, otherwise: str = "") -> sqlite3.Error:
-    _check(connection)
     return refused(cause, f"{otherwise}go back to SQLite first: {connection._dualdb.asked.way_back}")
 
 
 PASSED_ON = {
     # Public attributes of sqlite3.Connection that are left to the C part, and why that is right.
     "close": "the handle's, which ends both sides",
+    **dict.fromkeys(
+        ("create_aggregate", "create_collation", "create_function", "create_window_function"),
+        "the handle's: kept for the way back, and a statement that uses it meanwhile is refused",
+    ),
     "interrupt": "ends what the C part is doing; a statement on PostgreSQL ends with its own time-outs",
     "set_progress_handler": "called while SQLite's engine works, which it does not",
     "set_trace_callback": "called for what SQLite's engine executes",

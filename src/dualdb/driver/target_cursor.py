@@ -9,18 +9,22 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 from itertools import islice
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from dualdb.driver import execution
 from dualdb.driver.answer import Answer, prime
-from dualdb.driver.handle import CursorHandle, behaviour
+from dualdb.driver.c_part import arraysize, become, connection_of, row_factory
+from dualdb.driver.handle import CursorHandle, CursorState, behaviour
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.remote import MovedError
 from dualdb.driver.returning import moved
+from dualdb.driver.target_classes import remade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dualdb.driver.handle import ConnectionState
     from dualdb.driver.target_connection import TargetConnection
 
 _check = sqlite3.Cursor.fetchone
@@ -33,12 +37,10 @@ class TargetCursor(CursorHandle):
 
     __slots__ = ()
 
-    connection: TargetConnection
-
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """As `sqlite3.Cursor.execute`."""
         _check(self)
-        connection = self.connection
+        connection: TargetConnection = connection_of(self)
         with connection._dualdb.turn:  # threads may share it, and each statement is one step
             going = _going(self)
             if going is None:
@@ -52,11 +54,11 @@ class TargetCursor(CursorHandle):
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         """As `sqlite3.Cursor.executemany`."""
         _check(self)
-        connection = self.connection
+        connection: TargetConnection = connection_of(self)
         with connection._dualdb.turn:
             going = _going(self)
             if going is None:
-                rows = Remaining(parameters)
+                rows = _SharedRows(parameters, connection._dualdb)
                 try:
                     execution.executemany(self, connection, sql, rows)
                 except MovedError:
@@ -66,12 +68,13 @@ class TargetCursor(CursorHandle):
         if going is not None:
             return going.executemany(self, sql, parameters)
         TargetCursor.executemany(self, sql, rows.again())
-        return _add(self, rows.written)
+        add(self, rows.written)
+        return self
 
     def executescript(self, sql_script: str, /) -> Any:
         """As `sqlite3.Cursor.executescript`, one statement after the other."""
         _check(self)
-        connection = self.connection
+        connection: TargetConnection = connection_of(self)
         with connection._dualdb.turn:
             going = _going(self)
         if going is not None:
@@ -86,10 +89,10 @@ class TargetCursor(CursorHandle):
         _check(self)
         return _row(self)
 
-    def fetchmany(self, size: int | None = None) -> list[Any]:
+    def fetchmany(self, size: Any = _BLANK) -> list[Any]:
         """The next `size` rows, `arraysize` when it is not given; all that are left when it is 0 or less."""
+        wanted = arraysize(self) if size is _BLANK else index(size)
         _check(self)
-        wanted = self.arraysize if size is None else size
         rows = iter(partial(_row, self), None)
         return list(islice(rows, wanted) if wanted > 0 else rows)
 
@@ -124,37 +127,72 @@ class TargetCursor(CursorHandle):
         return (self._dualdb.result or _BLANK).lastrowid
 
     def close(self) -> None:
-        """Forget what is left."""
-        self._dualdb.result = None
+        """Forget the rows that are left; what it has done stays known."""
+        result = self._dualdb.result
+        if result is not None:
+            result.drop()
         sqlite3.Cursor.close(self)
+
+
+class _SharedRows(Remaining):
+    """Rows of an executemany that lets other threads have the connection while the application makes the next one, as
+    sqlite3 does: that may take what only such a thread can give.
+    """
+
+    __slots__ = ("_remote", "_state")
+
+    def __init__(self, rows: Iterable[Any], state: ConnectionState) -> None:
+        super().__init__(rows)
+        self._state = state
+        self._remote = state.remote
+
+    def __next__(self) -> Any:
+        turn = self._state.turn
+        turn.release()
+        try:
+            row = next(self._rows)
+        finally:
+            turn.acquire()
+        self.last = (row,)
+        if self._state.remote is not self._remote:  # one of them has taken it to another database
+            raise MovedError
+        return row
 
 
 def _row(cursor: TargetCursor) -> Any:
     answer = cursor._dualdb.result or _BLANK
     row = answer.next()
-    if row is None or cursor.row_factory is None:
+    factory: Any = row_factory(cursor)
+    if row is None or factory is None:
         return row
-    factory: Any = cursor.row_factory
     if not answer.primed and isinstance(factory, type) and issubclass(factory, sqlite3.Row):
         prime(cursor, [column[0] for column in answer.description])
         answer.primed = True
     return factory(cursor, row)
 
 
-def _add(cursor: TargetCursor, written: int) -> TargetCursor:
-    """The cursor, with the rows that an executemany wrote before it was refused in its count as well."""
-    result = cursor._dualdb.result
-    if result is not None and result.rowcount >= 0:
-        result.rowcount += written
-    return cursor
+def follow(cursor: CursorHandle) -> None:
+    """Give a cursor of ours this class, if it has another one."""
+    if not isinstance(cursor, TargetCursor):
+        home: Any = type(cursor)
+        object.__setattr__(cursor, "_dualdb", CursorState(home))
+        become(cursor, remade(home, CursorHandle, TargetCursor))
+
+
+def add(cursor: CursorHandle, written: int) -> None:
+    """Let a cursor count the rows too that an executemany wrote where the data was before, until its next execution."""
+    lastrowid, rowcount = cursor.lastrowid, cursor.rowcount
+    follow(cursor)  # the C part's count cannot be set: it shows an answer of ours
+    if rowcount >= 0:
+        cursor._dualdb.result = Answer(rowcount=written + rowcount, lastrowid=lastrowid)
 
 
 def _going(cursor: TargetCursor) -> Any:
     """None while PostgreSQL answers. Otherwise the cursor has its class of SQLite's back, and this is the part of it
     that executes: an application's own methods have been through already.
     """
-    if cursor.connection._dualdb.remote is not None and not moved(cursor.connection):
+    connection: TargetConnection = connection_of(cursor)
+    if connection._dualdb.remote is not None and not moved(connection):
         return None
-    home: Any = cursor._dualdb.home
-    cursor.__class__ = home
+    become(cursor, cursor._dualdb.home)
     return behaviour(cursor)

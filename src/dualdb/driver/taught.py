@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dualdb.core.sqltext import fold
+from dualdb.driver.c_part import set_text_factory, text_factory
 from dualdb.driver.failure import refused
 from dualdb.stores.private_database import private_database
 
@@ -43,13 +44,14 @@ def taught_to(connection: sqlite3.Connection, replaced: frozenset[str]) -> Taugh
     """What SQLite lists for this connection and not for every other one, and those of SQLite's own collations that were
     `replaced`, which no list tells; reads and locks nothing.
     """
-    factory, connection.text_factory = connection.text_factory, str
+    factory = text_factory(connection)
+    set_text_factory(connection, str)
     try:
         # Selecting from pragma_function_list takes half the time, and reads the file's schema first: with its locks.
         functions = _listed(connection, "PRAGMA function_list")
         collations = _listed(connection, "PRAGMA collation_list")
     finally:
-        connection.text_factory = factory
+        set_text_factory(connection, factory)
     own = _untaught()
     functions -= own.functions
     shadowing = frozenset((fold(name), number) for name, _, _, _, number, _ in functions if fold(name) in own.names)

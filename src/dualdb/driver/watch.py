@@ -43,12 +43,14 @@ _NO_INDEX = "the log has no index, and would get one by being read"
 class Authority:
     """What the control row says: the phase, whether a move of authority is under way, and where PostgreSQL is."""
 
-    __slots__ = ("pairing", "phase", "target_schema", "under_way")
+    __slots__ = ("epoch", "pairing", "phase", "target_schema", "under_way")
 
     def __init__(self, row: tuple[str, str, str, str, str, str, int]) -> None:
         self.phase, move_state, target, self.target_schema, *_ = row
         self.pairing = (target, *row[4:])
         """What a connection to PostgreSQL is made and proven with: the fields of `stores.target_pairing.Pairing`."""
+        self.epoch = row[-1]
+        """Another one after each change of authority."""
         self.under_way = move_state in ("moving", "open")
         """Away from SQLite, which is fenced then, or back to it."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from dualdb.driver.c_part import set_text_factory, text_factory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +28,8 @@ def is_read_only(connection: sqlite3.Connection) -> bool:
 
     BEGIN IMMEDIATE takes no write lock on such a database, and its byte code says so; no lock is taken to look.
     """
-    factory, connection.text_factory = connection.text_factory, str
+    factory = text_factory(connection)
+    set_text_factory(connection, str)
     try:
         cursor = sqlite3.Connection.cursor(connection)
         cursor.row_factory = None
@@ -36,7 +39,7 @@ def is_read_only(connection: sqlite3.Connection) -> bool:
     except sqlite3.Error:
         return False
     finally:
-        connection.text_factory = factory
+        set_text_factory(connection, factory)
     return _MAIN not in written_databases(instructions)
 
 

@@ -1,0 +1,129 @@
+"""Threads that share a connection (`check_same_thread=False`), each statement one step, while the data moves."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.driver.twins import move
+
+import dualdb
+from dualdb.core.phase import Phase
+from dualdb.driver import connection as source
+from dualdb.driver import execution
+from dualdb.operations.transition import advance, rollback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def shared(database: Path, target_dsn: str) -> Any:
+    """A connection in phase dual_write, for all threads."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
+    move(database, target_dsn, Phase.DUAL_WRITE)
+    connection: Any = dualdb.connect(database, isolation_level=None, check_same_thread=False)
+    connection.execute("SELECT 1")
+    yield connection
+    connection.close()
+
+
+def _elsewhere(do: Callable[[], object]) -> None:
+    """In another thread, to its end."""
+    thread = threading.Thread(target=do)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+def _count(connection: Any) -> int:
+    return int(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+
+
+def test_rows_that_another_thread_gives_may_need_the_connection(shared: Any, database: Path) -> None:
+    """Nobody waits for the one who makes the next row, or he would wait for ever."""
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+    rows: queue.Queue[tuple[int] | None] = queue.Queue()
+    for level in (None, "DEFERRED"):
+        shared.isolation_level = level
+        writer = threading.Thread(
+            target=lambda: shared.executemany("INSERT INTO t(a) VALUES (?)", iter(rows.get, None)), daemon=True
+        )
+        writer.start()
+        for number in range(5):
+            rows.put(tuple(map(str, shared.execute("SELECT ? + 1", (number,)).fetchone())))  # type: ignore[arg-type]
+        rows.put(None)
+        writer.join(PATIENCE_S)
+        assert not writer.is_alive()
+        shared.commit()
+    assert _count(shared) == 10
+
+
+@pytest.mark.parametrize("level", [None, "DEFERRED"])
+def test_another_thread_ends_the_transaction_and_goes_back_amid_the_rows(
+    shared: Any, database: Path, level: Any
+) -> None:
+    """No row is lost, doubled or counted twice, wherever it was written."""
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+    shared.isolation_level = level
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(20):
+            if number == 10:
+                _elsewhere(shared.commit)
+                rollback(str(database), observer=lambda _event: None)
+                _elsewhere(lambda: _count(shared))
+            yield (str(number),)
+
+    cursor = shared.executemany("INSERT INTO t(a) VALUES (?)", rows())
+    assert cursor.rowcount == 20
+    shared.commit()
+    assert [int(text) for (text,) in shared.execute("SELECT a FROM t ORDER BY id")] == list(range(20))
+
+
+def test_a_script_that_another_thread_overtakes(shared: Any, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has taken the connection back to SQLite, and the script goes on there."""
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+    assert _count(shared) == 0
+    run = execution.executescript
+
+    def paused(*given: Any) -> None:
+        rollback(str(database), observer=lambda _event: None)
+        _elsewhere(lambda: _count(shared))
+        run(*given)
+
+    monkeypatch.setattr(execution, "executescript", paused)
+    shared.executescript("INSERT INTO t(a) VALUES ('s')")
+    assert _count(shared) == 1
+
+
+@pytest.mark.parametrize("sql", ["BEGIN", "SELECT count(*) FROM t"])
+def test_a_statement_that_another_thread_overtakes(
+    shared: Any, database: Path, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    """Between its look and its execution the connection has left: it is executed where the data went."""
+    execute: Any = sqlite3.Cursor.execute
+
+    def paused(cursor: Any, text: str, *given: Any) -> Any:
+        if text == sql:
+            monkeypatch.setattr(source, "_execute", execute)
+            advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+            _elsewhere(lambda: shared.execute("INSERT INTO t(a) VALUES ('theirs')"))
+        return execute(cursor, text, *given)
+
+    monkeypatch.setattr(source, "_execute", paused)
+    rows = shared.execute(sql).fetchall()
+    assert rows == ([(1,)] if sql != "BEGIN" else [])
+    if sql == "BEGIN":
+        assert shared.in_transaction
+        shared.execute("INSERT INTO t(a) VALUES ('never')")
+        shared.rollback()
+    assert _count(shared) == 1
