@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal
 
+    from dualdb.driver.handle import ConnectionState
+
 
 _new_cursor = sqlite3.Connection.cursor
 _commit = sqlite3.Connection.commit
@@ -53,7 +55,7 @@ class SourceCursor(CursorHandle):
         if state.counter[0] != state.seen and notice(connection):
             return _follow(self).execute(self, sql, parameters)
         if state.watch is None:
-            return _execute_unwatched(self, sql, parameters)
+            return _execute_unwatched(self, connection, state, sql, parameters)
         if type(sql) is str and sql[:1] not in _NEVER_DDL and _changes_schema(sql):
             from dualdb.driver import schema_guard
 
@@ -264,10 +266,10 @@ def _changes_schema(sql: str) -> bool:
     return schema_guard.concerns(sql)
 
 
-def _execute_unwatched(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
+def _execute_unwatched(
+    cursor: SourceCursor, connection: SourceConnection, state: ConnectionState, sql: str, parameters: Any
+) -> Any:
     """For what may have waited for a lock while the file was prepared and moved."""
-    connection: SourceConnection = connection_of(cursor)
-    state = connection._dualdb
     try:
         inside = in_transaction(connection)
     except sqlite3.ProgrammingError:  # closed; perhaps the cursor too, and that comes first
@@ -278,7 +280,7 @@ def _execute_unwatched(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
         if not _is_overtaken(connection, exc, inside=inside):
             raise
     else:
-        if inside:
+        if inside and state.memory.opening is not None:
             state.memory.worked()
         # Who has waited for the lock that kept us from knowing may have read a follower.
         unsure = state.look_at == UNKNOWN and cursor.description is not None and not in_transaction(connection)
