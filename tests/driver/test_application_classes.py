@@ -245,6 +245,29 @@ def test_classes_with_slots_follow_too(database: Path, target_dsn: str) -> None:
     connection.close()
 
 
+def test_classes_derived_from_ours_are_not_told_of_those_that_we_derive(database: Path, target_dsn: str) -> None:
+    """What happens when a class is derived is for the application's own classes."""
+    known: list[str] = []
+
+    class Registered(dualdb.Connection):
+        """Derived classes are to be named."""
+
+        def __init_subclass__(cls, *, name: str) -> None:
+            known.append(name)
+
+    class App(Registered, name="app"):
+        """One of them."""
+
+    connection: Any = dualdb.connect(database, factory=App)
+    connection.execute("CREATE TABLE t(a INTEGER PRIMARY KEY)")
+    move(database, target_dsn)
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    assert isinstance(connection, App)
+    assert isinstance(connection, TargetConnection)
+    assert known == ["app"]
+    connection.close()
+
+
 class Sealed(type):
     """Classes that nothing can be derived from."""
 

@@ -138,14 +138,13 @@ def test_through_all_phases(database: Path, tmp_path: Path, target_dsn: str, fac
 class Step:
     """An iterator that is no iterable, which sqlite3 takes."""
 
-    def __init__(self, number: int) -> None:
-        self._left = number
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
 
-    def __next__(self) -> tuple[str]:
-        if self._left == 0:
+    def __next__(self) -> Any:
+        if not self._rows:
             raise StopIteration
-        self._left -= 1
-        return (str(self._left),)
+        return self._rows.pop()
 
 
 class Rest(sqlite3.Connection):
@@ -160,7 +159,53 @@ class Rest(sqlite3.Connection):
 
 def _iterators(connect: Callable[..., Any], path: Path) -> Any:
     with closing(connect(path)) as connection:
-        return connection.executemany("INSERT INTO t(a) VALUES (?)", Step(3)).rowcount
+        rows: Any = Step([Vague(), ("x",), Vague()])
+        return connection.executemany("INSERT INTO t(a) VALUES (?)", rows).rowcount
+
+
+class Restarting:
+    """An iterator whose `__iter__` begins anew, which sqlite3 does not call."""
+
+    def __init__(self) -> None:
+        self._place = 0
+
+    def __iter__(self) -> Restarting:
+        self._place = 0
+        return self
+
+    def __next__(self) -> tuple[int]:
+        if self._place == 4:
+            raise StopIteration
+        self._place += 1
+        return (self._place,)
+
+
+class Vague:
+    """A row that does not say whether it equals another, as arrays do not."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, _place: int) -> str:
+        return "x"
+
+    def __eq__(self, _other: object) -> bool:
+        raise ValueError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _restarted(connect: Callable[..., Any], path: Path) -> Any:
+    found = []
+    for level in ("", None):
+        with closing(connect(path, isolation_level=level)) as connection:
+            connection.execute("DELETE FROM t")
+            rows = Restarting()
+            next(rows)
+            found.append(connection.executemany("INSERT INTO t(a) VALUES (?)", rows).rowcount)
+            found.append(connection.execute("SELECT a FROM t ORDER BY id").fetchall())
+            connection.commit()
+    return found
 
 
 def _positions(connect: Callable[..., Any], path: Path) -> Any:
@@ -197,7 +242,7 @@ def _registered(connect: Callable[..., Any], path: Path) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:Passing more than 1 positional argument:DeprecationWarning")
-@pytest.mark.parametrize("do", [_iterators, _positions, _closed, _registered])
+@pytest.mark.parametrize("do", [_iterators, _restarted, _positions, _closed, _registered])
 def test_on_a_file_that_was_never_prepared(database: Path, do: Callable[..., Any]) -> None:
     """As with sqlite3, to the letter."""
     with closing(sqlite3.connect(database)) as connection:

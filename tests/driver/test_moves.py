@@ -181,6 +181,92 @@ def test_a_connection_at_rest_goes_along_though_a_transaction_is_always_open(
     connection.close()
 
 
+def _reads(connection: Any) -> int:
+    return int(connection.execute("SELECT a FROM t WHERE id = 1").fetchone()[0])
+
+
+def _reads_a_blob(connection: Any) -> int:
+    with connection.blobopen("t", "a", 1, readonly=True) as blob:
+        return int(blob.read())
+
+
+def _stays(_connection: Any) -> None:
+    pass
+
+
+def _leaves_legacy(connection: Any) -> None:
+    connection.autocommit = False
+
+
+@pytest.mark.parametrize("read", [_reads, _reads_a_blob])
+@pytest.mark.parametrize("switch", [_stays, _leaves_legacy])
+def test_a_transaction_that_has_read_does_not_write_over_what_came_meanwhile(
+    moving: Path, read: Callable[[Any], int], switch: Callable[[Any], None]
+) -> None:
+    """Whatever it has read by, and however its transactions are begun from then on: it is told to begin again."""
+    if switch is _leaves_legacy and not hasattr(sqlite3.Connection, "autocommit"):
+        return
+    connection: Any = dualdb.connect(moving)
+    connection.execute("INSERT INTO t VALUES (1, '10')")
+    connection.commit()
+    connection.execute("BEGIN")
+    found = read(connection)
+    switch(connection)
+    forward(moving)
+    with closing(dualdb.connect(moving, isolation_level=None)) as other:
+        other.execute("UPDATE t SET a = '15' WHERE id = 1")
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        connection.execute("UPDATE t SET a = ? WHERE id = 1", (str(found + 1),))
+    connection.rollback()
+    assert _reads(connection) == 15
+    connection.close()
+
+
+def test_a_with_block_that_cannot_commit_leaves_nothing_behind(database: Path, target_dsn: str) -> None:
+    """It is rolled back, and the next transaction, which `autocommit=False` has begun, goes along."""
+    if not hasattr(sqlite3.Connection, "autocommit"):
+        return
+    with closing(sqlite3.connect(database)) as plain:
+        plain.executescript(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY);CREATE TABLE k(t REFERENCES t(id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+    move(database, target_dsn, Phase.DUAL_WRITE)
+    connection: Any = dualdb.connect(database)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.autocommit = False
+    with pytest.raises(sqlite3.IntegrityError), connection:
+        connection.execute("INSERT INTO k VALUES (77)")
+    forward(database)
+    with closing(dualdb.connect(database, isolation_level=None)) as other:
+        other.execute("INSERT INTO t DEFAULT VALUES")
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    connection.close()
+
+
+@pytest.mark.parametrize("begin", ["", "BEGIN"])
+@pytest.mark.parametrize("away", [True, False])
+def test_rows_whose_maker_commits_stand_by_themselves(moving: Path, begin: str, away: bool) -> None:
+    """Also behind a move that comes just then: nothing is left open that the application did not open."""
+    go, ready = (forward, back) if away else (back, forward)
+    if not away:
+        ready(moving)
+    connection: Any = dualdb.connect(moving)
+    connection.execute(begin)
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(6):
+            if number == 3:
+                connection.commit()
+                go(moving)
+            yield (str(number),)
+
+    assert connection.executemany("INSERT INTO t(a) VALUES (?)", rows()).rowcount == 6
+    assert not connection.in_transaction
+    connection.close()
+    with closing(dualdb.connect(moving)) as other:
+        assert [text for (text,) in other.execute("SELECT a FROM t ORDER BY id")] == list("012345")
+
+
 def test_rows_that_go_back_in_their_midst_are_all_counted(moving: Path) -> None:
     """Some were written on PostgreSQL, the others in the file."""
     forward(moving)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 20
+MOVES = """
+import sys, time
+from dualdb.core.phase import Phase
+from dualdb.operations.transition import advance, rollback
+for _ in range(3):
+    advance(sys.argv[1], Phase.POSTGRES, observer=lambda _: None)
+    time.sleep(0.2)
+    rollback(sys.argv[1], observer=lambda _: None)
+    time.sleep(0.2)
+"""
 
 
 @pytest.fixture
@@ -30,7 +42,7 @@ def shared(database: Path, target_dsn: str) -> Any:
     with closing(sqlite3.connect(database)) as plain:
         plain.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
     move(database, target_dsn, Phase.DUAL_WRITE)
-    connection: Any = dualdb.connect(database, isolation_level=None, check_same_thread=False)
+    connection: Any = dualdb.connect(database, isolation_level=None, check_same_thread=False, timeout=60)
     connection.execute("SELECT 1")
     yield connection
     connection.close()
@@ -103,6 +115,110 @@ def test_a_script_that_another_thread_overtakes(shared: Any, database: Path, mon
     monkeypatch.setattr(execution, "executescript", paused)
     shared.executescript("INSERT INTO t(a) VALUES ('s')")
     assert _count(shared) == 1
+
+
+@pytest.fixture
+def late(shared: Any, database: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bool], None]:
+    """Let the move come just when a statement has been executed, or refused, on SQLite, before anybody knows of it."""
+    execute: Any = sqlite3.Cursor.execute
+
+    def arrange(beginning: str, moves_first: bool) -> None:
+        def go() -> None:
+            monkeypatch.setattr(source, "_execute", execute)
+            advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+            if not moves_first:
+                _elsewhere(lambda: _count(shared))
+
+        def paused(cursor: Any, text: str, *given: Any) -> Any:
+            if not text.startswith(beginning):
+                return execute(cursor, text, *given)
+            if moves_first:
+                go()
+                # As where sqlite3 loses the refusal to another thread's call: no error, and nothing written.
+                return execute(cursor, "DELETE FROM t WHERE 0")
+            try:
+                return execute(cursor, text, *given)
+            finally:
+                go()
+
+        monkeypatch.setattr(source, "_execute", paused)
+
+    return arrange
+
+
+def test_a_write_that_was_committed_before_the_others_left_is_done_once(
+    shared: Any, late: Callable[[str, bool], None]
+) -> None:
+    """It was carried; it must not be executed again."""
+    late("INSERT", False)
+    shared.execute("INSERT INTO t(a) VALUES ('once')")
+    assert _count(shared) == 1
+
+
+def test_a_refusal_that_sqlite3_loses_is_known_all_the_same(shared: Any, late: Callable[[str, bool], None]) -> None:
+    """Else a row would be taken for written that a fence has refused."""
+    late("INSERT", True)
+    shared.execute("INSERT INTO t(a) VALUES ('once')")
+    assert _count(shared) == 1
+
+
+def test_two_threads_that_meet_one_fence(shared: Any, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transaction of the one is gone, and it is told so; the other goes on."""
+    execute: Any = sqlite3.Cursor.execute
+
+    def paused(*given: Any) -> Any:
+        try:
+            return execute(*given)
+        except sqlite3.IntegrityError:
+            monkeypatch.setattr(source, "_execute", execute)
+            _elsewhere(lambda: _count(shared))
+            raise
+
+    shared.execute("BEGIN")
+    shared.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    advance(str(database), Phase.POSTGRES, observer=lambda _event: None)
+    monkeypatch.setattr(source, "_execute", paused)
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        shared.execute("INSERT INTO t(a) VALUES ('x')")
+    shared.rollback()
+    assert _count(shared) == 0
+
+
+@pytest.mark.once
+def test_writers_and_readers_share_one_through_moves(shared: Any, database: Path) -> None:
+    """Each acknowledged row is there once, though sqlite3 loses errors of threads that share a connection."""
+    written, over = [0], threading.Event()
+    wrong: list[sqlite3.Error] = []
+
+    def write() -> None:
+        while not over.is_set():
+            try:
+                shared.execute("INSERT INTO t(a) VALUES (?)", (str(written[0]),))
+                written[0] += 1
+            except sqlite3.OperationalError as error:
+                # Beside a SELECT of another thread's, as ever: the snapshot is the connection's.
+                if str(error) != "database is locked":
+                    wrong.append(error)
+
+    def read(own: int) -> None:  # sqlite3 mixes up threads that execute the same text
+        while not over.is_set():
+            shared.execute(f"SELECT count(*) FROM t -- {own}").fetchone()
+            sum(range(20_000))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.1)  # whoever waits for the interpreter waits long
+    threads = [threading.Thread(target=write), *(threading.Thread(target=read, args=(own,)) for own in range(3))]
+    try:
+        for thread in threads:
+            thread.start()
+        subprocess.run([sys.executable, "-c", MOVES, database], check=True, timeout=120)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(before)
+    assert wrong == []
+    assert [int(text) for (text,) in shared.execute("SELECT a FROM t ORDER BY id")] == list(range(written[0]))
 
 
 @pytest.mark.parametrize("sql", ["BEGIN", "SELECT count(*) FROM t"])

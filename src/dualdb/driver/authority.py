@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from time import monotonic
 
-from dualdb.driver.c_part import autocommit, become, in_transaction, total_changes
+from dualdb.driver.c_part import become, in_transaction, total_changes
 from dualdb.driver.failure import overtaken, stuck, unasked_authorizer
 from dualdb.driver.returning import moved, replay
 from dualdb.driver.watch import UNREADABLE, find_lost, find_watch, next_look
@@ -40,10 +40,13 @@ def notice(connection: ConnectionHandle) -> bool:
 def become_doomed(connection: ConnectionHandle) -> None:
     """The transaction was rolled back underneath the application, which has yet to do so itself."""
     state = connection._dualdb
-    if state.watch is not None:
-        remote = _become_remote(connection, state, state.watch)
-        state.look_again()
-        remote.doom(overtaken())
+    with state.turn:
+        remote = state.remote  # another thread may have met the fence too
+        if remote is None and state.watch is not None:
+            remote = _become_remote(connection, state, state.watch)
+            state.look_again()
+        if remote is not None and not remote.in_transaction:
+            remote.doom(overtaken())
 
 
 def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
@@ -53,8 +56,6 @@ def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
         state.timeout_s = _busy_timeout_s(connection)
     if state.watch is not None or not state.path or monotonic() < state.look_at:
         return state.watch
-    # With autocommit=False one is always open, and what was done in it is known.
-    used = in_transaction(connection) and autocommit(connection) is not False
     try:
         watch = find_watch(state.path) or find_lost(state.path)
     except sqlite3.Error:
@@ -63,7 +64,7 @@ def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
     if watch is None:
         state.look_at = next_look()
     else:
-        state.watch_over(connection, watch, used=used)
+        state.watch_over(connection, watch)
     return watch
 
 

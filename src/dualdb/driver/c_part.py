@@ -30,6 +30,8 @@ in_transaction = _in_transaction.__get__
 total_changes = _total_changes.__get__
 """Rows written through SQLite; raises as `in_transaction` does."""
 isolation_level = _isolation_level.__get__
+rowcount = sqlite3.Cursor.rowcount.__get__
+"""What SQLite has written by the cursor's last execution: the sum so far while that executes many, -1 for a read."""
 text_factory = _text_factory.__get__
 set_text_factory = _text_factory.__set__
 row_factory = _row_factory.__get__
@@ -54,6 +56,11 @@ def set_isolation_level(connection: sqlite3.Connection, level: str | None) -> No
 def begins_by_itself(connection: sqlite3.Connection) -> bool:
     """Whether sqlite3 begins a transaction before a write."""
     return autocommit(connection) == LEGACY and isolation_level(connection) is not None
+
+
+def is_dml(sql: object) -> bool:
+    """Whether it is what sqlite3 begins a transaction for, as far as can be told at a glance: not behind a comment."""
+    return isinstance(sql, str) and sql.lstrip()[:7].upper().startswith(("INSERT", "UPDATE", "DELETE", "REPLACE"))
 
 
 def become(handled: sqlite3.Connection | sqlite3.Cursor, cls: type) -> None:

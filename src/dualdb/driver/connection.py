@@ -12,19 +12,26 @@ from contextlib import suppress
 from functools import lru_cache
 
 from dualdb.driver.authority import UNKNOWN, notice
-from dualdb.driver.c_part import autocommit, begins_by_itself, connection_of, in_transaction, set_autocommit
+from dualdb.driver.c_part import (
+    autocommit,
+    begins_by_itself,
+    connection_of,
+    in_transaction,
+    is_dml,
+    rowcount,
+    set_autocommit,
+)
 from dualdb.driver.failure import is_fence, stuck
 from dualdb.driver.handle import ConnectionHandle, CursorHandle, behaviour, path_of
 from dualdb.driver.remaining import Remaining
-from dualdb.driver.watch import find_unhinted, find_watch
+from dualdb.driver.target_classes import Unannounced
+from dualdb.driver.watch import SETTLED, find_unhinted, find_watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Any, Literal
-
-    from dualdb.driver.handle import ConnectionState
 
 
 _new_cursor = sqlite3.Connection.cursor
@@ -54,31 +61,30 @@ class SourceCursor(CursorHandle):
             return _execute(self, sql, parameters)
         if state.counter[0] != state.seen and notice(connection):
             return _follow(self).execute(self, sql, parameters)
-        if state.watch is None:
-            return _execute_unwatched(self, connection, state, sql, parameters)
-        if type(sql) is str and sql[:1] not in _NEVER_DDL and _changes_schema(sql):
+        if state.counter is SETTLED:
+            return _execute(self, sql, parameters)
+        if state.watch is not None and type(sql) is str and sql[:1] not in _NEVER_DDL and _changes_schema(sql):
             from dualdb.driver import schema_guard
 
             return schema_guard.execute(self, sql, parameters)
-        inside = in_transaction(connection)
+        inside, seen = in_transaction(connection), state.seen
         try:
             _execute(self, sql, parameters)
         except BaseException as exc:
-            if not is_fence(exc):
+            if not _is_overtaken(connection, exc):
                 state.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
                 raise
             fenced = True
         else:
-            if state.remote is None:
+            certain = state.remote is None and state.look_at != UNKNOWN and not state.shared
+            if certain or _stands(self, connection, inside=inside, seen=seen):
                 state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
                 return self
-            fenced = False
+            fenced = state.remote is None
         if fenced:
             from dualdb.driver import fence
 
             fence.outlast(connection, inside=inside)
-        else:  # another thread has gone to PostgreSQL meanwhile
-            _undo(connection)
         return SourceCursor.execute(self, sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
@@ -90,24 +96,37 @@ class SourceCursor(CursorHandle):
             return _executemany(self, sql, parameters)
         if state.counter[0] != state.seen and notice(connection):
             return _follow(self).executemany(self, sql, parameters)
-        if state.watch is None:
-            return _executemany_unwatched(self, sql, parameters)
-        inside = in_transaction(connection)
+        if state.counter is SETTLED:
+            return _executemany(self, sql, parameters)
+        inside, seen = in_transaction(connection), state.seen
+        ended = state.memory.times_ended
         rows = Remaining(parameters, self)
+        # Nobody waits for a lock that he has: of a file that is not watched only the first row may have to.
+        first_only = inside or (begins_by_itself(connection) and is_dml(sql))
+        held = first_only and state.watch is None and not state.shared
         try:
-            _executemany(self, sql, rows)
+            _executemany(self, sql, rows.held() if held else rows)
         except BaseException as exc:
-            if not is_fence(exc):
+            if not rows.resumable or not _is_overtaken(connection, exc):
                 state.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
                 raise
         else:
-            state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
-            return self
+            if not state.shared or rows.over or not _may_be_fenced(connection, seen):
+                state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
+                return self
         from dualdb.driver import fence
 
-        fence.outlast(connection, inside=inside)
+        # Whoever ended the transaction while the rows were made had each of the others stand by itself.
+        alone = state.memory.times_ended != ended
+        fence.outlast(connection, inside=inside and not alone)
         SourceCursor.executemany(self, sql, rows.again())
-        return _add(self, rows.written)
+        if alone:
+            behaviour(connection).commit(connection)
+        if rows.written > 0:
+            from dualdb.driver.target_cursor import add
+
+            add(self, rows.written)
+        return self
 
     def executescript(self, sql_script: str, /) -> Any:
         """As `sqlite3.Cursor.executescript`; on a prepared file one statement after the other, so that a fence can be
@@ -120,8 +139,13 @@ class SourceCursor(CursorHandle):
             return _executescript(self, sql_script)
         if state.counter[0] != state.seen and notice(connection):
             return _follow(self).executescript(self, sql_script)
-        if state.watch is None:
+        if state.counter is SETTLED:
             return _executescript(self, sql_script)
+        if state.watch is None:
+            try:
+                return _executescript(self, sql_script)
+            finally:
+                state.memory.worked()  # as far as is known, if it has left a transaction open
         from dualdb.driver import script
 
         script.run(self, sql_script)
@@ -185,9 +209,11 @@ class SourceConnection(ConnectionHandle):
         if self._dualdb.remote is not None:  # `with` looks this method up before its block is entered
             left: Literal[False] = behaviour(self).__exit__(self, kind, value, trace)
             return left
-        result = _leave(self, kind, value, trace)
-        self._dualdb.memory.ended()
-        return result
+        try:
+            return _leave(self, kind, value, trace)
+        finally:  # what cannot be committed is rolled back
+            if autocommit(self) is False or not in_transaction(self):
+                self._dualdb.memory.ended()
 
     if hasattr(sqlite3.Connection, "autocommit"):
 
@@ -198,9 +224,9 @@ class SourceConnection(ConnectionHandle):
 
         @autocommit.setter
         def autocommit(self, value: Any) -> None:
-            before = autocommit(self)
+            inside = in_transaction(self)
             set_autocommit(self, value)
-            if value is not before:  # what was open is committed
+            if value is True or not inside:  # what was open is committed; or one was begun
                 self._dualdb.memory.ended()
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
@@ -217,10 +243,13 @@ class SourceConnection(ConnectionHandle):
             return behaviour(self).blobopen(self, table, column, row, **kwargs)
         watched = self._dualdb.watch is not None
         if watched and not kwargs.get("readonly", False) and kwargs.get("name", "main") == "main":
-            from dualdb.driver import blob
+            from dualdb.driver.blob import journal
 
-            blob.journal(self, table, row)
-        return _blobopen(self, table, column, row, **kwargs)
+            journal(self, table, row)
+        blob = _blobopen(self, table, column, row, **kwargs)
+        if in_transaction(self):
+            self._dualdb.memory.worked()
+        return blob
 
     # What takes the database as a whole is SQLite's own affair, unless this is only the follower: that refuses.
 
@@ -266,64 +295,52 @@ def _changes_schema(sql: str) -> bool:
     return schema_guard.concerns(sql)
 
 
-def _execute_unwatched(
-    cursor: SourceCursor, connection: SourceConnection, state: ConnectionState, sql: str, parameters: Any
-) -> Any:
-    """For what may have waited for a lock while the file was prepared and moved."""
-    try:
-        inside = in_transaction(connection)
-    except sqlite3.ProgrammingError:  # closed; perhaps the cursor too, and that comes first
-        return _execute(cursor, sql, parameters)
-    try:
-        _execute(cursor, sql, parameters)
-    except sqlite3.IntegrityError as exc:
-        if not _is_overtaken(connection, exc, inside=inside):
-            raise
-    else:
-        if inside and state.memory.opening is not None:
-            state.memory.worked()
-        # Who has waited for the lock that kept us from knowing may have read a follower.
-        unsure = state.look_at == UNKNOWN and cursor.description is not None and not in_transaction(connection)
-        if (unsure and notice(connection)) or state.remote is not None:  # or another thread has left meanwhile
-            _undo(connection)
-            return _follow(cursor).execute(cursor, sql, parameters)
-        return cursor
-    return SourceCursor.execute(cursor, sql, parameters)
-
-
-def _executemany_unwatched(cursor: SourceCursor, sql: str, parameters: Iterable[Any]) -> Any:
-    """The same for many rows."""
-    connection: SourceConnection = connection_of(cursor)
-    try:
-        inside = in_transaction(connection)
-    except sqlite3.ProgrammingError:
-        return _executemany(cursor, sql, parameters)
-    rows = Remaining(parameters, cursor)
-    alone = not inside and not begins_by_itself(connection)
-    try:
-        _executemany(cursor, sql, rows if alone else rows.until_written())
-    except sqlite3.IntegrityError as exc:
-        if not rows.resumable or not _is_overtaken(connection, exc, inside=inside):
-            raise
-    else:
-        if inside:
-            connection._dualdb.memory.worked()
-        return cursor
-    SourceCursor.executemany(cursor, sql, rows.again())
-    return _add(cursor, rows.written)
-
-
-def _is_overtaken(connection: SourceConnection, error: sqlite3.IntegrityError, *, inside: bool) -> bool:
-    """Whether a fence refused it, of a file that was prepared since this connection looked; waits out the move then."""
-    path = connection._dualdb.path if is_fence(error) else None
-    watch = (find_watch(path) or find_unhinted(path)) if path else None
-    if watch is None:
+def _is_overtaken(connection: SourceConnection, error: BaseException) -> bool:
+    """Whether a fence refused it: of a file that is watched, or was prepared since this connection looked."""
+    state = connection._dualdb
+    if not is_fence(error):
         return False
-    connection._dualdb.watch_over(connection, watch, used=inside and autocommit(connection) is not False)
-    from dualdb.driver import fence
+    if state.watch is None and state.path:
+        watch = find_watch(state.path) or find_unhinted(state.path)
+        if watch is not None:
+            state.watch_over(connection, watch)
+    return state.watch is not None
 
-    fence.outlast(connection, inside=inside)
-    return True
+
+def _stands(cursor: SourceCursor, connection: SourceConnection, *, inside: bool, seen: int) -> bool:
+    """Whether what was executed just now on SQLite is done, though it was not known that SQLite has the say; `inside` a
+    transaction, and with the hint's counter at `seen`.
+    """
+    state = connection._dualdb
+    written = rowcount(cursor)
+    reads = cursor.description is not None and written < 0
+    if state.remote is not None:
+        # Another thread has left meanwhile. What was committed had met no fence, and is carried.
+        if not (inside or reads or in_transaction(connection)) and written != 0:
+            return True
+        _undo(connection)
+        return False
+    if state.look_at == UNKNOWN and reads:
+        # Who has waited for the lock that kept us from knowing may have read a follower.
+        fresh = not inside or state.memory.opening is not None
+        return not (fresh and notice(connection))
+    # sqlite3 loses the error of one thread where another one that shares the connection asks SQLite for something just
+    # then. It would be the fence's that tells of a write that wrote nothing.
+    return written != 0 or not state.shared or not _may_be_fenced(connection, seen)
+
+
+def _may_be_fenced(connection: SourceConnection, seen: int) -> bool:
+    """Whether a fence may have risen since the hint's counter was `seen`; other threads have looked at it since."""
+    state = connection._dualdb
+    if state.watch is None:
+        watch = find_watch(state.path) if state.path else None
+        if watch is None:
+            return False
+        state.watch_over(connection, watch)
+    elif not state.watch.retired:
+        return state.counter[0] != seen
+    authority = state.watch.authority(-1) if state.watch is not None else None
+    return authority is not None and (authority.remote or authority.under_way)
 
 
 def _undo(connection: SourceConnection) -> None:
@@ -344,15 +361,6 @@ def _dumped(connection: SourceConnection, lines: Iterator[str]) -> Iterator[str]
         if connection._dualdb.remote is not None:  # a move has overtaken it
             behaviour(connection).iterdump(connection)
         raise
-
-
-def _add(cursor: SourceCursor, written: int) -> Any:
-    """The cursor, with the rows that an executemany wrote before it was refused in its count as well."""
-    if written > 0:  # the C part's count cannot be set: until its next execution the cursor shows an answer of ours
-        from dualdb.driver.target_cursor import add
-
-        add(cursor, written)
-    return cursor
 
 
 def _follow(cursor: SourceCursor) -> Any:
@@ -400,14 +408,5 @@ def _with_base(factory: Any, ours: Any) -> Any:
     # Its own slots may leave no room for those of ours, but for a slot behind them.
     for base, slots in ((ours, ()), (ours.__base__, ours.__slots__)):
         with suppress(Exception):  # whatever a metaclass of the application's has against it
-            return type(factory.__name__, (_Unannounced, factory, base), names | {"__slots__": slots})
+            return type(factory.__name__, (Unannounced, factory, base), names | {"__slots__": slots})
     return factory  # it stays sqlite3's
-
-
-class _Unannounced:
-    """Comes first, so that a class of the application's is not told of the one that is derived from it here."""
-
-    __slots__ = ()
-
-    def __init_subclass__(cls, **_: Any) -> None:
-        """Nothing is done."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.statement import Plan
     from dualdb.driver.catalogue import Statement
+    from dualdb.driver.handle import ConnectionState
     from dualdb.driver.remaining import Remaining
     from dualdb.driver.remote import Remote
     from dualdb.driver.target_connection import TargetConnection
@@ -54,6 +55,8 @@ _OWN_PRAGMAS = frozenset(
     {"application_id", "database_list", "encoding", "foreign_keys", "page_size", "query_only", "user_version"}
 )
 """Asked of the connection's C part and its file, which the relay keeps."""
+_SESSION = frozenset({"changes()", "total_changes()", "last_insert_rowid()"})
+"""Values that the statement before has left."""
 _EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Event.SAVEPOINT, "RELEASE": Event.RELEASE}
 
 
@@ -93,7 +96,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
         for row in rows:
             rows.written += _execute_row(remote, statement, row)
             if remote.transaction.state is State.WRITING:
-                _in_batches(remote, statement, rows)
+                _in_batches(connection._dualdb, remote, statement, rows)
     cursor._dualdb.result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
 
 
@@ -300,20 +303,78 @@ def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
     return outcome.written
 
 
-def _in_batches(remote: Remote, statement: Statement, rows: Remaining) -> None:
+def _in_batches(state: ConnectionState, remote: Remote, statement: Statement, rows: Remaining) -> None:
     """Execute the rows inside a transaction that holds the lock, many in a round trip, while it lasts."""
-    while remote.transaction.state is State.WRITING:
-        batch, error = _bound_batch(remote, statement, rows)
-        if not batch and error is None:
-            return
-        _run_batch(remote, batch, rows)
-        if error is not None:
-            raise error
+    over = False
+    while not over and remote.transaction.state is State.WRITING:
+        batch = _Batch(remote, rows)
+        before, state.flush = state.flush, batch.flush
+        try:
+            over = batch.fill(statement)
+        finally:
+            state.flush = before
+
+
+class _Batch:
+    """Executions that are made ready to go in one round trip, as if each had been done when its row was made: whoever
+    enters the connection meanwhile has them done first.
+    """
+
+    def __init__(self, remote: Remote, rows: Remaining) -> None:
+        self._remote = remote
+        self._rows = rows
+        self._ready: list[_Bound] = []
+        self._failed: Exception | None = None
+        """What a row gave that somebody else had executed."""
+
+    def fill(self, statement: Statement) -> bool:
+        """Make the next rows ready and execute them; whether these were the last ones. Raises what the first row that
+        fails gives, when those before it are done.
+        """
+        taken = 0
+        try:
+            for row in islice(self._rows, _BATCH):
+                taken += 1
+                self._check()
+                plan, messages = self._remote.planned(statement, self._remote.bound(statement, row))
+                self._ready.append((row, plan, messages))
+                if _asks_what_was_before(plan):
+                    self._run()
+        except MovedError:
+            self._rows.give_back([*(row for row, _, _ in self._ready), *self._rows.last])
+            raise
+        except Exception:  # of this row, or of the application's that makes them
+            self._check()
+            self._run()
+            raise
+        self._check()
+        self._run()
+        return taken < _BATCH
+
+    def flush(self) -> None:
+        """For who comes by while a row is made; what goes wrong is not his affair."""
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - `fill` raises it
+            self._failed = error
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+    def _run(self) -> None:
+        ready, self._ready = self._ready, []
+        if ready:
+            _run_batch(self._remote, ready, self._rows)
+
+
+def _asks_what_was_before(plan: Plan) -> bool:
+    return any(parameter.source in _SESSION for step in plan.steps for parameter in step.parameters)
 
 
 def _run_batch(remote: Remote, batch: Sequence[_Bound], rows: Remaining) -> None:
     ends: Sequence[Any] = ()
-    if batch and remote.transaction.state is State.WRITING:  # else another thread has ended it while rows were made
+    if remote.transaction.state is State.WRITING:  # else it was ended while rows were made, and each stands by itself
         with suppress(Rejected):
             ends = remote.run_batch([messages for _, _, messages in batch])
     for (_, plan, _), answer in zip(batch, ends, strict=False):
@@ -331,17 +392,3 @@ def _run_batch(remote: Remote, batch: Sequence[_Bound], rows: Remaining) -> None
             raise
         _noted(remote, plan, outcome)
         rows.written += outcome.written
-
-
-def _bound_batch(remote: Remote, statement: Statement, rows: Remaining) -> tuple[list[_Bound], Exception | None]:
-    """The next executions, and the error of the row behind them that could not be bound; none behind the last row."""
-    batch: list[_Bound] = []
-    try:
-        for row in islice(rows, _BATCH):  # kept one by one: an error in the middle leaves those before it
-            batch.append((row, *remote.planned(statement, remote.bound(statement, row))))  # noqa: PERF401
-    except MovedError:
-        rows.give_back([*(row for row, _, _ in batch), *rows.last])
-        raise
-    except Exception as error:  # noqa: BLE001 - the application's own: raised when the rows before it are in
-        return batch, error
-    return batch, None

@@ -18,7 +18,7 @@ from dualdb.driver.write_access import is_read_only
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, Self
 
     from dualdb.driver.answer import Answer
@@ -50,6 +50,7 @@ class ConnectionState:
         "authorizer",
         "counter",
         "detect_types",
+        "flush",
         "home",
         "look_at",
         "memory",
@@ -58,6 +59,7 @@ class ConnectionState:
         "remote",
         "replaced",
         "seen",
+        "shared",
         "timeout_s",
         "turn",
         "watch",
@@ -70,6 +72,8 @@ class ConnectionState:
         """The object's class while SQLite is the authority."""
         self.detect_types: int = given.get("detect_types", 0)
         self.timeout_s: float = given.get("timeout", 5.0)
+        self.shared = not given.get("check_same_thread", True)
+        """Whether threads may share the connection."""
         self.watch: Watch | None = None
         """None: the file was never prepared, as far as is known."""
         self.counter: Sequence[int] = UNREADABLE
@@ -94,6 +98,8 @@ class ConnectionState:
         """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
         self.turn = RLock()
         """Whose turn it is, where threads share the connection: to follow the authority, and to ask PostgreSQL."""
+        self.flush: Callable[[], None] | None = None
+        """Executes what an executemany on PostgreSQL has made ready, before anything else is done there."""
         self.remote: Remote | None = None
         """What the connection has on the other side while PostgreSQL is the authority."""
 
@@ -103,6 +109,11 @@ class ConnectionState:
         assert self.remote is not None  # noqa: S101 - the object has the class that says so
         return self.remote
 
+    def settle_rows(self) -> None:
+        """Before anything is done on PostgreSQL: what was given to an executemany before comes first."""
+        if self.flush is not None:
+            self.flush()
+
     def settle(self, connection: sqlite3.Connection) -> None:
         """Find out which file it has open, and whether that was prepared."""
         self.path = path_of(connection)
@@ -111,18 +122,16 @@ class ConnectionState:
             return
         watch = find_watch(self.path)
         if watch is not None:
-            self.watch_over(connection, watch, used=False)
+            self.watch_over(connection, watch)
 
     def be_private(self) -> None:
         """Nobody else has this database, or nobody has any."""
         self.watch, self.counter, self.seen, self.path = None, SETTLED, SETTLED[0], ""
 
-    def watch_over(self, connection: sqlite3.Connection, watch: Watch, *, used: bool) -> None:
-        """Begin to watch the file. `used`: statements may have been executed before, and a transaction be open."""
-        self.watch, self.counter, self.seen = watch, watch.counter, -1
+    def watch_over(self, connection: sqlite3.Connection, watch: Watch) -> None:
+        """Begin to watch the file."""
+        self.watch, self.counter, self.seen, self.look_at = watch, watch.counter, -1, 0.0
         self.read_only = is_read_only(connection)
-        if used:
-            self.memory.worked()  # as far as is known
 
     def look_again(self) -> None:
         """Read the control row before the next statement."""
@@ -134,13 +143,15 @@ class ConnectionState:
 class CursorState:
     """A cursor's own state beside the C object's, from when PostgreSQL first was its authority."""
 
-    __slots__ = ("home", "result")
+    __slots__ = ("busy", "home", "result")
 
     def __init__(self, home: type[CursorHandle]) -> None:
         self.home = home
         """The object's class while SQLite is the authority."""
         self.result: Answer | None = None
         """What PostgreSQL answered, if it was asked."""
+        self.busy = False
+        """Whether it is executing many, and the application makes the next row."""
 
 
 class ConnectionHandle(sqlite3.Connection):

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import sqlite3
 from itertools import chain, islice
+
+from dualdb.driver.c_part import rowcount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator
     from typing import Any
-
-
-_rowcount = sqlite3.Cursor.rowcount.__get__
-"""Of the cursor's C part: while it executes many it has the sum so far, and none any more once it was refused."""
 
 
 class Remaining:
     """An iterator that remembers what it handed out last, and what was written with the rows before that."""
 
-    __slots__ = ("_cursor", "_rows", "_unread", "last", "resumable", "written")
+    __slots__ = ("_cursor", "_rows", "_unread", "last", "over", "resumable", "written")
 
     def __init__(self, rows: Iterable[Any], cursor: sqlite3.Cursor | None = None) -> None:
         """`cursor` is whose C part executes these rows and counts; without one the caller does."""
-        # sqlite3 takes an iterator at its word, also one without `__iter__`.
-        step = None if hasattr(type(rows), "__iter__") else getattr(rows, "__next__", None)
-        self._rows = iter(rows) if step is None else iter(step, self)
+        # As sqlite3 does: an iterator is taken at its word, and its `__iter__`, if any, not called.
+        self._rows: Any = rows if hasattr(type(rows), "__next__") else iter(rows)
         self.last: tuple[Any, ...] = ()
         """The row handed out last, if any was."""
         self._unread: tuple[Any, ...] = ()
         self._cursor = cursor
         self.written = 0
+        self.over = False
+        """Whether all were handed out, and asked for more."""
         self.resumable = True
         """Whether `again` has all that was not written."""
 
@@ -38,25 +37,45 @@ class Remaining:
 
     def __next__(self) -> Any:
         if self._cursor is not None:
-            self.written = _rowcount(self._cursor)
-        row = next(self._rows)
+            self.written = rowcount(self._cursor)
+        try:
+            row = next(self._rows)
+        except StopIteration:
+            self.over = True
+            raise
         self.last = (row,)
         return row
 
-    def until_written(self) -> Iterator[Any]:
+    def held(self) -> Iterator[Any]:
         """For who has the lock with the first row, as a rule, so that no other row is refused. None of the others is
         remembered, and they pass as fast as they can.
         """
-        return chain(islice(self, 1), self._forgetting(), self._rows)
+        return chain(islice(self, 1), self._forgetting(), self._behind())
+
+    def give_back(self, rows: Iterable[Any]) -> None:
+        """These were handed out and not executed, the last one included."""
+        self._unread, self.last = (*self._unread, *rows), ()
+
+    def again(self) -> Iterator[Any]:
+        """The row handed out last, and those behind it; before them what was given back."""
+        return chain(self._unread, self.last, self._behind())
 
     def _forgetting(self) -> Iterator[Any]:
         self.resumable = False
         yield from ()
 
-    def give_back(self, rows: Iterable[Any]) -> None:
-        """These were handed out and not executed, nor was any other that was handed out since."""
-        self._unread, self.last = tuple(rows), ()
+    def _behind(self) -> Iterator[Any]:
+        return self._rows if type(self._rows).__module__ in _TRUSTED else _one_by_one(self._rows)
 
-    def again(self) -> Iterator[Any]:
-        """The row handed out last, and those behind it; before them what was given back."""
-        return chain(self._unread, self.last, self._rows)
+
+_TRUSTED = frozenset({"builtins", "itertools"})
+"""Where the iterators are from whose `__iter__` does nothing for certain."""
+
+
+def _one_by_one(rows: Any) -> Iterator[Any]:
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        yield row

@@ -6,7 +6,19 @@ Made once for each class; an object's attributes, methods and `isinstance` stay 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Unannounced:
+    """Comes first, so that a class of the application's is not told of the one that is derived from it here."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        """Nothing is done."""
 
 
 @lru_cache(maxsize=256)
@@ -17,7 +29,9 @@ def remade(home: Any, handle: Any, target: Any) -> Any:
     """
     local = next(base for base in home.__mro__ if handle in base.__bases__)
     replaced = _named(local, (target, local))
-    return replaced if home is local else _named(home, (home, replaced))
+    if home is local:
+        return replaced
+    return _named(home, (home, replaced) if issubclass(home, Unannounced) else (Unannounced, home, replaced))
 
 
 def _named(like: type, bases: tuple[type, ...]) -> type:

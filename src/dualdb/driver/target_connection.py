@@ -91,15 +91,19 @@ class TargetConnection(ConnectionHandle):
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         on_sqlite: bool = in_transaction(self)  # raises when the connection is closed
-        remote = self._dualdb.remote
-        return on_sqlite if remote is None else remote.in_transaction
+        with self._dualdb.turn:
+            self._dualdb.settle_rows()
+            remote = self._dualdb.remote
+            return on_sqlite if remote is None else remote.in_transaction
 
     @property
     def total_changes(self) -> int:
         """Rows written since the connection was opened."""
         on_sqlite: int = total_changes(self)
-        remote = self._dualdb.remote
-        return on_sqlite if remote is None else remote.total_changes
+        with self._dualdb.turn:
+            self._dualdb.settle_rows()
+            remote = self._dualdb.remote
+            return on_sqlite if remote is None else remote.total_changes
 
     @property  # type: ignore[override]
     def isolation_level(self) -> str | None:
@@ -200,6 +204,7 @@ def _finish(connection: TargetConnection, event: Event) -> None:
     state = connection._dualdb
     mode = autocommit(connection)
     with state.turn:
+        state.settle_rows()
         remote = state.remote
         if remote is None:  # called by a method that was looked up before the class changed back
             (behaviour(connection).commit if event is Event.COMMIT else behaviour(connection).rollback)(connection)

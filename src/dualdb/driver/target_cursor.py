@@ -58,16 +58,24 @@ class TargetCursor(CursorHandle):
         with connection._dualdb.turn:
             going = _going(self)
             if going is None:
-                rows = _SharedRows(parameters, connection._dualdb)
+                state = connection._dualdb
+                rows, ended = _SharedRows(parameters, state), state.memory.times_ended
+                self._dualdb.busy = True
                 try:
                     execution.executemany(self, connection, sql, rows)
                 except MovedError:
-                    connection._dualdb.look_again()
+                    state.look_again()
                 else:
                     return self
+                finally:
+                    self._dualdb.busy = False
         if going is not None:
             return going.executemany(self, sql, parameters)
+        # Whoever ended the transaction while the rows were made had each of the others stand by itself.
+        alone = state.memory.times_ended != ended
         TargetCursor.executemany(self, sql, rows.again())
+        if alone:
+            behaviour(connection).commit(connection)
         add(self, rows.written)
         return self
 
@@ -128,6 +136,7 @@ class TargetCursor(CursorHandle):
 
     def close(self) -> None:
         """Forget the rows that are left; what it has done stays known."""
+        _check_at_leisure(self)
         result = self._dualdb.result
         if result is not None:
             result.drop()
@@ -187,11 +196,18 @@ def add(cursor: CursorHandle, written: int) -> None:
         cursor._dualdb.result = Answer(rowcount=written + rowcount, lastrowid=lastrowid)
 
 
+def _check_at_leisure(cursor: TargetCursor) -> None:
+    if cursor._dualdb.busy:
+        raise sqlite3.ProgrammingError("Recursive use of cursors not allowed.")
+
+
 def _going(cursor: TargetCursor) -> Any:
     """None while PostgreSQL answers. Otherwise the cursor has its class of SQLite's back, and this is the part of it
     that executes: an application's own methods have been through already.
     """
     connection: TargetConnection = connection_of(cursor)
+    _check_at_leisure(cursor)
+    connection._dualdb.settle_rows()
     if connection._dualdb.remote is not None and not moved(connection):
         return None
     become(cursor, cursor._dualdb.home)

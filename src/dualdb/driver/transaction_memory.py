@@ -8,14 +8,15 @@ executed again where the authority went; whatever read or wrote cannot. Knows te
 from __future__ import annotations
 
 _OPENING = frozenset({"BEGIN", "SAVEPOINT"})
-_NESTING = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK"})
+_NESTING = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 _BEGUN = ("BEGIN",)
+_COMMENTED = ("-", "/")
 
 
 class TransactionMemory:
     """The memory of one transaction after the other."""
 
-    __slots__ = ("opening",)
+    __slots__ = ("opening", "times_ended")
 
     opening: tuple[str, ...] | None
     """The statement that opened the transaction, if one is open; then the savepoints since. None: more was done.
@@ -24,6 +25,8 @@ class TransactionMemory:
 
     def __init__(self) -> None:
         self.opening = _BEGUN
+        self.times_ended = 0
+        """How often a transaction was committed or rolled back."""
 
     def done(self, sql: str, *, inside: bool, still_open: bool) -> None:
         """A statement was executed; `inside`: a transaction was open before it."""
@@ -39,12 +42,10 @@ class TransactionMemory:
 
     def ran(self, sql: str, *, still_open: bool) -> None:
         """A statement was executed inside: SAVEPOINT, RELEASE, ROLLBACK, or something that is not repeated."""
-        from dualdb.core.sqltext import first_keyword  # not while `dualdb` is imported: it compiles a large pattern
-
         if not still_open:
             self.ended()
         elif self.opening is not None:
-            self.opening = (*self.opening, sql) if first_keyword(sql) in _NESTING else None
+            self.opening = (*self.opening, sql) if _nests(sql) else None
 
     def failed(self, sql: str, *, inside: bool, still_open: bool) -> None:
         """A statement has failed, which undoes it: it leaves the transaction as it was, or begun, or rolled back."""
@@ -64,6 +65,7 @@ class TransactionMemory:
     def ended(self) -> None:
         """It was committed or rolled back; with `autocommit=False` one is open again, and else the next one begins."""
         self.opening = _BEGUN
+        self.times_ended += 1
 
     @property
     def replay(self) -> tuple[str, ...] | None:
@@ -73,3 +75,12 @@ class TransactionMemory:
         if self.opening is None or first_keyword(self.opening[0]) not in _OPENING:
             return None
         return self.opening
+
+
+def _nests(sql: str) -> bool:
+    start = sql.lstrip()[:9].upper()
+    if start.startswith(_COMMENTED):
+        from dualdb.core.sqltext import first_keyword  # not while `dualdb` is imported: it compiles a large pattern
+
+        return first_keyword(sql) in _NESTING
+    return start.startswith(_NESTING)

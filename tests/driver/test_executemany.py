@@ -1,0 +1,155 @@
+"""`executemany` on PostgreSQL, where many executions go in one round trip: nobody can tell, whatever makes the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.driver.twins import Twins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+INSERT = "INSERT INTO t(a) VALUES (?)"
+WHOLE = "SELECT a FROM t ORDER BY id"
+
+
+@pytest.fixture
+def twins(database: Path, target_dsn: str) -> Iterator[Twins]:
+    """A table of integers on both."""
+    pair = Twins(database, target_dsn, "CREATE TABLE t(id INTEGER PRIMARY KEY, a INTEGER UNIQUE)")
+    yield pair
+    pair.close()
+
+
+def _reads(connection: Any) -> Any:
+    rows = ((connection.execute("SELECT count(*) FROM t").fetchone()[0],) for _ in range(5))
+    return connection.executemany(INSERT, rows).rowcount
+
+
+def _gives_out_ids(connection: Any) -> Any:
+    def rows() -> Iterator[tuple[int, int]]:
+        for number in range(5):
+            yield connection.execute("SELECT coalesce(max(id), 0) + 1 FROM t").fetchone()[0], number
+
+    return connection.executemany("INSERT INTO t(id, a) VALUES (?, ?)", rows()).rowcount
+
+
+def _last_rowid(connection: Any) -> Any:
+    return connection.executemany("INSERT INTO t(a) VALUES (last_insert_rowid() + ?)", [(0,)] * 5).rowcount
+
+
+def _total_changes(connection: Any) -> Any:
+    return connection.executemany("INSERT INTO t(a) VALUES (total_changes() + ?)", [(0,)] * 5).rowcount
+
+
+def _counts(connection: Any) -> Any:
+    seen: list[Any] = []
+
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(3):
+            seen.append((connection.total_changes, connection.in_transaction))
+            yield (number,)
+
+    connection.executemany(INSERT, rows())
+    return [(changes - seen[0][0], inside) for changes, inside in seen]
+
+
+def _rolls_back(connection: Any) -> Any:
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(5):
+            if number == 3:
+                connection.rollback()
+            yield (number,)
+
+    written = connection.executemany(INSERT, rows()).rowcount
+    connection.rollback()
+    return written
+
+
+def _writes_another(connection: Any) -> Any:
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(5):
+            connection.execute(INSERT, (100 + number,))
+            yield (number,)
+
+    return connection.executemany(INSERT, rows()).rowcount
+
+
+def _nests(connection: Any) -> Any:
+    def rows(base: int, depth: int) -> Iterator[tuple[int]]:
+        for number in range(base, base + 3):
+            if depth:
+                connection.executemany(INSERT, rows(10 * number + 10, depth - 1))
+            yield (number,)
+
+    return connection.executemany(INSERT, rows(1, 2)).rowcount
+
+
+def _uses_its_own_cursor(connection: Any) -> Any:
+    cursor = connection.cursor()
+
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(3):
+            yield (number,)
+            cursor.execute("SELECT 1")
+
+    return cursor.executemany(INSERT, rows())
+
+
+def _fails_between(connection: Any) -> Any:
+    """The row before has failed by the time that the next one is made."""
+    seen: list[Any] = []
+
+    def rows() -> Iterator[tuple[int]]:
+        for number in (1, 2, 2, 3):
+            seen.append(number)
+            connection.execute("SELECT 1")
+            yield (number,)
+
+    try:
+        connection.executemany(INSERT, rows())
+    except Exception as error:  # noqa: BLE001 - the same on both
+        return type(error), str(error)
+    return seen
+
+
+def _raises(connection: Any) -> Any:
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(3):
+            yield (number,)
+        raise ZeroDivisionError
+
+    try:
+        connection.executemany(INSERT, rows())
+    except ZeroDivisionError:
+        return connection.in_transaction
+    return None
+
+
+WAYS = (
+    _reads,
+    _gives_out_ids,
+    _last_rowid,
+    _total_changes,
+    _counts,
+    _rolls_back,
+    _writes_another,
+    _nests,
+    _uses_its_own_cursor,
+    _fails_between,
+    _raises,
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("level", ["", None])
+def test_rows_are_executed_when_they_are_made(twins: Twins, way: Callable[[Any], Any], level: Any) -> None:
+    """As far as the application can see."""
+    for connection in (twins.plain, twins.ours):
+        connection.isolation_level = level
+    twins.both(way)
+    twins.both(lambda connection: connection.execute(WHOLE).fetchall())
+    twins.both(lambda connection: connection.commit())
+    twins.both(lambda connection: connection.execute(WHOLE).fetchall())
