@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import queue
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -24,16 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 20
-MOVES = """
-import sys, time
-from dualdb.core.phase import Phase
-from dualdb.operations.transition import advance, rollback
-for _ in range(3):
-    advance(sys.argv[1], Phase.POSTGRES, observer=lambda _: None)
-    time.sleep(0.2)
-    rollback(sys.argv[1], observer=lambda _: None)
-    time.sleep(0.2)
-"""
 
 
 @pytest.fixture
@@ -182,43 +170,6 @@ def test_two_threads_that_meet_one_fence(shared: Any, database: Path, monkeypatc
         shared.execute("INSERT INTO t(a) VALUES ('x')")
     shared.rollback()
     assert _count(shared) == 0
-
-
-@pytest.mark.once
-def test_writers_and_readers_share_one_through_moves(shared: Any, database: Path) -> None:
-    """Each acknowledged row is there once, though sqlite3 loses errors of threads that share a connection."""
-    written, over = [0], threading.Event()
-    wrong: list[sqlite3.Error] = []
-
-    def write() -> None:
-        while not over.is_set():
-            try:
-                shared.execute("INSERT INTO t(a) VALUES (?)", (str(written[0]),))
-                written[0] += 1
-            except sqlite3.OperationalError as error:
-                # Beside a SELECT of another thread's, as ever: the snapshot is the connection's.
-                if str(error) != "database is locked":
-                    wrong.append(error)
-
-    def read(own: int) -> None:  # sqlite3 mixes up threads that execute the same text
-        while not over.is_set():
-            shared.execute(f"SELECT count(*) FROM t -- {own}").fetchone()
-            sum(range(20_000))
-
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(0.1)  # whoever waits for the interpreter waits long
-    threads = [threading.Thread(target=write), *(threading.Thread(target=read, args=(own,)) for own in range(3))]
-    try:
-        for thread in threads:
-            thread.start()
-        subprocess.run([sys.executable, "-c", MOVES, database], check=True, timeout=120)
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-        sys.setswitchinterval(before)
-    assert wrong == []
-    assert [int(text) for (text,) in shared.execute("SELECT a FROM t ORDER BY id")] == list(range(written[0]))
 
 
 @pytest.mark.parametrize("sql", ["BEGIN", "SELECT count(*) FROM t"])
