@@ -52,7 +52,7 @@ class SourceCursor(CursorHandle):
 
     __slots__ = ()
 
-    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:  # noqa: C901 - each call would cost every statement
         """As `sqlite3.Cursor.execute`; a refusal by a fence is waited out."""
         try:
             connection: SourceConnection = connection_of(self)
@@ -78,7 +78,8 @@ class SourceCursor(CursorHandle):
         else:
             certain = state.remote is None and state.look_at != UNKNOWN and not state.shared
             if certain or _stands(self, connection, inside=inside, seen=seen):
-                state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
+                if state.memory.opening is not None if inside else in_transaction(connection):
+                    state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
                 return self
             fenced = state.remote is None
         if fenced:
