@@ -6,9 +6,11 @@ sqlite3 itself reads its own fields and never a class attribute, property or met
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 LEGACY = -1
@@ -61,6 +63,20 @@ def begins_by_itself(connection: sqlite3.Connection) -> bool:
 def is_dml(sql: object) -> bool:
     """Whether it is what sqlite3 begins a transaction for, as far as can be told at a glance: not behind a comment."""
     return isinstance(sql, str) and sql.lstrip()[:7].upper().startswith(("INSERT", "UPDATE", "DELETE", "REPLACE"))
+
+
+@contextmanager
+def alone(connection: sqlite3.Connection, wanted: bool) -> Iterator[None]:
+    """Let sqlite3 begin no transaction by itself meanwhile, if that is wanted: each statement stands alone."""
+    level = isolation_level(connection)
+    if not wanted or level is None or autocommit(connection) != LEGACY:
+        yield
+        return
+    set_isolation_level(connection, None)
+    try:
+        yield
+    finally:
+        set_isolation_level(connection, level)
 
 
 def become(handled: sqlite3.Connection | sqlite3.Cursor, cls: type) -> None:

@@ -13,15 +13,19 @@ from functools import lru_cache
 
 from dualdb.driver.authority import UNKNOWN, notice
 from dualdb.driver.c_part import (
+    alone,
     autocommit,
     begins_by_itself,
     connection_of,
     in_transaction,
     is_dml,
+    isolation_level,
     rowcount,
     set_autocommit,
+    set_isolation_level,
+    total_changes,
 )
-from dualdb.driver.failure import is_fence, stuck
+from dualdb.driver.failure import is_busy, is_fence, stuck
 from dualdb.driver.handle import ConnectionHandle, CursorHandle, behaviour, path_of
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.target_classes import Unannounced
@@ -68,16 +72,17 @@ class SourceCursor(CursorHandle):
 
             return schema_guard.execute(self, sql, parameters)
         inside, seen = in_transaction(connection), state.seen
+        changes = total_changes(connection) if state.shared else 0
         try:
             _execute(self, sql, parameters)
         except BaseException as exc:
             if not _is_overtaken(connection, exc):
-                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
+                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=is_busy(exc))
                 raise
             fenced = True
         else:
             certain = state.remote is None and state.look_at != UNKNOWN and not state.shared
-            if certain or _stands(self, connection, inside=inside, seen=seen):
+            if certain or _stands(self, connection, inside=inside, seen=seen, changes=changes):
                 if state.memory.opening is not None if inside else in_transaction(connection):
                     state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
                 return self
@@ -100,7 +105,6 @@ class SourceCursor(CursorHandle):
         if state.counter is SETTLED:
             return _executemany(self, sql, parameters)
         inside, seen = in_transaction(connection), state.seen
-        ended = state.memory.times_ended
         rows = Remaining(parameters, self)
         # Nobody waits for a lock that he has: of a file that is not watched only the first row may have to.
         first_only = inside or (begins_by_itself(connection) and is_dml(sql))
@@ -109,7 +113,7 @@ class SourceCursor(CursorHandle):
             _executemany(self, sql, rows.held() if held else rows)
         except BaseException as exc:
             if not rows.resumable or not _is_overtaken(connection, exc):
-                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
+                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=is_busy(exc))
                 raise
         else:
             if not state.shared or rows.over or not _may_be_fenced(connection, seen):
@@ -117,12 +121,11 @@ class SourceCursor(CursorHandle):
                 return self
         from dualdb.driver import fence
 
-        # Whoever ended the transaction while the rows were made had each of the others stand by itself.
-        alone = state.memory.times_ended != ended
-        fence.outlast(connection, inside=inside and not alone)
-        SourceCursor.executemany(self, sql, rows.again())
-        if alone:
-            behaviour(connection).commit(connection)
+        # Rows whose maker has ended the transaction stand by themselves, or in one that he has begun.
+        late = rows.number > 1
+        fence.outlast(connection, inside=rows.inside if late else inside)
+        with alone(connection, late and not rows.inside):
+            SourceCursor.executemany(self, sql, rows.again())
         if rows.written > 0:
             from dualdb.driver.target_cursor import add
 
@@ -194,7 +197,8 @@ class SourceConnection(ConnectionHandle):
             behaviour(self).commit(self)
             return
         _commit(self)
-        self._dualdb.memory.ended()
+        if autocommit(self) is not True:
+            self._dualdb.memory.ended()
 
     def rollback(self) -> None:
         """As `sqlite3.Connection.rollback`."""
@@ -202,7 +206,8 @@ class SourceConnection(ConnectionHandle):
             behaviour(self).rollback(self)
             return
         _rollback(self)
-        self._dualdb.memory.ended()
+        if autocommit(self) is not True:
+            self._dualdb.memory.ended()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
@@ -215,6 +220,18 @@ class SourceConnection(ConnectionHandle):
         finally:  # what cannot be committed is rolled back
             if autocommit(self) is False or not in_transaction(self):
                 self._dualdb.memory.ended()
+
+    @property  # type: ignore[override]
+    def isolation_level(self) -> str | None:
+        """As `sqlite3.Connection.isolation_level`."""
+        level: str | None = isolation_level(self)
+        return level
+
+    @isolation_level.setter
+    def isolation_level(self, level: str | None) -> None:
+        set_isolation_level(self, level)
+        if level is None and (autocommit(self) is False or not in_transaction(self)):  # what was open is committed
+            self._dualdb.memory.ended()
 
     if hasattr(sqlite3.Connection, "autocommit"):
 
@@ -243,7 +260,7 @@ class SourceConnection(ConnectionHandle):
         if _has_left(self):
             return behaviour(self).blobopen(self, table, column, row, **kwargs)
         watched = self._dualdb.watch is not None
-        if watched and not kwargs.get("readonly", False) and kwargs.get("name", "main") == "main":
+        if watched and not kwargs.get("readonly", False) and kwargs.get("name", "main").lower() == "main":
             from dualdb.driver.blob import journal
 
             journal(self, table, row)
@@ -270,14 +287,17 @@ class SourceConnection(ConnectionHandle):
         """As `sqlite3.Connection.serialize`."""
         if _has_left(self):
             behaviour(self).serialize(self, **named)
-        return super().serialize(**named)
+        image = super().serialize(**named)
+        if in_transaction(self):
+            self._dualdb.memory.worked()
+        return image
 
     def deserialize(self, *given: Any, **named: Any) -> None:
         """As `sqlite3.Connection.deserialize`."""
         if _has_left(self):
             behaviour(self).deserialize(self, *given, **named)
         super().deserialize(*given, **named)
-        if named.get("name", "main") == "main":
+        if named.get("name", "main").lower() == "main":
             self._dualdb.be_private()  # the file is left as it is
 
 
@@ -308,16 +328,17 @@ def _is_overtaken(connection: SourceConnection, error: BaseException) -> bool:
     return state.watch is not None
 
 
-def _stands(cursor: SourceCursor, connection: SourceConnection, *, inside: bool, seen: int) -> bool:
+def _stands(cursor: SourceCursor, connection: SourceConnection, *, inside: bool, seen: int, changes: int) -> bool:
     """Whether what was executed just now on SQLite is done, though it was not known that SQLite has the say; `inside` a
-    transaction, and with the hint's counter at `seen`.
+    transaction, with the hint's counter at `seen` and `changes` done before.
     """
     state = connection._dualdb
-    written = rowcount(cursor)
-    reads = cursor.description is not None and written < 0
+    reads = cursor.description is not None and rowcount(cursor) < 0
+    # Not rowcount alone: it is 0 where triggers write, and until the rows of RETURNING are fetched.
+    wrote = rowcount(cursor) > 0 or (state.shared and total_changes(connection) != changes)
     if state.remote is not None:
         # Another thread has left meanwhile. What was committed had met no fence, and is carried.
-        if not (inside or reads or in_transaction(connection)) and written != 0:
+        if not (inside or reads or in_transaction(connection)) and wrote:
             return True
         _undo(connection)
         return False
@@ -327,7 +348,7 @@ def _stands(cursor: SourceCursor, connection: SourceConnection, *, inside: bool,
         return not (fresh and notice(connection))
     # sqlite3 loses the error of one thread where another one that shares the connection asks SQLite for something just
     # then. It would be the fence's that tells of a write that wrote nothing.
-    return written != 0 or not state.shared or not _may_be_fenced(connection, seen)
+    return wrote or rowcount(cursor) != 0 or not state.shared or not _may_be_fenced(connection, seen)
 
 
 def _may_be_fenced(connection: SourceConnection, seen: int) -> bool:
@@ -338,8 +359,9 @@ def _may_be_fenced(connection: SourceConnection, seen: int) -> bool:
         if watch is None:
             return False
         state.watch_over(connection, watch)
-    elif not state.watch.retired:
+    elif seen != -1 and not state.watch.retired and not state.counter[0] & 1:
         return state.counter[0] != seen
+    # The counter stays odd where its writer has died: then the row itself is asked.
     authority = state.watch.authority(-1) if state.watch is not None else None
     return authority is not None and (authority.remote or authority.under_way)
 

@@ -308,11 +308,11 @@ def _in_batches(state: ConnectionState, remote: Remote, statement: Statement, ro
     over = False
     while not over and remote.transaction.state is State.WRITING:
         batch = _Batch(remote, rows)
-        before, state.flush = state.flush, batch.flush
+        state.flushes.append(batch.flush)
         try:
             over = batch.fill(statement)
         finally:
-            state.flush = before
+            state.flushes.remove(batch.flush)
 
 
 class _Batch:
@@ -336,14 +336,19 @@ class _Batch:
             for row in islice(self._rows, _BATCH):
                 taken += 1
                 self._check()
-                plan, messages = self._remote.planned(statement, self._remote.bound(statement, row))
-                self._ready.append((row, plan, messages))
+                bound = self._remote.bound(statement, row)
+                plan, messages = self._remote.planned(statement, bound)
+                # Not the row itself, which may be another one by then.
+                self._ready.append((statement.placeholders.given(bound), plan, messages))
+                if self._remote.transaction.state is not State.WRITING:  # it was ended while the row was made
+                    self._run()
+                    return False
                 if _asks_what_was_before(plan):
                     self._run()
         except MovedError:
             self._rows.give_back([*(row for row, _, _ in self._ready), *self._rows.last])
             raise
-        except Exception:  # of this row, or of the application's that makes them
+        except BaseException:  # of this row, or of the application's that makes them
             self._check()
             self._run()
             raise

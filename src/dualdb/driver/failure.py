@@ -56,6 +56,11 @@ def stuck(kind: str, cls: type) -> sqlite3.Error:
     )
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether SQLite did not get a lock, and did nothing."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def is_fence(error: BaseException) -> bool:
     """Whether a fence of ours refused the statement: the transaction is rolled back then."""
     return isinstance(error, sqlite3.IntegrityError) and str(error).startswith(FENCE)

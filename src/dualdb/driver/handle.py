@@ -50,7 +50,7 @@ class ConnectionState:
         "authorizer",
         "counter",
         "detect_types",
-        "flush",
+        "flushes",
         "home",
         "look_at",
         "memory",
@@ -98,8 +98,8 @@ class ConnectionState:
         """Those of SQLite's own collations that the application has put its own in the place of, lower-cased."""
         self.turn = RLock()
         """Whose turn it is, where threads share the connection: to follow the authority, and to ask PostgreSQL."""
-        self.flush: Callable[[], None] | None = None
-        """Executes what an executemany on PostgreSQL has made ready, before anything else is done there."""
+        self.flushes: list[Callable[[], None]] = []
+        """Each executes what one executemany on PostgreSQL has made ready, before anything else is done there."""
         self.remote: Remote | None = None
         """What the connection has on the other side while PostgreSQL is the authority."""
 
@@ -111,8 +111,8 @@ class ConnectionState:
 
     def settle_rows(self) -> None:
         """Before anything is done on PostgreSQL: what was given to an executemany before comes first."""
-        if self.flush is not None:
-            self.flush()
+        for flush in self.flushes:
+            flush()
 
     def settle(self, connection: sqlite3.Connection) -> None:
         """Find out which file it has open, and whether that was prepared."""

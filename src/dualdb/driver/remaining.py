@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, islice
 
-from dualdb.driver.c_part import rowcount
+from dualdb.driver.c_part import connection_of, in_transaction, rowcount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Remaining:
     """An iterator that remembers what it handed out last, and what was written with the rows before that."""
 
-    __slots__ = ("_cursor", "_rows", "_unread", "last", "over", "resumable", "written")
+    __slots__ = ("_cursor", "_rows", "_unread", "inside", "last", "number", "over", "resumable", "written")
 
     def __init__(self, rows: Iterable[Any], cursor: sqlite3.Cursor | None = None) -> None:
         """`cursor` is whose C part executes these rows and counts; without one the caller does."""
@@ -27,6 +27,9 @@ class Remaining:
         self._unread: tuple[Any, ...] = ()
         self._cursor = cursor
         self.written = 0
+        self.number = 0
+        self.inside = False
+        """How many rows the C part was given, and whether a transaction was open when it got the last."""
         self.over = False
         """Whether all were handed out, and asked for more."""
         self.resumable = True
@@ -36,13 +39,17 @@ class Remaining:
         return self
 
     def __next__(self) -> Any:
-        if self._cursor is not None:
-            self.written = rowcount(self._cursor)
+        cursor = self._cursor
+        if cursor is not None:
+            self.written = rowcount(cursor)
         try:
             row = next(self._rows)
         except StopIteration:
             self.over = True
             raise
+        if cursor is not None:
+            self.number += 1
+            self.inside = in_transaction(connection_of(cursor))
         self.last = (row,)
         return row
 

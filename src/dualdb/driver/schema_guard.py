@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.sqltext import first_keyword
 from dualdb.driver import fence
 from dualdb.driver.c_part import connection_of, in_transaction
-from dualdb.driver.failure import is_fence, locked
+from dualdb.driver.failure import is_busy, is_fence, locked
 from dualdb.driver.handle import behaviour
 from dualdb.stores.queries import query
 
@@ -43,8 +43,7 @@ def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
     own.row_factory = None
     program = _program(own, sql, parameters)
     if program is not None and not _writes(program):
-        sqlite3.Cursor.execute(cursor, sql, parameters)
-        return cursor
+        return _execute_elsewhere(cursor, connection, sql, parameters)
     if not inside and not _can_begin(own):
         if program is not None and _is_fenced_beside_a_write(connection, own):
             fence.outlast(connection, inside=False, implicit=False)
@@ -58,9 +57,10 @@ def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
             else:
                 own.execute("COMMIT")
             return cursor
-    except BaseException:
+    except BaseException as exc:
         if inside:
-            connection._dualdb.memory.failed(sql, inside=inside, still_open=in_transaction(connection))
+            still_open = in_transaction(connection)
+            connection._dualdb.memory.failed(sql, inside=inside, still_open=still_open, busy=is_busy(exc))
         raise
     finally:
         if not inside and in_transaction(connection):
@@ -69,6 +69,14 @@ def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:
         own.execute("ROLLBACK")
     fence.outlast(connection, inside=inside, implicit=False)
     return behaviour(cursor).execute(cursor, sql, parameters)
+
+
+def _execute_elsewhere(cursor: SourceCursor, connection: SourceConnection, sql: str, parameters: Any) -> Any:
+    """In another database than the file, perhaps with what is read in this one."""
+    sqlite3.Cursor.execute(cursor, sql, parameters)
+    if in_transaction(connection):
+        connection._dualdb.memory.worked()
+    return cursor
 
 
 def _program(own: sqlite3.Cursor, sql: str, parameters: Any) -> Sequence[tuple[Any, ...]] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.driver import execution
 from dualdb.driver.answer import Answer, prime
-from dualdb.driver.c_part import arraysize, become, connection_of, row_factory
+from dualdb.driver.c_part import alone, arraysize, become, connection_of, in_transaction, row_factory
 from dualdb.driver.handle import CursorHandle, CursorState, behaviour
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.remote import MovedError
@@ -59,23 +59,22 @@ class TargetCursor(CursorHandle):
             going = _going(self)
             if going is None:
                 state = connection._dualdb
-                rows, ended = _SharedRows(parameters, state), state.memory.times_ended
+                rows = _SharedRows(parameters, state)
                 self._dualdb.busy = True
                 try:
                     execution.executemany(self, connection, sql, rows)
                 except MovedError:
                     state.look_again()
+                    is_open = in_transaction(connection) if state.remote is None else state.remote.in_transaction
                 else:
                     return self
                 finally:
                     self._dualdb.busy = False
         if going is not None:
             return going.executemany(self, sql, parameters)
-        # Whoever ended the transaction while the rows were made had each of the others stand by itself.
-        alone = state.memory.times_ended != ended
-        TargetCursor.executemany(self, sql, rows.again())
-        if alone:
-            behaviour(connection).commit(connection)
+        # Rows whose maker has ended the transaction stand by themselves.
+        with alone(connection, not is_open):
+            TargetCursor.executemany(self, sql, rows.again())
         add(self, rows.written)
         return self
 

@@ -16,7 +16,7 @@ _COMMENTED = ("-", "/")
 class TransactionMemory:
     """The memory of one transaction after the other."""
 
-    __slots__ = ("opening", "times_ended")
+    __slots__ = ("opening",)
 
     opening: tuple[str, ...] | None
     """The statement that opened the transaction, if one is open; then the savepoints since. None: more was done.
@@ -25,8 +25,6 @@ class TransactionMemory:
 
     def __init__(self) -> None:
         self.opening = _BEGUN
-        self.times_ended = 0
-        """How often a transaction was committed or rolled back."""
 
     def done(self, sql: str, *, inside: bool, still_open: bool) -> None:
         """A statement was executed; `inside`: a transaction was open before it."""
@@ -47,12 +45,16 @@ class TransactionMemory:
         elif self.opening is not None:
             self.opening = (*self.opening, sql) if _nests(sql) else None
 
-    def failed(self, sql: str, *, inside: bool, still_open: bool) -> None:
-        """A statement has failed, which undoes it: it leaves the transaction as it was, or begun, or rolled back."""
+    def failed(self, sql: str, *, inside: bool, still_open: bool, busy: bool) -> None:
+        """A statement has failed: it leaves the transaction begun, or rolled back. `busy`: it got no lock, and has done
+        nothing; else it may have read, and the application have seen it.
+        """
         if not still_open:
             self.ended()
         elif not inside:
-            self.began(sql)
+            self.opening = _BEGUN if busy else (sql,)
+        elif not busy:
+            self.worked()
 
     def worked(self) -> None:
         """It has read or written, or it is not known what it has done."""
@@ -65,7 +67,6 @@ class TransactionMemory:
     def ended(self) -> None:
         """It was committed or rolled back; with `autocommit=False` one is open again, and else the next one begins."""
         self.opening = _BEGUN
-        self.times_ended += 1
 
     @property
     def replay(self) -> tuple[str, ...] | None:
