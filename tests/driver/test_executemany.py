@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.driver.twins import Twins
+
+import dualdb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +131,34 @@ def _raises(connection: Any) -> Any:
     return None
 
 
+def _is_interrupted(connection: Any) -> Any:
+    def rows() -> Iterator[tuple[int]]:
+        for number in range(3):
+            yield (number,)
+        raise KeyboardInterrupt
+
+    try:
+        connection.executemany(INSERT, rows())
+    except KeyboardInterrupt:
+        return connection.in_transaction
+    return None
+
+
+def _fills_one_list_anew(connection: Any) -> Any:
+    def rows() -> Iterator[list[int]]:
+        row = [0]
+        for number in range(6):
+            if number == 3:
+                connection.commit()
+            row[0] = number
+            yield row
+
+    return connection.executemany(INSERT, rows()).rowcount
+
+
 WAYS = (
+    _is_interrupted,
+    _fills_one_list_anew,
     _reads,
     _gives_out_ids,
     _last_rowid,
@@ -141,6 +171,22 @@ WAYS = (
     _fails_between,
     _raises,
 )
+
+
+def test_rows_behind_a_commit_of_their_maker_stand_at_once(twins: Twins) -> None:
+    """Each by itself: others see it before the next is made."""
+    with closing(dualdb.connect(twins.database)) as other:
+        seen: list[int] = []
+
+        def rows() -> Iterator[tuple[int]]:
+            for number in range(6):
+                if number == 2:
+                    twins.ours.commit()
+                seen.append(other.execute("SELECT count(*) FROM t").fetchone()[0])
+                yield (number,)
+
+        twins.ours.executemany(INSERT, rows())
+        assert seen == [0, 0, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("way", WAYS)

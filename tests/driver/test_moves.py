@@ -222,6 +222,130 @@ def test_a_transaction_that_has_read_does_not_write_over_what_came_meanwhile(
     connection.close()
 
 
+def _says_commit(connection: Any) -> None:
+    connection.commit()  # nothing, with autocommit=True
+
+
+def _shows_by_a_function(connection: Any) -> None:
+    def fail(value: Any) -> None:
+        raise ValueError(value)
+
+    connection.create_function("fail", 1, fail)
+    with pytest.raises(sqlite3.OperationalError):
+        connection.execute("SELECT fail(a) FROM t")
+
+
+def _takes_an_image(connection: Any) -> None:
+    assert connection.serialize()
+
+
+@pytest.mark.parametrize("do", [_says_commit, _shows_by_a_function, _takes_an_image])
+def test_a_transaction_that_has_seen_the_file_keeps_to_it(moving: Path, do: Callable[[Any], None]) -> None:
+    """Whatever it has seen it by; it must not write over what came meanwhile."""
+    if do is _says_commit and not hasattr(sqlite3.Connection, "autocommit"):
+        return
+    options: dict[str, Any] = {"autocommit": True} if do is _says_commit else {"isolation_level": None}
+    connection: Any = dualdb.connect(moving, **options)
+    connection.execute("INSERT INTO t VALUES (1, '10')")
+    connection.execute("BEGIN")
+    if do is _says_commit:
+        connection.execute("SELECT a FROM t").fetchall()
+    do(connection)
+    forward(moving)
+    with closing(dualdb.connect(moving, isolation_level=None)) as other:
+        other.execute("UPDATE t SET a = '15' WHERE id = 1")
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        connection.execute("UPDATE t SET a = '11' WHERE id = 1")
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "sql", ["INSERT INTO aux.log SELECT a || ? FROM main.t", "CREATE TABLE aux.copied AS SELECT a FROM main.t"]
+)
+def test_a_transaction_that_has_written_beside_the_file_is_not_torn(moving: Path, tmp_path: Path, sql: str) -> None:
+    """Into an attached database, which stays where it is; though the statement failed behind its first rows."""
+    connection: Any = dualdb.connect(moving, isolation_level=None)
+    connection.execute("INSERT INTO t VALUES (1, '10')")
+    connection.execute("ATTACH ? AS aux", (str(tmp_path / "beside.db"),))
+    connection.execute("CREATE TABLE aux.log(a)")
+    connection.execute("BEGIN")
+
+    def rows() -> Iterator[tuple[str]]:
+        yield ("x",)
+        raise ZeroDivisionError
+
+    if sql.startswith("INSERT"):
+        with pytest.raises(ZeroDivisionError):
+            connection.executemany(sql, rows())
+    else:
+        connection.execute(sql)
+    forward(moving)
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        connection.execute("INSERT INTO t(a) VALUES ('11')")
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+def test_a_write_that_was_refused_the_lock_is_tried_again_elsewhere(moving: Path) -> None:
+    """It has done nothing: the usual loop around it succeeds where the data went."""
+    holder = sqlite3.connect(moving, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    connection: Any = dualdb.connect(moving, timeout=0.05)
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        connection.execute("INSERT INTO t(a) VALUES ('x')")
+    holder.execute("COMMIT")
+    holder.close()
+    forward(moving)
+    connection.execute("INSERT INTO t(a) VALUES ('x')")
+    connection.commit()
+    assert connection.execute("SELECT a FROM t").fetchall() == [("x",)]
+    connection.close()
+
+
+def _commits(connection: Any) -> None:
+    connection.commit()
+
+
+def _commits_by_text(connection: Any) -> None:
+    connection.execute("COMMIT")
+
+
+def _commits_by_a_script(connection: Any) -> None:
+    connection.executescript("")
+
+
+@pytest.mark.parametrize("end", [_commits, _commits_by_text, _commits_by_a_script])
+@pytest.mark.parametrize("away", [True, False])
+@pytest.mark.parametrize("level", [None, "DEFERRED"])
+@pytest.mark.parametrize("again", [True, False])
+def test_rows_whose_maker_ends_one_transaction_and_begins_another(
+    moving: Path, end: Callable[[Any], None], away: bool, level: Any, again: bool
+) -> None:
+    """As loaders do for each thousand rows: what is open behind the move is what the application has opened."""
+    if not away:
+        forward(moving)
+    connection: Any = dualdb.connect(moving, isolation_level=level)
+    connection.execute("BEGIN")
+
+    def rows() -> Iterator[list[str]]:
+        row = [""]
+        for number in range(6):
+            if number == 3:
+                end(connection)
+                if again:
+                    connection.execute("BEGIN")
+                (forward if away else back)(moving)
+            row[0] = str(number)
+            yield row
+
+    assert connection.executemany("INSERT INTO t(a) VALUES (?)", rows()).rowcount == 6
+    assert connection.in_transaction == again
+    connection.rollback()
+    assert [text for (text,) in connection.execute("SELECT a FROM t ORDER BY id")] == list("012" if again else "012345")
+    connection.close()
+
+
 def test_a_with_block_that_cannot_commit_leaves_nothing_behind(database: Path, target_dsn: str) -> None:
     """It is rolled back, and the next transaction, which `autocommit=False` has begun, goes along."""
     if not hasattr(sqlite3.Connection, "autocommit"):

@@ -16,6 +16,7 @@ from dualdb.core.phase import Phase
 from dualdb.driver import connection as source
 from dualdb.driver import execution
 from dualdb.operations.transition import advance, rollback
+from dualdb.stores.hint import Hint, hint_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +148,38 @@ def test_a_refusal_that_sqlite3_loses_is_known_all_the_same(shared: Any, late: C
     """Else a row would be taken for written that a fence has refused."""
     late("INSERT", True)
     shared.execute("INSERT INTO t(a) VALUES ('once')")
+    assert _count(shared) == 1
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO t(a) VALUES ('once') RETURNING id", "INSERT INTO v VALUES ('once')"])
+def test_a_write_that_counts_none_is_not_done_again(
+    shared: Any, database: Path, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    """sqlite3 counts none where a trigger writes, and none yet where rows are still to be fetched."""
+    shared.executescript(
+        "CREATE VIEW v AS SELECT a FROM t;"
+        "CREATE TRIGGER w INSTEAD OF INSERT ON v BEGIN INSERT INTO t(a) VALUES (new.a); END"
+    )
+    execute: Any = sqlite3.Cursor.execute
+
+    def paused(cursor: Any, text: str, *given: Any) -> Any:
+        if text == sql:
+            monkeypatch.setattr(source, "_execute", execute)
+            rollback(str(database), observer=lambda _event: None)
+            advance(str(database), observer=lambda _event: None)
+        return execute(cursor, text, *given)
+
+    monkeypatch.setattr(source, "_execute", paused)
+    shared.execute(sql).fetchall()
+    assert _count(shared) == 1
+
+
+def test_a_change_of_the_hint_that_never_ends_holds_nobody_up(shared: Any, database: Path) -> None:
+    """Its writer was killed in the midst of it."""
+    hint = Hint(hint_path(str(database)), writable=True)
+    hint.begin_change()
+    shared.execute("UPDATE t SET a = 'none' WHERE 0")
+    shared.execute("INSERT INTO t(a) VALUES ('once') RETURNING id").fetchall()
     assert _count(shared) == 1
 
 
