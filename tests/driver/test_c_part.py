@@ -195,6 +195,22 @@ class Vague:
     __hash__ = None  # type: ignore[assignment]
 
 
+def _undecodable(connect: Callable[..., Any], path: Path) -> Any:
+    with closing(connect(path)) as connection:
+        connection.execute("INSERT INTO t(a) VALUES (CAST(x'ff' AS TEXT))")
+        said = []
+        for rows in (connection.execute("SELECT a FROM t"), (_raised() for _ in range(1))):
+            with pytest.raises(sqlite3.OperationalError) as caught:
+                connection.executemany("INSERT INTO t(a) VALUES (?)", rows)
+            said.append(str(caught.value))
+        return said
+
+
+def _raised() -> Any:
+    message = "the application's own"
+    raise sqlite3.OperationalError(message)
+
+
 def _restarted(connect: Callable[..., Any], path: Path) -> Any:
     found = []
     for level in ("", None):
@@ -242,7 +258,7 @@ def _registered(connect: Callable[..., Any], path: Path) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:Passing more than 1 positional argument:DeprecationWarning")
-@pytest.mark.parametrize("do", [_iterators, _restarted, _positions, _closed, _registered])
+@pytest.mark.parametrize("do", [_iterators, _undecodable, _restarted, _positions, _closed, _registered])
 def test_on_a_file_that_was_never_prepared(database: Path, do: Callable[..., Any]) -> None:
     """As with sqlite3, to the letter."""
     with closing(sqlite3.connect(database)) as connection:

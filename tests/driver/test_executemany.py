@@ -156,7 +156,29 @@ def _fills_one_list_anew(connection: Any) -> Any:
     return connection.executemany(INSERT, rows()).rowcount
 
 
+class Chunks:
+    """An iterator that ends more than once, which sqlite3 asks no further."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __iter__(self) -> Chunks:
+        return self
+
+    def __next__(self) -> tuple[int]:
+        self.number += 1
+        if self.number % 4 == 0:
+            raise StopIteration
+        return (self.number,)
+
+
+def _comes_in_chunks(connection: Any) -> Any:
+    rows = Chunks()
+    return [connection.executemany(INSERT, rows).rowcount for _ in range(2)], rows.number
+
+
 WAYS = (
+    _comes_in_chunks,
     _is_interrupted,
     _fills_one_list_anew,
     _reads,

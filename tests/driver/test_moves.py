@@ -287,6 +287,106 @@ def test_a_transaction_that_has_written_beside_the_file_is_not_torn(moving: Path
     connection.close()
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_whatever_makes_the_rows_has_the_connection_as_it_was(moving: Path, away: bool) -> None:
+    """Behind its own commit and a move: its writes begin a transaction as ever, and the level is as it sets it."""
+    if not away:
+        forward(moving)
+    connection: Any = dualdb.connect(moving)
+    connection.execute("CREATE TABLE log(a TEXT)")
+    connection.commit()
+    seen: list[Any] = []
+
+    def rows() -> Iterator[dict[str, str]]:
+        for number in range(6):
+            if number == 2:
+                connection.commit()
+                (forward if away else back)(moving)
+            if number == 4:
+                connection.execute("INSERT INTO log VALUES ('never')")
+                seen.append((connection.isolation_level, connection.in_transaction))
+                connection.isolation_level = "IMMEDIATE"
+            yield {"a": str(number)}
+
+    connection.executemany("INSERT INTO t(a) VALUES (:a)", rows())
+    assert seen == [("", True)]
+    assert (connection.isolation_level, connection.in_transaction) == ("IMMEDIATE", True)
+    connection.rollback()
+    assert connection.execute("SELECT count(*) FROM log").fetchone() == (0,)
+    assert [text for (text,) in connection.execute("SELECT a FROM t ORDER BY id")] == list("0123")
+    connection.close()
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_whatever_makes_the_rows_commits_before_the_first(moving: Path, away: bool) -> None:
+    """Then each row stands by itself, and is there though nobody commits any more."""
+    if not away:
+        forward(moving)
+    connection: Any = dualdb.connect(moving)
+    connection.execute("SELECT 1")
+
+    def rows() -> Iterator[tuple[str]]:
+        for number in range(4):
+            if number == 0:
+                connection.commit()
+                (forward if away else back)(moving)
+            yield (str(number),)
+
+    connection.executemany("INSERT INTO t(a) VALUES (?)", rows())
+    assert not connection.in_transaction
+    connection.close()
+    with closing(dualdb.connect(moving)) as other:
+        assert [text for (text,) in other.execute("SELECT a FROM t ORDER BY id")] == list("0123")
+
+
+@pytest.mark.filterwarnings("ignore:Binding 1:DeprecationWarning")
+def test_rows_by_place_for_named_parameters_go_back_whole(moving: Path) -> None:
+    """sqlite3 takes a sequence for any mixture of placeholders."""
+    forward(moving)
+    connection: Any = dualdb.connect(moving)
+    connection.execute("SELECT 1")
+
+    def rows() -> Iterator[tuple[int, str]]:
+        for number in range(8):
+            if number == 4:
+                connection.commit()
+                back(moving)
+            yield number, f"row {number}"
+
+    connection.executemany("INSERT INTO t(id, a) VALUES (:id, ?)", rows())
+    connection.commit()
+    assert connection.execute("SELECT id, a FROM t ORDER BY id").fetchall() == [(n, f"row {n}") for n in range(8)]
+    connection.close()
+
+
+def test_a_lock_of_another_file_says_nothing_of_this_one(moving: Path, tmp_path: Path) -> None:
+    """What makes the rows has read, and then met it: the transaction has read all the same."""
+    holder = sqlite3.connect(tmp_path / "other.db", isolation_level=None)
+    holder.execute("CREATE TABLE q(a)")
+    holder.execute("BEGIN IMMEDIATE")
+    other: Any = sqlite3.connect(tmp_path / "other.db", timeout=0, isolation_level=None)
+    connection: Any = dualdb.connect(moving)
+    connection.execute("INSERT INTO t VALUES (1, '10')")
+    connection.commit()
+
+    def rows() -> Iterator[tuple[int]]:
+        found = _reads(connection)
+        other.execute("INSERT INTO q VALUES (1)")
+        yield (found + 1,)
+
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        connection.executemany("UPDATE t SET a = ? WHERE id = 1", rows())
+    forward(moving)
+    with closing(dualdb.connect(moving, isolation_level=None)) as late:
+        late.execute("UPDATE t SET a = '15' WHERE id = 1")
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        connection.execute("UPDATE t SET a = '11' WHERE id = 1")
+    connection.rollback()
+    assert _reads(connection) == 15
+    for each in (connection, other, holder):
+        each.close()
+
+
 def test_a_write_that_was_refused_the_lock_is_tried_again_elsewhere(moving: Path) -> None:
     """It has done nothing: the usual loop around it succeeds where the data went."""
     holder = sqlite3.connect(moving, isolation_level=None)

@@ -66,17 +66,28 @@ def is_dml(sql: object) -> bool:
 
 
 @contextmanager
-def alone(connection: sqlite3.Connection, wanted: bool) -> Iterator[None]:
-    """Let sqlite3 begin no transaction by itself meanwhile, if that is wanted: each statement stands alone."""
+def alone(connection: sqlite3.Connection, rows: Iterator[Any], wanted: bool) -> Iterator[Iterator[Any]]:
+    """The same rows, for an executemany that begins no transaction by itself, if that is wanted, which it would do before
+    the first row. Whatever makes the rows finds the connection as it was.
+    """
     level = isolation_level(connection)
     if not wanted or level is None or autocommit(connection) != LEGACY:
-        yield
+        yield rows
         return
+    asked = False
+
+    def restoring() -> Iterator[Any]:
+        nonlocal asked
+        asked = True
+        set_isolation_level(connection, level)
+        yield from rows
+
     set_isolation_level(connection, None)
     try:
-        yield
+        yield restoring()
     finally:
-        set_isolation_level(connection, level)
+        if not asked:
+            set_isolation_level(connection, level)
 
 
 def become(handled: sqlite3.Connection | sqlite3.Cursor, cls: type) -> None:

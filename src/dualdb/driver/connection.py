@@ -77,6 +77,8 @@ class SourceCursor(CursorHandle):
             _execute(self, sql, parameters)
         except BaseException as exc:
             if not _is_overtaken(connection, exc):
+                if not inside:
+                    state.memory.ended()
                 state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=is_busy(exc))
                 raise
             fenced = True
@@ -107,13 +109,14 @@ class SourceCursor(CursorHandle):
         inside, seen = in_transaction(connection), state.seen
         rows = Remaining(parameters, self)
         # Nobody waits for a lock that he has: of a file that is not watched only the first row may have to.
-        first_only = inside or (begins_by_itself(connection) and is_dml(sql))
-        held = first_only and state.watch is None and not state.shared
+        begins = inside or (begins_by_itself(connection) and is_dml(sql))
+        held = begins and state.watch is None and not state.shared
         try:
             _executemany(self, sql, rows.held() if held else rows)
         except BaseException as exc:
             if not rows.resumable or not _is_overtaken(connection, exc):
-                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=is_busy(exc))
+                busy = is_busy(exc) and rows.resumable and rows.number <= 1
+                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=busy)
                 raise
         else:
             if not state.shared or rows.over or not _may_be_fenced(connection, seen):
@@ -122,10 +125,10 @@ class SourceCursor(CursorHandle):
         from dualdb.driver import fence
 
         # Rows whose maker has ended the transaction stand by themselves, or in one that he has begun.
-        late = rows.number > 1
-        fence.outlast(connection, inside=rows.inside if late else inside)
-        with alone(connection, late and not rows.inside):
-            SourceCursor.executemany(self, sql, rows.again())
+        late = rows.number > 1 or (begins and not rows.inside)
+        fence.outlast(connection, inside=rows.inside if late else inside, implicit=not late)
+        with alone(connection, rows.again(), late and not rows.inside) as again:
+            SourceCursor.executemany(self, sql, again)
         if rows.written > 0:
             from dualdb.driver.target_cursor import add
 

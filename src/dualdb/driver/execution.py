@@ -95,8 +95,8 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     else:
         for row in rows:
             rows.written += _execute_row(remote, statement, row)
-            if remote.transaction.state is State.WRITING:
-                _in_batches(connection._dualdb, remote, statement, rows)
+            if _in_batches(connection._dualdb, remote, statement, rows):
+                break  # an iterator that has ended is not asked again
     cursor._dualdb.result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
 
 
@@ -303,8 +303,8 @@ def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
     return outcome.written
 
 
-def _in_batches(state: ConnectionState, remote: Remote, statement: Statement, rows: Remaining) -> None:
-    """Execute the rows inside a transaction that holds the lock, many in a round trip, while it lasts."""
+def _in_batches(state: ConnectionState, remote: Remote, statement: Statement, rows: Remaining) -> bool:
+    """Execute rows inside a transaction that holds the lock, many in a round trip, while it lasts; whether all are."""
     over = False
     while not over and remote.transaction.state is State.WRITING:
         batch = _Batch(remote, rows)
@@ -313,6 +313,7 @@ def _in_batches(state: ConnectionState, remote: Remote, statement: Statement, ro
             over = batch.fill(statement)
         finally:
             state.flushes.remove(batch.flush)
+    return over
 
 
 class _Batch:

@@ -58,7 +58,8 @@ def stuck(kind: str, cls: type) -> sqlite3.Error:
 
 def is_busy(error: BaseException) -> bool:
     """Whether SQLite did not get a lock, and did nothing."""
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    code: int = getattr(error, "sqlite_errorcode", 0)  # none where sqlite3 itself, or the application, has raised it
+    return isinstance(error, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def is_fence(error: BaseException) -> bool:

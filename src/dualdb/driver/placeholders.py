@@ -16,11 +16,12 @@ _PER_SELECT = 500  # SQLite bounds a result's columns by 2,000 and a compound's 
 class Placeholders:
     """The placeholders of one statement, in the order of its text."""
 
-    __slots__ = ("count", "keys", "named", "probe")
+    __slots__ = ("_places", "count", "keys", "named", "probe")
 
     def __init__(self, sql: str) -> None:
         texts = [token.text for token in significant(sql) if token.kind == "param"]
-        self.keys, self.count = _numbered(texts)
+        self.keys, self._places = _numbered(texts)
+        self.count = max(self._places.values(), default=-1) + 1
         """What each one is called in a plan: its 0-based position, or its name."""
         self.named = bool(texts) and all(text[0] != "?" for text in texts)
         self.probe = _probe(texts)
@@ -34,15 +35,20 @@ class Placeholders:
         """Parameters that bind these values once more."""
         if self.named:
             return {str(key): value for key, value in bound.items()}
-        return tuple(bound.get(place) for place in range(self.count))
+        row = [None] * self.count
+        for key, value in bound.items():
+            row[self._places[key]] = value
+        return tuple(row)
 
     def numbers(self) -> Any:
         """Parameters that bind a number of its own to each: no two are equal, and none is missing."""
         return {str(key): number for number, key in enumerate(self.keys)} if self.named else tuple(range(self.count))
 
 
-def _numbered(texts: Sequence[str]) -> tuple[list[int | str], int]:
+def _numbered(texts: Sequence[str]) -> tuple[list[int | str], dict[int | str, int]]:
+    """The keys, and SQLite's number for each, from 0."""
     keys: list[int | str] = []
+    places: dict[int | str, int] = {}
     known: set[str] = set()
     highest = 0
     for text in texts:
@@ -50,11 +56,13 @@ def _numbered(texts: Sequence[str]) -> tuple[list[int | str], int]:
             number = int(text[1:]) if text[1:] else highest + 1
             highest = max(highest, number)
             keys.append(number - 1)
+            places[number - 1] = number - 1
         else:
             highest += text not in known
             known.add(text)
             keys.append(text[1:])
-    return keys, highest
+            places.setdefault(text[1:], highest - 1)
+    return keys, places
 
 
 def _probe(texts: Sequence[str]) -> str:

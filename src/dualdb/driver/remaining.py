@@ -29,7 +29,7 @@ class Remaining:
         self.written = 0
         self.number = 0
         self.inside = False
-        """How many rows the C part was given, and whether a transaction was open when it got the last."""
+        """How many rows the C part has asked for, and whether a transaction was open when it got the last."""
         self.over = False
         """Whether all were handed out, and asked for more."""
         self.resumable = True
@@ -41,6 +41,7 @@ class Remaining:
     def __next__(self) -> Any:
         cursor = self._cursor
         if cursor is not None:
+            self.number += 1
             self.written = rowcount(cursor)
         try:
             row = next(self._rows)
@@ -48,7 +49,6 @@ class Remaining:
             self.over = True
             raise
         if cursor is not None:
-            self.number += 1
             self.inside = in_transaction(connection_of(cursor))
         self.last = (row,)
         return row

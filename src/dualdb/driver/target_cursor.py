@@ -73,8 +73,8 @@ class TargetCursor(CursorHandle):
         if going is not None:
             return going.executemany(self, sql, parameters)
         # Rows whose maker has ended the transaction stand by themselves.
-        with alone(connection, not is_open):
-            TargetCursor.executemany(self, sql, rows.again())
+        with alone(connection, rows.again(), not is_open) as again:
+            TargetCursor.executemany(self, sql, again)
         add(self, rows.written)
         return self
 

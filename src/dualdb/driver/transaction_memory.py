@@ -52,7 +52,8 @@ class TransactionMemory:
         if not still_open:
             self.ended()
         elif not inside:
-            self.opening = _BEGUN if busy else (sql,)
+            if self.opening is not None:  # else what makes the rows has worked in it before
+                self.opening = _BEGUN if busy else (sql,)
         elif not busy:
             self.worked()
 
