@@ -261,9 +261,11 @@ def _registered(connect: Callable[..., Any], path: Path) -> Any:
 @pytest.mark.parametrize("do", [_iterators, _undecodable, _restarted, _positions, _closed, _registered])
 def test_on_a_file_that_was_never_prepared(database: Path, do: Callable[..., Any]) -> None:
     """As with sqlite3, to the letter."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(SCHEMA)
-    assert do(dualdb.connect, database) == do(sqlite3.connect, database)
+    plain = database.with_name("plain.db")
+    for path in (database, plain):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(SCHEMA)
+    assert do(dualdb.connect, database) == do(sqlite3.connect, plain)
 
 
 def test_an_old_class_that_opens_past_ours_keeps_its_time_out(database: Path) -> None:
