@@ -67,8 +67,9 @@ def is_dml(sql: object) -> bool:
 
 @contextmanager
 def alone(connection: sqlite3.Connection, rows: Iterator[Any], wanted: bool) -> Iterator[Iterator[Any]]:
-    """The same rows, for an executemany that begins no transaction by itself, if that is wanted; it would do so before the
-    first row. Whatever makes the rows finds the connection as it was.
+    """The same rows, for an executemany that begins no transaction by itself, if that is wanted.
+
+    It would before it asks for a row: what makes them finds the connection as it was.
     """
     level = isolation_level(connection)
     if not wanted or level is None or autocommit(connection) != LEGACY:
