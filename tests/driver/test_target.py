@@ -240,6 +240,13 @@ def test_fetching(twins: Twins) -> None:
     twins.both(closed)
 
 
+def test_parameters_that_differ_by_their_sign_alone_are_refused(twins: Twins) -> None:
+    """To SQLite they are two."""
+    with pytest.raises(sqlite3.NotSupportedError, match=r"^the parameter :a has the name of another one"):
+        twins.ours.execute("SELECT count(*) FROM plain WHERE a = :a OR a = @a", {"a": "x"})
+    twins.execute("SELECT count(*) FROM plain WHERE a = :a OR a = @b OR a = :a", {"a": "x", "b": "y"})
+
+
 def test_with_blocks_and_close(twins: Twins) -> None:
     """`with` commits or rolls back; a closed connection says so; what was not committed is gone."""
 

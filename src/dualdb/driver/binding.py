@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.schema import TargetType
 from dualdb.core.types import apply_affinity, representable, to_target
+from dualdb.driver.failure import refused
 from dualdb.stores.private_database import private_database
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Binder:
         """The values that SQLite would have been given; raises whatever sqlite3 raises."""
         if not placeholders.keys and type(parameters) is tuple and not parameters:
             return {}
+        if placeholders.clash:
+            cause = f"the parameter {placeholders.clash} has the name of another one, behind another sign"
+            raise refused(cause, "give each a name of its own")
         rows = self._database.execute(placeholders.probe, parameters).fetchall()
         return dict(zip(placeholders.keys, chain.from_iterable(rows), strict=False))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.sqltext import significant
@@ -16,7 +16,7 @@ _PER_SELECT = 500  # SQLite bounds a result's columns by 2,000 and a compound's 
 class Placeholders:
     """The placeholders of one statement, in the order of its text."""
 
-    __slots__ = ("_places", "count", "keys", "named", "probe")
+    __slots__ = ("_places", "clash", "count", "keys", "named", "probe")
 
     def __init__(self, sql: str) -> None:
         texts = [token.text for token in significant(sql) if token.kind == "param"]
@@ -24,6 +24,10 @@ class Placeholders:
         self.count = max(self._places.values(), default=-1) + 1
         """What each one is called in a plan: its 0-based position, or its name."""
         self.named = bool(texts) and all(text[0] != "?" for text in texts)
+        names = sorted({text for text in texts if text[0] != "?"})
+        alike = Counter(name[1:] for name in names)
+        self.clash = next((name for name in names if alike[name[1:]] > 1), "")
+        """One of two that differ by their sign alone: two to SQLite, and one to a plan; '' if there is none."""
         self.probe = _probe(texts)
         """A query with the same placeholders whose rows, one after the other, are what was bound to each."""
 
