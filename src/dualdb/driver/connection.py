@@ -77,7 +77,7 @@ class SourceCursor(CursorHandle):
             _execute(self, sql, parameters)
         except BaseException as exc:
             if not _is_overtaken(connection, exc):
-                if not inside:
+                if not inside:  # what is remembered is of the last one, which a COMMIT by text may have ended unheard
                     state.memory.ended()
                 state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=is_busy(exc))
                 raise
@@ -85,6 +85,7 @@ class SourceCursor(CursorHandle):
         else:
             certain = state.remote is None and state.look_at != UNKNOWN and not state.shared
             if certain or _stands(self, connection, inside=inside, seen=seen, changes=changes):
+                # Not where the memory would learn nothing: that is nearly every statement.
                 if state.memory.opening is not None if inside else in_transaction(connection):
                     state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
                 return self
@@ -119,6 +120,7 @@ class SourceCursor(CursorHandle):
                 state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=busy)
                 raise
         else:
+            # Of rows that were not all asked for sqlite3 has lost an error, see `_stands`.
             if not state.shared or rows.over or not _may_be_fenced(connection, seen):
                 state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
                 return self
