@@ -5,6 +5,7 @@ The one place where a target's address becomes a psycopg connection; `target_add
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +17,7 @@ from dualdb.stores import target_address
 from dualdb.stores.target_address import EMBEDDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Target: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
@@ -92,8 +93,29 @@ def _embedded(database: str) -> dict[str, str]:
     return target_address.read(server.conninfo) | {"password": server.password}
 
 
+_USUAL = {"client_min_messages": "warning", "statement_timeout": "0"}
+"""What the address, or PGOPTIONS, may set otherwise."""
+_FIXED = {
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "search_path": "pg_catalog",
+    "standard_conforming_strings": "on",
+    "timezone": "UTC",
+    "transform_null_equals": "off",
+}
+"""What decides how a statement or a value is read: whatever is set for the server, the database or the role, it means
+what was translated (runtime-config-compatible.html, runtime-config-client.html).
+"""
+_ENCODING = "UTF8"
+
+
 def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose: str) -> Target:
-    own = {"application_name": purpose, "connect_timeout": str(timeout_s), "options": _options(parts)}
+    own = {
+        "application_name": purpose,
+        "client_encoding": _ENCODING,
+        "connect_timeout": str(timeout_s),
+        "options": _options(parts),
+    }
     refusal = None
     try:
         connection = psycopg.connect(make_conninfo("", **(_LINE | parts | own)), autocommit=autocommit)
@@ -106,14 +128,26 @@ def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose
         connection.close()
         message = f"the server runs PostgreSQL {version}; dualdb needs PostgreSQL 15 or newer"
         raise TargetError(message)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != _ENCODING:
+        name = connection.info.dbname
+        connection.close()
+        message = (
+            f"the database {name} keeps text as {encoding}, which does not hold all that SQLite does; make one with"
+            f" CREATE DATABASE … ENCODING '{_ENCODING}' TEMPLATE template0, and name that"
+        )
+        raise TargetError(message)
     return connection
 
 
 def _options(parts: dict[str, str]) -> str:
-    # What the address itself asks for comes last and so wins.
-    own = "-c timezone=UTC -c client_min_messages=warning"
-    given = parts.get("options")
-    return f"{own} {given}" if given else own
+    # What comes last wins.
+    given = parts.get("options") or os.environ.get("PGOPTIONS", "")
+    return " ".join(filter(None, (_written(_USUAL), given, _written(_FIXED))))
+
+
+def _written(settings: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 def _lost(exc: Exception) -> str:
