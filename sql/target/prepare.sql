@@ -24,3 +24,7 @@ WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 1
 -- name: stay_open
 -- Let this transaction idle for longer than a careful server allows: the block may have to wait for the SQLite file.
 SELECT set_config('idle_in_transaction_session_timeout', '0', true)
+
+-- name: foreign
+-- A schema of the name that our functions go to, before any of ours is made.
+SELECT nspname FROM pg_namespace WHERE nspname = 'sqlite'

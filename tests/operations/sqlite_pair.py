@@ -208,6 +208,10 @@ class SqliteStore:
         """See `Store`."""
         return {}
 
+    def altered(self) -> str | None:
+        """Nothing."""
+        return None
+
     def cut_off(self) -> None:
         """See `Store`."""
 

@@ -242,6 +242,9 @@ class Store(Protocol):
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """As follower: keys of the quarantined rows that only another row kept out, by table id."""
 
+    def altered(self) -> str | None:
+        """What somebody has changed there about what is dualdb's, if that can be told: why something failed."""
+
     def cut_off(self) -> None:
         """As follower, from another thread: let what is under way on a server end, as by the loss of the connection."""
 

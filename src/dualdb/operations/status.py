@@ -173,6 +173,7 @@ def _compose(
                 *_blockers(status, row.phase, follows=following is not None, broken=broken),
             )
         ),
+        *map(_blocker, sides[Side.TARGET].altered(database) if Side.TARGET in sides else ()),
         *map(_blocker, _schema_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.events import unheard
 from dualdb.core.phase import AUTHORITY, Phase, Side
-from dualdb.errors import BusyError, PhaseError
+from dualdb.errors import BusyError, PhaseError, SchemaError
 from dualdb.operations.verify_pairs import PATIENCE_S, Pairs
 from dualdb.operations.verify_report import Report, Sequence
 from dualdb.operations.verify_rows import RowVerification
@@ -97,6 +97,8 @@ def verify(
     wishes = wishes or Wishes()
     with nullcontext(wishes.control) if wishes.control else Control.open(pair.path) as control:
         evidence = _evidence(pair, control)
+        if counts:
+            _check_unaltered(pair)
         pairs = Pairs(pair.authority, pair.follower, patience_s=wishes.patience_s, relay=lambda: _carry(pair))
         since, reason = (None, None) if full else _beginning(pairs, evidence)
         kept = KeptRows(pair.path, evidence.side.other)
@@ -148,6 +150,13 @@ def _carry(pair: Pair) -> None:
     """Carry what there is, unless others do."""
     with suppress(BusyError):
         relay_pair_until_aligned(pair, unheard, _CARRY_S)
+
+
+def _check_unaltered(pair: Pair) -> None:
+    """Raise SchemaError where a table is not what it was made as: nothing that were compared would tell of that."""
+    change = pair.target.altered()
+    if change is not None:
+        raise SchemaError(change)
 
 
 def _evidence(pair: Pair, control: Control) -> Evidence:

@@ -27,7 +27,7 @@ from dualdb.core.delivery import (
     watermark_after,
 )
 from dualdb.core.store import CONFLICT, KEPT_ROWS
-from dualdb.errors import BusyError, LineageError, OvertakenError, TargetError, TargetLostError
+from dualdb.errors import BusyError, LineageError, OvertakenError, SchemaError, TargetError, TargetLostError
 from dualdb.stores.relay_reading import Reading
 
 if TYPE_CHECKING:
@@ -122,8 +122,15 @@ class Carrier:
             self.error = exc
             return Outcome.BUSY
         except Exception as exc:  # noqa: BLE001 - a border: whatever it was becomes an event, and the relay goes on
-            self.error = exc
+            self.error = self._altered() or exc
             return Outcome.FAILED
+
+    def _altered(self) -> Exception | None:
+        """What somebody has changed past us, which explains any failure better than the failure itself does."""
+        with suppress(Exception):  # it is asked after one already
+            changes = [store.altered() for store in (self.authority, self.follower)]
+            return next((SchemaError(change) for change in changes if change is not None), None)
+        return None
 
     def _read(self) -> Outcome:
         self._held = self.follower.watermark()

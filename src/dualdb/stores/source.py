@@ -194,6 +194,10 @@ class SourceStore:
         with faults(self.path):
             return dict(self._writer().execute(query(ASK, "quarantine_counts")).fetchall())
 
+    def altered(self) -> str | None:
+        """Nothing: the schema is the application's own, and is read from the file."""
+        return None
+
     def conflicting(self) -> Mapping[int, Sequence[Key]]:
         """Keys of the rows that only another row kept out."""
         with faults(self.path):

@@ -74,6 +74,9 @@ class Standing(Protocol):
     def triggers(self) -> tuple[KeptTrigger, ...]:
         """The application's triggers that did not come back to it."""
 
+    def altered(self, database: str) -> tuple[str, ...]:
+        """What somebody has changed there about what is dualdb's, each with its remedy, which names the file."""
+
     def head(self) -> int:
         """The number of its newest journal row."""
 
@@ -127,6 +130,10 @@ class SourceStanding:
         """The application's triggers that did not come back on the way back from PostgreSQL, and will not."""
         found = self._connection.execute(query(_ASK, "triggers"))
         return tuple(KeptTrigger(name=name, reason=why) for name, why in found)
+
+    def altered(self, _database: str) -> tuple[str, ...]:
+        """Nothing: the schema is the application's own, and is read from the file."""
+        return ()
 
     def head(self) -> int:
         """The number of the newest journal row."""

@@ -29,6 +29,7 @@ from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
 from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
+from dualdb.stores.target_shape import find_changes
 from dualdb.stores.target_tables import follow
 
 if TYPE_CHECKING:
@@ -187,6 +188,10 @@ class TargetStore:
                 self._quarantined(None, CONFLICT),
                 lambda: {table.id: table for table in read_target_schema(self.connection()).tables.values()},
             )
+
+    def altered(self) -> str | None:
+        """The first thing that somebody has changed about the tables here."""
+        return next(iter(find_changes(self.connection(), self.path)), None)
 
     # --- within -------------------------------------------------------------------------------------------------------
 

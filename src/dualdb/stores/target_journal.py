@@ -17,7 +17,7 @@ from dualdb.core.sqltext import fold
 from dualdb.core.store import Mended
 from dualdb.errors import BusyError, SchemaError, TargetError
 from dualdb.stores.journal import stored_text
-from dualdb.stores.queries import query
+from dualdb.stores.queries import load, query
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_read import ASK, key_types, position_text
 
@@ -52,6 +52,7 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
     Raises TargetError when something of somebody else's has a name there that they need.
     """
     ddl = ddl_of(schema, target_schema)
+    connection.execute(load("sqlite/functions.sql").encode())  # somebody may have dropped them
     try:
         for name, table in schema.tables.items():
             make_table(connection, table, ddl, target_schema, name)

@@ -115,6 +115,12 @@ def prepared(connection: Target, *, source_id: str, schema: str) -> Iterator[Non
 
 
 def _make(connection: Target, source_id: str, schema: str) -> None:
+    for (name,) in connection.execute(query(_ASK, "foreign").encode()):
+        message = (
+            f"the target already holds a schema {name}, which dualdb has not made and needs for its own; rename it"
+            " there, or name another database"
+        )
+        raise TargetError(message)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}".encode())
     for script in SCRIPTS:
         connection.execute(load(script))

@@ -39,6 +39,8 @@ class Answer(NamedTuple):
     status: str
 
 
+_LONGEST_MS = 2**31 - 1
+"""What PostgreSQL takes for lock_timeout at the most."""
 Message = tuple[str, "Sequence[Any] | None"]
 """A statement and its parameters."""
 
@@ -74,7 +76,7 @@ class Session:
         self._token = str(randbits(53))
         self.snapshot: str | None = None
         try:
-            self._set_lock_timeout(max(1, round(lock_timeout_s * 1000)))
+            self._set_lock_timeout(min(max(1, round(lock_timeout_s * 1000)), _LONGEST_MS))
         except BaseException:
             self._borrowed.discard()
             raise
