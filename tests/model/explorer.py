@@ -165,8 +165,10 @@ def _broken(world: World, limits: Limits) -> Iterator[str]:
             yield "the follower holds something else than its watermark says"
         if not world.fenced[INDEX[holder]] and not _catches_up(_seen_by_relays(world)):
             yield "a relay alone does not bring the follower to where the authority is"
-    if all(world.fenced) and not _gets_free(world, limits):
+    if not _gets_free(world, limits):
         yield "stuck although both databases answer"
+    if not _changes_hands(_seen_by_a_coordinator(world)):
+        yield "no move can be made any more"
     if _taken_for_restored(world):
         yield "a side is taken for restored from a backup"
 
@@ -191,15 +193,55 @@ def _holder(world: World) -> Side:
 
 
 def _gets_free(world: World, limits: Limits) -> bool:
-    """Whether bystanders alone, once the deadline has passed, bring back somebody who accepts writes."""
+    """Whether bystanders alone, once the deadline has passed, bring back somebody who accepts writes, and whose rows
+    both say so: else who waits at the other side waits for ever.
+    """
     for _ in range(4):
-        if not all(world.fenced):
+        if _is_free(world):
             return True
         following = [state for _, state in _bystand(world, limits)]
         if not following:
             return False
         world = following[0]
-    return not all(world.fenced)
+    return _is_free(world)
+
+
+def _is_free(world: World) -> bool:
+    authority = protocol.judge(*world.rows).authority
+    return authority is not None and not world.fenced[INDEX[authority]]
+
+
+def _seen_by_a_coordinator(world: World) -> World:
+    """All that matters to one who begins now and whom nobody disturbs."""
+    calm = replace(
+        world, coordinators=(Coordinator(),), relays=(None,), before=(START, START), acknowledged=frozenset()
+    )
+    return replace(calm, moves=0, losses=0, cuts=0)
+
+
+@cache
+def _changes_hands(world: World) -> bool:
+    """Whether one coordinator and one relay alone can still lead the authority to the other side, and back."""
+    for _ in range(2):
+        left = protocol.judge(*world.rows).outgoing
+        for _ in range(40):
+            if (judgement := protocol.judge(*world.rows)).step is Step.OPEN and judgement.outgoing is not left:
+                break
+            world = _goes_on(world)
+        else:
+            return False
+    return True
+
+
+def _goes_on(world: World) -> World:
+    """The coordinator's next action, the relay's while that one waits for it."""
+    limits = Limits(moves=9)
+    actions = {name: state for name, state in _coordinate(world, 0, limits) if not name.endswith("dies")}
+    if list(actions) != ["coordinator 0 gives up"]:
+        return next(iter(actions.values()), world)
+    follower = protocol.judge(*world.rows).outgoing.other
+    carried = [state for _, state in _relay(world, 0, limits)]
+    return next((state for state in carried if (relay := state.relays[0]) is None or relay.follower is follower), world)
 
 
 def _seen_by_relays(world: World) -> World:

@@ -83,13 +83,43 @@ def test_the_explorer_finds_a_wrong_entry_in_the_relays_table(monkeypatch: pytes
     [
         ((True, Standing.DEAD), Step.SETTLE),
         ((False, Standing.OPEN), Step.DECIDE),
+        ((True, Standing.UNHEARD), Step.UNFENCE),
         ((True, Standing.TAKEN), Step.UNFENCE),
     ],
 )
-def test_the_explorer_finds_a_wrong_entry_in_the_table(
+def test_the_explorer_finds_a_wrong_step(
     monkeypatch: pytest.MonkeyPatch, key: tuple[bool, Standing], step: Step
 ) -> None:
     """The table that the product obeys is the one explored: change an entry and a promise breaks."""
     monkeypatch.setitem(protocol.NEXT_STEP, key, step)
     with pytest.raises((Violation, KeyError)):
-        explore(Limits(moves=2))
+        explore(Limits(moves=2, losses=1))
+
+
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [
+        ((Step.OPEN, MoveState.ABORTED), MoveState.ABORTED),
+        ((Step.FENCE, MoveState.TAKEN), MoveState.TAKEN),
+        ((Step.DECIDE, MoveState.OPEN), MoveState.REST),
+        ((Step.ABORT, MoveState.OPEN), MoveState.REST),
+        ((Step.UNFENCE, MoveState.MOVING), MoveState.MOVING),
+        ((Step.SETTLE, MoveState.MOVING), MoveState.MOVING),
+        ((Step.SETTLE, MoveState.MOVING), MoveState.TAKEN),
+    ],
+)
+def test_the_explorer_finds_a_wrong_state(
+    monkeypatch: pytest.MonkeyPatch, key: tuple[Step, MoveState], state: MoveState
+) -> None:
+    """What a step leaves behind decides whether another one can follow."""
+    monkeypatch.setitem(protocol.WRITES, key, state)
+    with pytest.raises((Violation, KeyError)):
+        explore(Limits(coordinators=1, moves=3, commits=1, losses=1))
+
+
+@pytest.mark.parametrize("step", [Step.DECIDE, Step.ABORT, Step.UNFENCE, Step.SETTLE])
+def test_the_explorer_finds_a_bystander_who_does_nothing(monkeypatch: pytest.MonkeyPatch, step: Step) -> None:
+    """Who waits behind a fence, and whoever else comes by, can end what a dead coordinator has left."""
+    monkeypatch.setitem(protocol.BYSTANDER, step, None)
+    with pytest.raises(Violation, match="stuck although both databases answer"):
+        explore(Limits(coordinators=1, moves=2, commits=1, losses=1))
