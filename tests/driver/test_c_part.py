@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from tests.driver.prepared import prepare
+from tests.driver.prepared import prepare, raise_fence
 from tests.driver.twins import move
 
 import dualdb
@@ -278,10 +279,17 @@ def test_an_old_class_that_opens_past_ours_keeps_its_time_out(database: Path) ->
             sqlite3.Connection.__init__(self, path, timeout=0.25)
 
     prepare(database)
+    with closing(sqlite3.connect(database)) as plain:
+        plain.execute("CREATE TABLE t(a)")
     connection: Any = dualdb.connect(database, factory=Old)
     with closing(connection):
         connection.execute("SELECT 1")
-        assert connection._dualdb.timeout_s == 0.25
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (250,)
+        raise_fence(database)
+        began = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            connection.execute("INSERT INTO t VALUES (1)")
+        assert 0.25 <= time.monotonic() - began < 4
 
 
 def test_a_cursor_that_is_handed_out_again_is_one(database: Path, target_dsn: str) -> None:

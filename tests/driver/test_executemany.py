@@ -221,3 +221,34 @@ def test_rows_are_executed_when_they_are_made(twins: Twins, way: Callable[[Any],
     twins.both(lambda connection: connection.execute(WHOLE).fetchall())
     twins.both(lambda connection: connection.commit())
     twins.both(lambda connection: connection.execute(WHOLE).fetchall())
+
+
+WRITE_NOTHING = (
+    "BEGIN",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "SAVEPOINT s",
+    "RELEASE s",
+    "",
+    "-- c",
+    ";",
+    "SELECT 1",
+    "VALUES (1)",
+    "EXPLAIN SELECT 1",
+    "PRAGMA user_version",
+    "PRAGMA table_info(t)",
+    "PRAGMA foreign_keys",
+)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_writes_nothing_is_refused(twins: Twins, inside: bool) -> None:
+    """As in sqlite3: a transaction that is open stays so, and none is begun, also where there is no row."""
+    if inside:
+        twins.execute("BEGIN")
+    said = "error", "ProgrammingError", "executemany() can only execute DML statements.", None
+    for sql in WRITE_NOTHING:
+        for rows in ([()], []):
+            assert (sql, twins.executemany(sql, rows)) == (sql, said)
+            assert twins.ours.in_transaction is inside

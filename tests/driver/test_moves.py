@@ -10,41 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.driver.moves import back, forward
 from tests.driver.twins import move
 
 import dualdb
 from dualdb.core.phase import Phase
-from dualdb.operations.transition import advance, rollback
-from dualdb.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.once
-
-
-PATIENT = Settings(move_allowed_s=20.0)
-"""The writers here are threads of the coordinator's own process, and take turns with it."""
-
-
-def forward(database: Path) -> None:
-    """To phase postgres."""
-    advance(str(database), Phase.POSTGRES, observer=lambda _event: None, settings=PATIENT)
-
-
-def back(database: Path) -> None:
-    """To dual_write, SQLite the authority."""
-    rollback(str(database), observer=lambda _event: None, settings=PATIENT)
-
-
-@pytest.fixture
-def moving(database: Path, target_dsn: str) -> Path:
-    """A file in phase dual_write with one table."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
-    move(database, target_dsn, Phase.DUAL_WRITE)
-    return database
 
 
 def test_one_connection_through_all_phases(moving: Path, target_dsn: str) -> None:

@@ -46,6 +46,12 @@ def open_before(mirrored: str) -> Iterator[dualdb.Connection]:
         yield connection
 
 
+class Text(str):
+    """As some libraries have their statements."""
+
+    __slots__ = ()
+
+
 def unfinished(connection: Any, table: str) -> Any:
     """A cursor of a write that has rows to give yet; sqlite3 opens no transaction for a statement that begins so."""
     written = connection.execute(f"WITH v(x) AS (VALUES (1), (2)) INSERT INTO {table} SELECT x FROM v RETURNING x")
@@ -56,13 +62,9 @@ def unfinished(connection: Any, table: str) -> Any:
 
 FORMS: dict[str, Callable[[Any], object]] = {
     "by itself": lambda connection: connection.execute("  create table late (x INTEGER)"),
+    "as a text of a class of its own": lambda connection: connection.execute(Text("CREATE TABLE late (x INTEGER)")),
     "in a transaction": lambda connection: [
         connection.execute("BEGIN"),
-        connection.execute("CREATE TABLE late (x INTEGER)"),
-    ],
-    "beside a write that is unfinished": lambda connection: [
-        connection.execute("CREATE TEMP TABLE own (x)"),
-        unfinished(connection, "temp.own"),
         connection.execute("CREATE TABLE late (x INTEGER)"),
     ],
     "in a script": lambda connection: connection.executescript(
@@ -87,6 +89,25 @@ def test_ddl_waits_for_the_decision_and_goes_where_the_data_went(
     open_before.commit()
     with psycopg.connect(target_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM late").fetchone() == (1,)
+
+
+def test_ddl_beside_an_unfinished_write_waits_for_the_decision(mirrored: str, open_before: dualdb.Connection) -> None:
+    """The write is one of a table for oneself, without which the connection does not go where the data went: it is told
+    so, and no table is left behind in the file.
+    """
+    open_before.execute("CREATE TEMP TABLE own (x)")
+    written = unfinished(open_before, "temp.own")
+    leave_at(mirrored, Step.FENCE, Phase.POSTGRES)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(open_before.execute, "CREATE TABLE late (x INTEGER)")
+        with pytest.raises(TimeoutError):
+            made.result(0.3)
+        leave_at(mirrored, Step.SETTLE, Phase.POSTGRES)
+        with pytest.raises(sqlite3.NotSupportedError, match=r"^this connection has temporary tables.* \(own\)"):
+            made.result(20)
+    written.close()
+    with closing(sqlite3.connect(mirrored)) as plain:
+        assert plain.execute("SELECT name FROM sqlite_master WHERE name = 'late'").fetchall() == []
 
 
 def test_ddl_goes_on_in_the_file_when_the_move_is_given_up(mirrored: str, open_before: dualdb.Connection) -> None:

@@ -55,6 +55,9 @@ def test_queries(twins: Twins) -> None:
         "SELECT count(*), max(score) FROM runs",
         "",
         "-- nothing",
+        "; SELECT 1",
+        " ;; -- nothing\n; SELECT name FROM runs ORDER BY id;;",
+        ";",
     )
 
 
@@ -309,3 +312,20 @@ def test_schema_changes(twins: Twins) -> None:
         "DROP TABLE IF EXISTS fresh",
         "SELECT * FROM fresh",
     )  # fmt: skip
+
+
+def test_a_unique_index_over_what_is_not_unique(twins: Twins) -> None:
+    """It is refused with the names of the columns, and is not there; once the rows are gone it is made, and obeyed."""
+    twins.all("INSERT INTO plain VALUES ('x', 'z'), ('x', 'y')")
+    twins.both(lambda connection: connection.commit())
+    for index in ("plain_a ON plain(a)", "plain_ab ON plain(a, b)"):
+        kind, *said = twins.execute(f"CREATE UNIQUE INDEX {index}")
+        assert (kind, said[0]) == ("error", "IntegrityError")
+        assert said[1].startswith("UNIQUE constraint failed: plain.a")
+    twins.all(
+        "INSERT INTO plain VALUES ('x', 'y')",
+        "DELETE FROM plain WHERE a = 'x' AND rowid > 1",
+        "CREATE UNIQUE INDEX plain_a ON plain(a)",
+        "INSERT INTO plain VALUES ('x', 'y')",
+        "SELECT a, b FROM plain",
+    )

@@ -405,3 +405,80 @@ def test_two_coordinators(app: Path, target_dsn: str) -> None:
         refused("advance", app, because="another command leads")
         refused("rollback", app, because="another command leads")
     done("advance", app)
+
+
+def test_a_folder_where_our_own_file_goes(app: Path, target: psycopg.Connection[Any], target_dsn: str) -> None:
+    """Found before anything is written."""
+    hint = hint_path(str(app))
+    os.mkdir(hint)
+    refused("init", app, "--target", target_dsn, because="no ordinary file, and dualdb keeps one of that name")
+    os.rmdir(hint)
+    assert_untouched(app, target, ["runs"])
+    with closing(sqlite3.connect(app)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_file_with_two_names(app: Path, target: psycopg.Connection[Any], target_dsn: str) -> None:
+    """SQLite's log goes by the name."""
+    other = app.with_name("other.db")
+    os.link(app, other)
+    refused("init", app, "--target", target_dsn, because="has 2 names (hard links)")
+    other.unlink()
+    assert_untouched(app, target, ["runs"])
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A pipe would be waited for."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, os.devnull):
+        for command in ("status", "verify", "advance", "server status", "server start", "server stop"):
+            refused(*command.split(), path, because="is no ordinary file; give the path")
+
+
+@pytest.mark.parametrize("command", ["status", "start", "stop"])
+def test_a_folder_has_no_server(tmp_path: Path, command: str) -> None:
+    refused("server", command, tmp_path, because="is a folder; give the path")
+
+
+@pytest.mark.parametrize("command", ["status", "start", "stop"])
+def test_a_missing_file_has_no_server(tmp_path: Path, command: str) -> None:
+    """Nobody is told to prepare it."""
+    refused("server", command, tmp_path / "missing.db", because="there is no file")
+
+
+@pytest.mark.parametrize("command", ["status", "start", "stop"])
+def test_a_server_of_somebody_elses_is_not_ours_to_stop(app: Path, target_dsn: str, command: str) -> None:
+    done("init", app, "--target", target_dsn)
+    refused("server", command, app, because="which others start and stop; dualdb status")
+
+
+def test_a_terminal_without_the_names_letters(app: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are shown in ASCII."""
+    strange = app.with_name("ünï ✓.db")
+    app.rename(strange)
+    done("init", strange, "--target", target_dsn)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = run("status", strange)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\\xfcn\\xef \\u2713.db" in result.stdout
+
+
+def test_no_room_for_the_output(app: Path, target_dsn: str) -> None:
+    done("init", app, "--target", target_dsn)
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "dualdb", "status", str(app)]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert "the system says: No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.returncode != 0
+
+
+def test_what_postgresql_refuses_is_postgresqls_word(
+    app: Path, target_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody has set it to give up."""
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1")
+    line = refused("init", app, "--target", target_dsn, because="PostgreSQL says: canceling statement due to statement")
+    assert "unexpected" not in line
+    assert objects(app) == ["runs"]

@@ -117,7 +117,7 @@ def _noted(note: str) -> BaseException:
     [
         (TargetError("it is\n  away; wait"), 1, "dualdb: it is away; wait\n"),
         (KeyboardInterrupt(), 130, "dualdb: interrupted; nothing is lost, and the same command goes on from here\n"),
-        (_noted("dualdb x"), 130, "dualdb: interrupted; nothing is lost, and dualdb x goes on from here\n"),
+        (_noted("dualdb x goes on"), 130, "dualdb: interrupted; nothing is lost, and dualdb x goes on\n"),
     ],
 )
 def test_an_error_is_one_line(error: BaseException, status: int, line: str) -> None:

@@ -25,6 +25,7 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_a_server_is_started_shown_and_stopped(place: Path) -> None:
     """Each command says what became of it; `status` fails when nothing runs; the password is never printed."""
     file = place / "runs.db"
+    file.touch()
     assert run("stop", file) == (0, "was not running\n")
     code, text = run("status", file)
     assert (code, text.splitlines()[0]) == (3, "state    absent")

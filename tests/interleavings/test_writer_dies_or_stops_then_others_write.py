@@ -57,8 +57,7 @@ def test_a_writer_struck_at_any_statement_leaves_nothing_torn(scene: Scene, phas
     scene.start_relay()
     total = count(scene)
     scene.start_writers()
-    for fault in sample(how, total, 8, f"writer {how.name} in {phase}"):
-        strike(scene, fault)
+    assert sum(strike(scene, fault) for fault in sample(how, total, 8, f"writer {how.name} in {phase}")) > 0
     scene.writers_go_on()
     scene.check(phase)
 

@@ -50,7 +50,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_FIRST_KEYWORD = re.compile(r"(?:[ \t\n\f\r\ufeff;]+|--[^\n]*|/\*.*?(?:\*/|\Z))*+([A-Za-z_]+)", re.DOTALL)
+_BEFORE = re.compile(r"(?:[ \t\n\f\r\ufeff;]+|--[^\n]*|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
+_FIRST_KEYWORD = re.compile(_BEFORE.pattern + "([A-Za-z_]+)", re.DOTALL)
 
 
 def tokens(sql: str) -> Iterator[Token]:
@@ -63,6 +64,13 @@ def tokens(sql: str) -> Iterator[Token]:
 def significant(sql: str) -> list[Token]:
     """The tokens of the text without spaces and comments."""
     return [token for token in tokens(sql) if token.kind not in {"space", "comment"}]
+
+
+def explained(sql: str) -> str:
+    """The text with EXPLAIN before its statement, which may stand behind empty ones."""
+    before = _BEFORE.match(sql)
+    start = 0 if before is None else before.end()
+    return f"{sql[:start]}EXPLAIN {sql[start:]}"
 
 
 def first_keyword(sql: str) -> str:

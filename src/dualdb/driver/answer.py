@@ -6,6 +6,7 @@ runs an empty SELECT with the same column names.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -16,52 +17,91 @@ from dualdb.core.store import Undecodable
 from dualdb.core.types import from_target, integral, number_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from dualdb.core.statement import ResultColumn
 
     Convert = Callable[[Any], Any]
+    Converts = Sequence[Convert | None]
     Rows = Sequence[tuple[Any, ...]]
+
+
+# Both are loops over a column's name in CPython's Modules/_sqlite/cursor.c.
+_CUT = re.compile(r" ?\[.*", re.DOTALL)
+_NAMED_TYPE = re.compile(r"[^\[]*\[(?:[^\]]*\[)?([^\[\]]*)\]", re.DOTALL)
+"""The type in brackets: what stands between the first `]` behind a `[` and the last `[` before it."""
 
 
 class Answer:
     """One statement's answer; rows are handed out one after the other."""
 
-    __slots__ = ("_final", "_left", "_rows", "description", "lastrowid", "primed", "rowcount")
+    __slots__ = (
+        "_columns",
+        "_converts",
+        "_declared",
+        "_factory",
+        "_final",
+        "_place",
+        "_rows",
+        "description",
+        "lastrowid",
+        "rowcount",
+    )
 
     def __init__(
         self,
         *,
         rows: Rows = (),
+        columns: Sequence[ResultColumn] = (),
+        detect_types: int = 0,
         description: Any = None,
         rowcount: int = -1,
         lastrowid: int | None = None,
         final: int | None = None,
     ) -> None:
-        self._rows: Iterator[tuple[Any, ...]] = iter(rows)
-        self._left = len(rows)
+        """`columns` tell how the rows are decoded; without them they are handed out as they are."""
+        self._rows = rows
+        self._place = 0
+        self._columns = columns
+        # sqlite3 looks for converters when it executes, and asks the text factory when it fetches.
+        self._declared = [_declared(column, detect_types) if detect_types else None for column in columns]
+        self._factory: Any = None
+        self._converts: Converts = ()
         self.description = description
         self.rowcount = rowcount
         """sqlite3 counts what a RETURNING statement wrote when its last row was fetched: `final` follows then."""
         self.lastrowid = lastrowid
-        self.primed = False
-        """Whether the cursor's C part knows the description."""
         self._final = rowcount if final is None else final
         if not rows:
             self.rowcount = self._final
 
     def drop(self) -> None:
         """The rows that are left are not wanted."""
-        self._rows = iter(())
+        self._rows = ()
 
-    def next(self) -> tuple[Any, ...] | None:
-        """The next row, None behind the last."""
-        row = next(self._rows, None)
-        if row is not None:
-            self._left -= 1
-            if self._left == 0:
-                self.rowcount = self._final
+    def next(self, text_factory: Any) -> tuple[Any, ...] | None:
+        """The next row, None behind the last. A row that cannot be decoded is asked for again the next time."""
+        if self._place >= len(self._rows):
+            return None
+        row = self._rows[self._place]
+        if text_factory is not self._factory:
+            self._factory, self._converts = text_factory, self._converters(text_factory)
+        if self._converts:
+            row = tuple(
+                value if convert is None else convert(value) for value, convert in zip(row, self._converts, strict=True)
+            )
+        self._place += 1
+        if self._place == len(self._rows):
+            self.rowcount = self._final
         return row
+
+    def _converters(self, text_factory: Any) -> Converts:
+        """What gives each value the type that sqlite3 would have given; none when all are as they are."""
+        converts = [
+            _converter(column, declared, text_factory)
+            for column, declared in zip(self._columns, self._declared, strict=True)
+        ]
+        return converts if any(converts) else ()
 
 
 def described(names: Sequence[str]) -> Any:
@@ -70,20 +110,9 @@ def described(names: Sequence[str]) -> Any:
 
 
 def shown_names(columns: Sequence[ResultColumn], detect_types: int) -> list[str]:
-    """Column names as `description` has them: with PARSE_COLNAMES a name ends before ` [type]`."""
+    """Column names as `description` has them: with PARSE_COLNAMES a name ends before `[`, and a blank before that."""
     names = [column.name for column in columns]
-    return [name.split(" [")[0] for name in names] if detect_types & sqlite3.PARSE_COLNAMES else names
-
-
-def decoded(rows: Rows, columns: Sequence[ResultColumn], text_factory: Any, detect_types: int) -> Rows:
-    """The rows with every value of the type that sqlite3 would have given."""
-    converts = [_converter(column, text_factory, detect_types) for column in columns]
-    if not any(converts):
-        return rows
-    return [
-        tuple(value if convert is None else convert(value) for value, convert in zip(row, converts, strict=True))
-        for row in rows
-    ]
+    return [_CUT.sub("", name) for name in names] if detect_types & sqlite3.PARSE_COLNAMES else names
 
 
 def prime(cursor: sqlite3.Cursor, names: Sequence[str]) -> None:
@@ -92,10 +121,9 @@ def prime(cursor: sqlite3.Cursor, names: Sequence[str]) -> None:
     sqlite3.Cursor.execute(cursor, f"SELECT {listed} WHERE 0")
 
 
-def _converter(column: ResultColumn, text_factory: Any, detect_types: int) -> Convert | None:
-    chosen = _declared(column, detect_types) if detect_types else None
+def _converter(column: ResultColumn, declared: Convert | None, text_factory: Any) -> Convert | None:
     decode = _DECODERS[column.decoder]
-    if chosen is None:
+    if declared is None:
         if column.decoder is Decoder.ANY:
             return _of_any_class(column.name, text_factory)
         if decode is not None:
@@ -103,20 +131,20 @@ def _converter(column: ResultColumn, text_factory: Any, detect_types: int) -> Co
         return None if text_factory is str else _texter(text_factory)
 
     def convert(value: Any) -> Any:
-        return None if value is None else chosen(_image(value if decode is None else decode(value)))
+        return None if value is None else declared(_image(value if decode is None else decode(value)))
 
     return convert
 
 
 def _declared(column: ResultColumn, detect_types: int) -> Convert | None:
     converters: dict[str, Convert] = sqlite3.converters
-    if detect_types & sqlite3.PARSE_COLNAMES and "[" in column.name:
-        found = converters.get(column.name.split("[", 1)[1].split("]")[0].upper())
-        if found is not None:
-            return found
-    if detect_types & sqlite3.PARSE_DECLTYPES and column.decltype:
-        return converters.get(column.decltype.split("(")[0].split(" ")[0].upper())
-    return None
+    found = None
+    if detect_types & sqlite3.PARSE_COLNAMES:
+        named = _NAMED_TYPE.match(column.name)
+        found = converters.get(named[1].upper()) if named is not None else None
+    if found is None and detect_types & sqlite3.PARSE_DECLTYPES and column.decltype:
+        found = converters.get(column.decltype.split("(")[0].split(" ")[0].upper())
+    return found
 
 
 def _image(value: Any) -> bytes:

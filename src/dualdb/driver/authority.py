@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 from time import monotonic
 
-from dualdb.driver.c_part import become, in_transaction, total_changes
-from dualdb.driver.failure import overtaken, stuck, unasked_authorizer
+from dualdb.driver.c_part import become, busy_timeout_s, in_transaction
+from dualdb.driver.failure import overtaken
 from dualdb.driver.returning import moved, replay
 from dualdb.driver.watch import UNREADABLE, find_lost, find_watch, next_look
 
@@ -53,7 +53,6 @@ def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
     """Whether the file has been prepared, or was and its hint is lost."""
     if state.path is None:  # opened past our `__init__`, with who knows which arguments
         state.settle(connection)
-        state.timeout_s = _busy_timeout_s(connection)
     if state.watch is not None or not state.path or monotonic() < state.look_at:
         return state.watch
     try:
@@ -66,12 +65,6 @@ def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:
     else:
         state.watch_over(connection, watch)
     return watch
-
-
-def _busy_timeout_s(connection: ConnectionHandle) -> float:
-    cursor = sqlite3.Cursor(connection)
-    cursor.row_factory = None
-    return float(cursor.execute("PRAGMA busy_timeout").fetchone()[0]) / 1000
 
 
 def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> bool:
@@ -97,10 +90,6 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
         # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
         state.look_again()
         return False
-    if state.authorizer:
-        raise unasked_authorizer(watch.way_back)
-    if state.aloof is not None:
-        raise stuck("cursor", state.aloof)
     _become_remote(connection, state, watch)
     replay(connection, begun)
     return True
@@ -108,6 +97,7 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
 
 def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> Remote:
     """Change the class: from the next call on PostgreSQL answers."""
+    from dualdb.driver.belongings import check_that_it_can_leave, take_counters
     from dualdb.driver.handle import ConnectionHandle
     from dualdb.driver.remote import Remote
     from dualdb.driver.target_classes import remade
@@ -115,9 +105,9 @@ def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: 
     from dualdb.driver.write_access import WriteAccess
 
     # First what may fail; the transaction has done nothing, or was rolled back.
-    remote = Remote(watch, state.timeout_s, state.memory, WriteAccess(connection, read_only=state.read_only))
-    remote.last_rowid = sqlite3.Cursor(connection).execute("SELECT last_insert_rowid()").fetchone()[0]
-    remote.total_changes = total_changes(connection)
+    check_that_it_can_leave(connection, watch.way_back)
+    remote = Remote(watch, busy_timeout_s(connection), state.memory, WriteAccess(connection, read_only=state.read_only))
+    take_counters(connection, remote)
     if in_transaction(connection):
         sqlite3.Connection.rollback(connection)
     state.home = type(connection)

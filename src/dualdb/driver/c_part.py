@@ -50,6 +50,13 @@ def set_autocommit(connection: sqlite3.Connection, value: Any) -> None:
     _autocommit.__set__(connection, value)
 
 
+def busy_timeout_s(connection: sqlite3.Connection) -> float:
+    """How long SQLite waits for a lock, as it was opened or a PRAGMA has set it since; takes none to look."""
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    return float(cursor.execute("PRAGMA busy_timeout").fetchone()[0]) / 1000
+
+
 def set_isolation_level(connection: sqlite3.Connection, level: str | None) -> None:
     """As the attribute is set; None commits what SQLite has open."""
     _isolation_level.__set__(connection, level)

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dualdb.core.ddltext import inlined_calls
-from dualdb.core.sqltext import first_keyword, significant
+from dualdb.core.sqltext import explained, first_keyword, significant
 from dualdb.core.statement import Kind, Plan
 from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
@@ -209,7 +209,7 @@ class Catalogue:
             if foreign_keys:
                 self._database.execute("PRAGMA foreign_keys = ON")
             try:
-                found = self._database.execute("EXPLAIN " + statement.sql, statement.placeholders.nulls())
+                found = self._database.execute(explained(statement.sql), statement.placeholders.nulls())
                 return found.fetchall()
             finally:
                 self._database.text_factory = str
@@ -224,7 +224,7 @@ class Catalogue:
         """Let SQLite compile the statement, and raise what sqlite3 raises for it."""
         with self._lock:
             # Not one row of the answer is fetched: it shows constants, and a blob among them is no text.
-            self._database.execute("EXPLAIN " + sql, placeholders.nulls()).close()
+            self._database.execute(explained(sql), placeholders.nulls()).close()
 
     def _compile(self, sql: str) -> Statement:
         placeholders = Placeholders(sql)

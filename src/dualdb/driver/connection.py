@@ -15,10 +15,8 @@ from dualdb.driver.authority import UNKNOWN, notice
 from dualdb.driver.c_part import (
     alone,
     autocommit,
-    begins_by_itself,
     connection_of,
     in_transaction,
-    is_dml,
     isolation_level,
     rowcount,
     set_autocommit,
@@ -27,7 +25,7 @@ from dualdb.driver.c_part import (
 )
 from dualdb.driver.failure import is_busy, is_fence, stuck
 from dualdb.driver.handle import ConnectionHandle, CursorHandle, behaviour, path_of
-from dualdb.driver.remaining import Remaining
+from dualdb.driver.source_rows import LeftError, SourceRows
 from dualdb.driver.target_classes import Unannounced
 from dualdb.driver.watch import SETTLED, find_unhinted, find_watch
 
@@ -47,7 +45,7 @@ _execute = sqlite3.Cursor.execute
 _executemany = sqlite3.Cursor.executemany
 _executescript = sqlite3.Cursor.executescript
 
-_NEVER_DDL = frozenset("SsIiUuRrBbPpWwEeVv")
+_UNGUARDED = frozenset("SsIiUuRrBbWwEeVv")
 """With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
 
 
@@ -67,10 +65,11 @@ class SourceCursor(CursorHandle):
             return _follow(self).execute(self, sql, parameters)
         if state.counter is SETTLED:
             return _execute(self, sql, parameters)
-        if state.watch is not None and type(sql) is str and sql[:1] not in _NEVER_DDL and _changes_schema(sql):
-            from dualdb.driver import schema_guard
-
-            return schema_guard.execute(self, sql, parameters)
+        text: object = sql
+        if state.watch is not None and isinstance(text, str) and text[:1] not in _UNGUARDED:
+            guard = _guard(text)
+            if guard is not None:
+                return guard.execute(self, sql, parameters)
         inside, seen = in_transaction(connection), state.seen
         changes = total_changes(connection) if state.shared else 0
         try:
@@ -107,29 +106,12 @@ class SourceCursor(CursorHandle):
             return _follow(self).executemany(self, sql, parameters)
         if state.counter is SETTLED:
             return _executemany(self, sql, parameters)
-        inside, seen = in_transaction(connection), state.seen
-        rows = Remaining(parameters, self)
-        # Nobody waits for a lock that he has: of a file that is not watched only the first row may have to.
-        begins = inside or (begins_by_itself(connection) and is_dml(sql))
-        held = begins and state.watch is None and not state.shared
-        try:
-            _executemany(self, sql, rows.held() if held else rows)
-        except BaseException as exc:
-            if not rows.resumable or not _is_overtaken(connection, exc):
-                busy = is_busy(exc) and rows.resumable and rows.number <= 1
-                state.memory.failed(sql, inside=inside, still_open=in_transaction(connection), busy=busy)
-                raise
-        else:
-            # Of rows that were not all asked for sqlite3 has lost an error, see `_stands`.
-            if not state.shared or rows.over or not _may_be_fenced(connection, seen):
-                state.memory.done(sql, inside=inside, still_open=in_transaction(connection))
-                return self
-        from dualdb.driver import fence
-
-        # Rows whose maker has ended the transaction stand by themselves, or in one that he has begun.
-        late = rows.number > 1 or (begins and not rows.inside)
-        fence.outlast(connection, inside=rows.inside if late else inside, implicit=not late)
-        with alone(connection, rows.again(), late and not rows.inside) as again:
+        rows = SourceRows(parameters, self)
+        is_open = _execute_rows(self, connection, sql, rows)
+        if is_open is None:
+            return self
+        # Rows whose maker has ended the transaction stand by themselves.
+        with alone(connection, rows.again(), not is_open) as again:
             SourceCursor.executemany(self, sql, again)
         if rows.written > 0:
             from dualdb.driver.target_cursor import add
@@ -226,6 +208,12 @@ class SourceConnection(ConnectionHandle):
             if autocommit(self) is False or not in_transaction(self):
                 self._dualdb.memory.ended()
 
+    @property
+    def total_changes(self) -> int:
+        """As `sqlite3.Connection.total_changes`."""
+        changes: int = total_changes(self)
+        return changes + self._dualdb.written_elsewhere
+
     @property  # type: ignore[override]
     def isolation_level(self) -> str | None:
         """As `sqlite3.Connection.isolation_level`."""
@@ -315,10 +303,11 @@ class Connection(SourceConnection):
 # --- beside the classes: what is no name of sqlite3's must not be one of theirs --------------------------------------
 
 
-def _changes_schema(sql: str) -> bool:
-    from dualdb.driver import schema_guard
+def _guard(sql: str) -> Any:
+    """Who executes it on a prepared file, if it is not sqlite3 alone."""
+    from dualdb.driver import schema_guard, settings_guard
 
-    return schema_guard.concerns(sql)
+    return next((guard for guard in (schema_guard, settings_guard) if guard.concerns(sql)), None)
 
 
 def _is_overtaken(connection: SourceConnection, error: BaseException) -> bool:
@@ -354,6 +343,33 @@ def _stands(cursor: SourceCursor, connection: SourceConnection, *, inside: bool,
     # sqlite3 loses the error of one thread where another one that shares the connection asks SQLite for something just
     # then. It would be the fence's that tells of a write that wrote nothing.
     return wrote or rowcount(cursor) != 0 or not state.shared or not _may_be_fenced(connection, seen)
+
+
+def _execute_rows(cursor: SourceCursor, connection: SourceConnection, sql: str, rows: SourceRows) -> bool | None:
+    """Execute rows as far as SQLite is the authority: None when they are done, else whether a transaction is open where
+    it has to go on.
+    """
+    state = connection._dualdb
+    seen = state.seen
+    if not rows.inside:  # what is remembered is of the last one, see `execute`
+        state.memory.ended()
+    try:
+        _executemany(cursor, sql, rows.handed(sql))
+    except LeftError:
+        return state.remote is not None and state.remote.in_transaction
+    except BaseException as exc:
+        if not rows.resumable or not _is_overtaken(connection, exc):
+            rows.noted(exc)
+            raise
+    else:
+        # Of rows that were not all asked for sqlite3 has lost an error, see `_stands`.
+        if not state.shared or rows.over or not _may_be_fenced(connection, seen):
+            rows.noted(None)
+            return None
+    from dualdb.driver import fence
+
+    fence.outlast(connection, inside=rows.inside, implicit=False)
+    return rows.inside
 
 
 def _may_be_fenced(connection: SourceConnection, seen: int) -> bool:

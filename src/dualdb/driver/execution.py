@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.sqltext import split_statements
 from dualdb.core.statement import Kind
 from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
+from dualdb.core.translate.pragmas import CONNECTION, FILE
 from dualdb.driver import schema_change
-from dualdb.driver.answer import Answer, decoded, described, shown_names
+from dualdb.driver.answer import Answer, described, prime, shown_names
 from dualdb.driver.c_part import (
     LEGACY,
     autocommit,
     begins_by_itself,
+    busy_timeout_s,
     in_transaction,
     isolation_level,
     set_isolation_level,
-    text_factory,
 )
 from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.failure import failure, read_only, refused
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from dualdb.core.statement import Plan
+    from dualdb.driver.binding import Bound
     from dualdb.driver.catalogue import Statement
     from dualdb.driver.handle import ConnectionState
     from dualdb.driver.remaining import Remaining
@@ -51,10 +53,6 @@ if TYPE_CHECKING:
 
 _BATCH = 200
 """Executions that executemany sends in one round trip."""
-_OWN_PRAGMAS = frozenset(
-    {"application_id", "database_list", "encoding", "foreign_keys", "page_size", "query_only", "user_version"}
-)
-"""Asked of the connection's C part and its file, which the relay keeps."""
 _SESSION = frozenset({"changes()", "total_changes()", "last_insert_rowid()"})
 """Values that the statement before has left."""
 _EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Event.SAVEPOINT, "RELEASE": Event.RELEASE}
@@ -74,6 +72,8 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
         _RUNS[plan.kind](connection, statement, plan, parameters) if plan else _rows(connection, statement, parameters)
     )
     answer.lastrowid = kept if plan is NOTHING else remote.last_rowid
+    if answer.description is not None:
+        prime(cursor, [column[0] for column in answer.description])
     cursor._dualdb.result = answer
 
 
@@ -86,7 +86,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
     if remote.access.checked:
         _check_access(connection, remote, statement, rows)
     plan = _settled_plan(connection, remote, statement)
-    if plan is not None and plan.kind in (Kind.READ, Kind.CATALOG):
+    if _only_reads(remote, statement, plan):
         raise sqlite3.ProgrammingError("executemany() can only execute DML statements.")
     _begin(connection, remote, statement)
     if plan is not None and plan.kind is not Kind.WRITE:
@@ -200,8 +200,7 @@ def _planned_rows(connection: TargetConnection, statement: Statement, _plan: Pla
 
 def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -> Answer:
     remote = connection._dualdb.asked
-    plan, messages = remote.planned(statement, remote.bound(statement, parameters))
-    outcome = remote.run(plan, messages)
+    plan, outcome = _run(remote, statement, remote.bound(statement, parameters))
     rows = _noted(remote, plan, outcome)
     counted = statement.verb in IMPLICIT_BEGIN
     written = outcome.written if counted else -1
@@ -209,11 +208,22 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
         return Answer(rowcount=written)
     detect_types = connection._dualdb.detect_types
     return Answer(
-        rows=decoded(rows, plan.columns, text_factory(connection), detect_types),
+        rows=rows,
+        columns=plan.columns,
+        detect_types=detect_types,
         description=described(shown_names(plan.columns, detect_types)),
         rowcount=0 if counted else -1,
         final=written,
     )
+
+
+def _run(remote: Remote, statement: Statement, bound: Bound) -> tuple[Plan, Outcome]:
+    try:
+        plan, messages = remote.planned(statement, bound)
+        return plan, remote.run(plan, messages)
+    except sqlite3.IntegrityError:
+        remote.changes = 0  # SQLite counts a statement that was undone as one that changed nothing
+        raise
 
 
 def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
@@ -243,7 +253,7 @@ def _control(connection: TargetConnection, statement: Statement, plan: Plan, par
 
 def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, parameters: Any) -> Answer:
     remote = connection._dualdb.asked
-    if plan.pragma in _OWN_PRAGMAS:
+    if plan.pragma in CONNECTION | FILE:  # its C part has both
         own = sqlite3.Cursor(connection)
         enforcing = remote.access.foreign_keys
         found_rows, description = own.execute(statement.sql, parameters).fetchall(), own.description
@@ -251,6 +261,7 @@ def _catalog(connection: TargetConnection, statement: Statement, plan: Plan, par
             # "a no-op within a transaction" (pragma.html), and the C part knows nothing of this one
             own.execute(f"PRAGMA foreign_keys = {int(enforcing)}")
         remote.access.look_again(connection)
+        remote.timeout_s = busy_timeout_s(connection)
         if in_transaction(connection):  # with autocommit=False: it would keep the file as it is now in sight
             sqlite3.Connection.rollback(connection)
         return Answer(rows=found_rows, description=description)
@@ -265,7 +276,7 @@ def _pragma(connection: TargetConnection, statement: Statement, plan: Plan, para
         _check_vacuum(remote)
     if plan.columns is None:
         return Answer()
-    return Answer(rows=list(plan.rows), description=described([column.name for column in plan.columns]))
+    return Answer(rows=plan.rows, columns=plan.columns, description=described([column.name for column in plan.columns]))
 
 
 def _check_vacuum(remote: Remote) -> None:
@@ -296,9 +307,15 @@ _RUNS: dict[Kind, Run] = {
 # --- executemany ------------------------------------------------------------------------------------------------------
 
 
+def _only_reads(remote: Remote, statement: Statement, plan: Plan | None) -> bool:
+    """Whether SQLite takes it for a statement that writes nothing (sqlite.org/c3ref/stmt_readonly.html)."""
+    if plan is None:
+        return not remote.catalogue.written_by(statement)
+    return plan is NOTHING or plan.kind in (Kind.READ, Kind.CATALOG, Kind.TRANSACTION)
+
+
 def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
-    plan, messages = remote.planned(statement, remote.bound(statement, row))
-    outcome = remote.run(plan, messages)
+    plan, outcome = _run(remote, statement, remote.bound(statement, row))
     _noted(remote, plan, outcome)
     return outcome.written
 
@@ -395,6 +412,9 @@ def _run_batch(remote: Remote, batch: Sequence[_Bound], rows: Remaining) -> None
             outcome = remote.run(plan, messages)
         except MovedError:
             rows.give_back(row for row, _, _ in batch[place:])
+            raise
+        except sqlite3.IntegrityError:
+            remote.changes = 0
             raise
         _noted(remote, plan, outcome)
         rows.written += outcome.written

@@ -10,7 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from dualdb.driver.authority import become_doomed, notice
-from dualdb.driver.c_part import begins_by_itself
+from dualdb.driver.c_part import begins_by_itself, busy_timeout_s
 from dualdb.driver.failure import locked, overtaken
 from dualdb.driver.outcome import await_outcome
 from dualdb.driver.returning import replay
@@ -32,7 +32,7 @@ def outlast(connection: SourceConnection, *, inside: bool, implicit: bool = True
     if begun is None:
         become_doomed(connection)
         raise overtaken()
-    if state.watch is not None and not await_outcome(state.watch, state.timeout_s):
+    if state.watch is not None and not await_outcome(state.watch, busy_timeout_s(connection)):
         _reopen(connection, begun, implicit=implicit)
         raise locked()
     state.look_again()

@@ -60,9 +60,9 @@ class ConnectionState:
         "replaced",
         "seen",
         "shared",
-        "timeout_s",
         "turn",
         "watch",
+        "written_elsewhere",
     )
 
     def __init__(self, home: type[ConnectionHandle], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -71,7 +71,6 @@ class ConnectionState:
         self.home = home
         """The object's class while SQLite is the authority."""
         self.detect_types: int = given.get("detect_types", 0)
-        self.timeout_s: float = given.get("timeout", 5.0)
         self.shared = not given.get("check_same_thread", True)
         """Whether threads may share the connection."""
         self.watch: Watch | None = None
@@ -100,6 +99,8 @@ class ConnectionState:
         """Whose turn it is, where threads share the connection: to follow the authority, and to ask PostgreSQL."""
         self.flushes: list[Callable[[], None]] = []
         """Each executes what one executemany on PostgreSQL has made ready, before anything else is done there."""
+        self.written_elsewhere = 0
+        """Rows that it has written on PostgreSQL, beyond what SQLite counts."""
         self.remote: Remote | None = None
         """What the connection has on the other side while PostgreSQL is the authority."""
 

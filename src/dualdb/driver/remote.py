@@ -29,6 +29,7 @@ from dualdb.stores.target_session import OutcomeUnknownError, Rejected, Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dualdb.core.schema import Schema
     from dualdb.driver.binding import Bound
     from dualdb.driver.catalogue import Statement
     from dualdb.driver.taught import Taught
@@ -235,7 +236,7 @@ class Remote:
         elif self.transaction.state is not State.WRITING:
             self.run(_NO_ROWS, [("SELECT 1", None)])
         try:
-            self._exchange_saved_work(make)
+            self._exchange_saved_work(make, after.schema)
         except BaseException as error:
             if alone:
                 self.control(Event.ROLLBACK, "ROLLBACK")
@@ -247,11 +248,13 @@ class Remote:
         if alone:
             self.control(Event.COMMIT, "COMMIT")
 
-    def diagnose(self, rejected: Rejected) -> sqlite3.Error:
-        """The exception for what PostgreSQL refused; learns the schema anew when it may have changed."""
+    def diagnose(self, rejected: Rejected, schema: Schema | None = None) -> sqlite3.Error:
+        """The exception for what PostgreSQL refused, of the schema in force or of that one; learns the schema anew when
+        it may have changed.
+        """
         if rejected.sqlstate in STALE_STATES:
             self.seen = -1
-        return diagnose(rejected, self.catalogue.schema, self._check_names, self.way_back)
+        return diagnose(rejected, schema or self.catalogue.schema, self._check_names, self.way_back)
 
     def session(self) -> Session:
         """The open transaction's session, for a change of the schema."""
@@ -327,7 +330,7 @@ class Remote:
             raise
         return answers[len(pending) + 1 : -1]
 
-    def _exchange_saved_work(self, make: Any) -> None:
+    def _exchange_saved_work(self, make: Any, schema: Schema) -> None:
         session = self.session()
         pending, self._pending = self._pending, []
         try:
@@ -338,7 +341,7 @@ class Remote:
             raise self._lost() from None
         except Rejected as rejected:
             self._back_to(_OWN)
-            raise self.diagnose(rejected) from None
+            raise self.diagnose(rejected, schema) from None
         except BaseException:
             self._back_to(_OWN)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from dualdb.driver.belongings import give_counters
 from dualdb.driver.c_part import become, in_transaction
 from dualdb.driver.failure import failure
 from dualdb.driver.handle import behaviour
@@ -46,6 +47,7 @@ def moved(connection: ConnectionHandle) -> bool:
             return False
         if authority is not None:
             _check_sight(connection, authority)
+        give_counters(connection, remote)
         remote.close()
         state.memory.ended()
         state.remote = None

@@ -12,7 +12,7 @@ import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from dualdb.core.sqltext import first_keyword
+from dualdb.core.sqltext import explained, first_keyword
 from dualdb.driver import fence
 from dualdb.driver.c_part import connection_of, in_transaction
 from dualdb.driver.failure import is_busy, is_fence, locked
@@ -82,7 +82,7 @@ def _execute_elsewhere(cursor: SourceCursor, connection: SourceConnection, sql: 
 def _program(own: sqlite3.Cursor, sql: str, parameters: Any) -> Sequence[tuple[Any, ...]] | None:
     """What SQLite compiles it to, which takes neither a lock nor a snapshot; None when it does not compile."""
     try:
-        return own.execute(f"EXPLAIN {sql}", parameters).fetchall()
+        return own.execute(explained(sql), parameters).fetchall()
     except (sqlite3.Error, sqlite3.Warning, ValueError, TypeError):
         return None  # the statement itself will say it
 

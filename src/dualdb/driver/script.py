@@ -7,10 +7,19 @@ what the script says. Which database executes a statement is its cursor's affair
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dualdb.core.sqltext import split_statements
-from dualdb.driver.c_part import begins_by_itself, connection_of, isolation_level, set_isolation_level
+from dualdb.driver.c_part import (
+    begins_by_itself,
+    connection_of,
+    isolation_level,
+    set_isolation_level,
+    set_text_factory,
+    text_factory,
+)
 from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
 
@@ -31,8 +40,23 @@ def run(cursor: SourceCursor, script: str) -> None:
         for statement in split_statements(script):
             runner = behaviour(connection).cursor(connection)
             runner.row_factory = None
-            runner.execute(statement, Placeholders(statement).nulls()).fetchall()
+            runner.execute(statement, Placeholders(statement).nulls())
+            _step(connection, runner)
             runner.close()
     finally:
         if begins:
             set_isolation_level(connection, level)
+
+
+def _step(connection: SourceConnection, runner: SourceCursor) -> None:
+    """Go through the rows of a statement, none of which sqlite3 looks at here: no text is decoded, and none is kept."""
+    state = connection._dualdb
+    if state.remote is not None or runner.description is None:
+        return
+    factory = text_factory(connection)
+    if not state.shared:  # else another thread's texts would not be decoded either
+        set_text_factory(connection, bytes)
+    try:
+        deque(iter(partial(sqlite3.Cursor.fetchone, runner), None), maxlen=0)
+    finally:
+        set_text_factory(connection, factory)

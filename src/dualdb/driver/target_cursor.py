@@ -7,14 +7,12 @@ thread are the right ones.
 from __future__ import annotations
 
 import sqlite3
-from functools import partial
-from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from dualdb.driver import execution
-from dualdb.driver.answer import Answer, prime
-from dualdb.driver.c_part import alone, arraysize, become, connection_of, in_transaction, row_factory
+from dualdb.driver.answer import Answer
+from dualdb.driver.c_part import alone, arraysize, become, connection_of, in_transaction, row_factory, text_factory
 from dualdb.driver.handle import CursorHandle, CursorState, behaviour
 from dualdb.driver.remaining import Remaining
 from dualdb.driver.remote import MovedError
@@ -29,7 +27,10 @@ if TYPE_CHECKING:
 
 _check = sqlite3.Cursor.fetchone
 """Finds no row here, after all of CPython's checks: closed, another thread, no __init__."""
+_fetchmany = sqlite3.Cursor.fetchmany
+"""The same, and what it says to a size."""
 _BLANK = Answer()
+_END = object()
 
 
 class TargetCursor(CursorHandle):
@@ -94,19 +95,19 @@ class TargetCursor(CursorHandle):
     def fetchone(self) -> Any:
         """The next row, None behind the last."""
         _check(self)
-        return _row(self)
+        row = _row(self)
+        return None if row is _END else row
 
     def fetchmany(self, size: Any = _BLANK) -> list[Any]:
         """The next `size` rows, `arraysize` when it is not given; all that are left when it is 0 or less."""
-        wanted = arraysize(self) if size is _BLANK else index(size)
-        _check(self)
-        rows = iter(partial(_row, self), None)
-        return list(islice(rows, wanted) if wanted > 0 else rows)
+        wanted = arraysize(self) if size is _BLANK else size
+        _fetchmany(self, wanted)
+        return _rows(self, index(wanted))
 
     def fetchall(self) -> list[Any]:
         """All rows that are left."""
         _check(self)
-        return list(iter(partial(_row, self), None))
+        return _rows(self, 0)
 
     def __iter__(self) -> TargetCursor:
         return self
@@ -114,7 +115,7 @@ class TargetCursor(CursorHandle):
     def __next__(self) -> Any:
         _check(self)
         row = _row(self)
-        if row is None:
+        if row is _END:
             raise StopIteration
         return row
 
@@ -168,15 +169,23 @@ class _SharedRows(Remaining):
 
 
 def _row(cursor: TargetCursor) -> Any:
+    """The next row as the application's factory makes it, which may be anything; `_END` behind the last."""
     answer = cursor._dualdb.result or _BLANK
-    row = answer.next()
+    row = answer.next(text_factory(connection_of(cursor)))
+    if row is None:
+        return _END
     factory: Any = row_factory(cursor)
-    if row is None or factory is None:
-        return row
-    if not answer.primed and isinstance(factory, type) and issubclass(factory, sqlite3.Row):
-        prime(cursor, [column[0] for column in answer.description])
-        answer.primed = True
-    return factory(cursor, row)
+    return row if factory is None else factory(cursor, row)
+
+
+def _rows(cursor: TargetCursor, wanted: int) -> list[Any]:
+    """So many of the rows that are left, all of them when it is 0 or less."""
+    rows: list[Any] = []
+    while (row := _row(cursor)) is not _END:
+        rows.append(row)
+        if len(rows) == wanted:
+            break
+    return rows
 
 
 def follow(cursor: CursorHandle) -> None:

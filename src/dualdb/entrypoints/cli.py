@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,11 +70,14 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
         """Run a command; whatever goes wrong in it ends here."""
+        for stream in (sys.stdout, sys.stderr):  # a file's name may have characters that the terminal has not
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as exc:
-            again = next(iter(getattr(exc, "__notes__", ())), "the same command")
-            _complain(f"interrupted; nothing is lost, and {again} goes on from here")
+            what_next = next(iter(getattr(exc, "__notes__", ())), "the same command goes on from here")
+            _complain(f"interrupted; nothing is lost, and {what_next}")
             ctx.exit(_INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -352,9 +356,18 @@ def _one_line(exc: Exception) -> str:
     text = " ".join(str(exc).split())
     if isinstance(exc, DualdbError):
         return text
-    if isinstance(exc, sqlite3.Error):
-        return f"SQLite says: {text}; set {_TRACEBACK}=1 to see where"
+    database = "SQLite" if isinstance(exc, sqlite3.Error) else "PostgreSQL" if _is_postgres(exc) else None
+    if database is not None:
+        return f"{database} says: {text}; set {_TRACEBACK}=1 to see where"
+    if isinstance(exc, OSError) and exc.strerror:
+        where = f"{exc.filename}: " if exc.filename else ""
+        return f"the system says: {where}{exc.strerror}; set {_TRACEBACK}=1 to see where"
     return f"unexpected {type(exc).__name__}: {text}; set {_TRACEBACK}=1, run it again and report what it prints"
+
+
+def _is_postgres(exc: Exception) -> bool:
+    """Whether psycopg has raised it, without importing that."""
+    return any(cls.__module__.partition(".")[0] == "psycopg" for cls in type(exc).__mro__)
 
 
 def _command(name: str, database: str, *more: str) -> str:

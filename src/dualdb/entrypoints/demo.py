@@ -70,6 +70,9 @@ def run_demo(setting: Setting) -> bool:
     with _ended_like_ctrl_c():
         try:
             return _Demo(setting, folder, database, fleet).run()
+        except KeyboardInterrupt as exc:
+            exc.add_note("the same command begins anew" if setting.keep is None else "another one takes another folder")
+            raise
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave things behind
             fleet.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 from dualdb.errors import TargetError
 
 if TYPE_CHECKING:
-    from dualdb.stores.server import ServerStatus
+    from dualdb.stores.server import EmbeddedServer, ServerStatus
 
 _NOT_RUNNING = 3
 """Exit code of `status` when the server does not run, as of pg_ctl and systemctl."""
@@ -25,7 +24,7 @@ def check_path(ctx: click.Context, argument: click.Parameter, path: str) -> str:
     return path
 
 
-_DATABASE = click.argument("database", type=click.Path(dir_okay=False), callback=check_path)
+_DATABASE = click.argument("database", type=click.Path(), callback=check_path)
 
 
 @click.group(short_help="Show, start or stop a file's embedded server.")
@@ -37,9 +36,9 @@ def server() -> None:
 @_DATABASE
 def status(database: str) -> None:
     """Say whether the server runs and where; exit code 3 when it does not."""
-    from dualdb.stores.server import EmbeddedServer, ServerState
+    from dualdb.stores.server import ServerState
 
-    found = EmbeddedServer.beside(database).status()
+    found = _embedded(database).status()
     for title, value in _rows(found):
         click.echo(f"{title:9}{value}")
     if found.state is not ServerState.RUNNING:
@@ -55,13 +54,13 @@ def status(database: str) -> None:
 )
 def start(database: str, port: int | None) -> None:
     """Start the server that `dualdb init` made, unless it runs; other commands start it when they need it."""
-    from dualdb.stores.server import EmbeddedServer, ServerState
+    from dualdb.stores.server import ServerState
     from dualdb.stores.target_connection import missing_server
 
-    embedded = EmbeddedServer.beside(database)
+    embedded = _embedded(database)
     if embedded.status().state is ServerState.ABSENT:
         # An empty one would not be the target of a file that was prepared, and nobody's otherwise.
-        if _is_prepared(database):
+        if _target(database) is not None:
             raise TargetError(missing_server(database, str(embedded.folder)))
         remedy = f"dualdb init {quote(database)} --target embedded makes one"
         raise TargetError(f"{database} has no embedded server; {remedy}")
@@ -80,20 +79,35 @@ def start(database: str, port: int | None) -> None:
 )
 def stop(database: str, mode: str) -> None:
     """Stop the server and wait until it has ended; its data stay."""
-    from dualdb.stores.server import EmbeddedServer, StopMode
+    from dualdb.stores.server import StopMode
 
-    click.echo("stopped" if EmbeddedServer.beside(database).stop(StopMode(mode)) else "was not running")
+    click.echo("stopped" if _embedded(database).stop(StopMode(mode)) else "was not running")
 
 
-def _is_prepared(database: str) -> bool:
-    """Whether the file has a target already."""
+def _embedded(database: str) -> EmbeddedServer:
+    """The file's server. Raises TargetError where there is none because the file was prepared for another one,
+    SourceError where there is none and no database either; of a server that is there the file is not asked.
+    """
+    from dualdb.stores.server import EmbeddedServer, ServerState
+    from dualdb.stores.target_address import EMBEDDED
+
+    embedded = EmbeddedServer.beside(database)
+    if embedded.status().state is ServerState.ABSENT:
+        target = _target(database)
+        if target not in (None, EMBEDDED):
+            message = f"{database} has no embedded server: it was prepared for {target}, which others start and stop"
+            raise TargetError(f"{message}; dualdb status {quote(database)} says how it is")
+    return embedded
+
+
+def _target(database: str) -> str | None:
+    """What the file was prepared for, if it was."""
     from dualdb.stores.control import read_source
     from dualdb.stores.source_file import connect_source
 
-    if not os.path.exists(database):
-        return False
     with connect_source(database) as source:
-        return read_source(source) is not None
+        facts = read_source(source)
+    return None if facts is None else facts.target
 
 
 def _rows(found: ServerStatus) -> list[tuple[str, str]]:

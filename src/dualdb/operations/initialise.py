@@ -39,7 +39,7 @@ from dualdb.stores.hint import make_hint
 from dualdb.stores.layout import LAYOUT, find_old_library
 from dualdb.stores.queries import load, query
 from dualdb.stores.server import EmbeddedServer, ServerState
-from dualdb.stores.source_file import check_sound, connect_source
+from dualdb.stores.source_file import check_alone, check_sound, connect_source
 from dualdb.stores.target_address import EMBEDDED, address_of, check_chosen, chosen
 from dualdb.stores.target_connection import connect_stored, connect_target
 
@@ -86,6 +86,7 @@ def initialise(database: str, target: str, *, schema: str = "public") -> Phase:
     check_chosen(target)
     target_schema.check_name(schema)
     with connect_source(database, timeout_s=_PATIENCE_S) as source, ExitStack() as held:
+        check_alone(database)
         check_sound(database, timeout_s=_PATIENCE_S)
         if read_source(source) is not None:
             held.enter_context(coordinating(database))

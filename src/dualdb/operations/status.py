@@ -393,7 +393,8 @@ def _blockers(status: Status, phase: Phase, *, follows: bool, broken: str) -> It
             again = f"dualdb relay --until-aligned {name} waits for it"
         yield Blocker(reason=f"the copy of {', '.join(unfinished)} is not done", remedy=again)
     if status.quarantine and status.quarantine.count:
-        reason = f"{status.quarantine.count} rows cannot be held by the other side"
+        count = status.quarantine.count
+        reason = f"{count} {'row' if count == 1 else 'rows'} cannot be held by the other side"
         yield Blocker(reason=reason, remedy="change or delete them")
     if status.verified and status.verified.get("agrees") is False:
         again = f"run dualdb verify {name}"

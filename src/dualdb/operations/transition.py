@@ -291,11 +291,15 @@ def _verified(task: _Task, pair: Pair, *, full: bool) -> Report:
         raise MismatchError(_mismatch(task.database, report))
     if report.quarantined:
         message = (
-            f"{report.quarantined} rows are in quarantine, for the other side cannot hold them;"
+            f"{_rows(report.quarantined)} in quarantine, for the other side cannot hold what is there;"
             f" see dualdb status {quote(task.database)} and change or delete them"
         )
         raise PhaseError(message)
     return report
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
 
 
 def _mismatch(database: str, report: Report) -> str:
@@ -323,7 +327,7 @@ def _switched(switch: _Switch, before: Phase) -> bool:
     try:
         switch.run()
     except BaseException as exc:
-        exc.add_note(again)
+        exc.add_note(f"{again} goes on from here")
         # Whatever went wrong, writers wait behind the fence: what is undecided is given up before it is told.
         try:
             phase = _conclude(switch.control)
@@ -404,7 +408,7 @@ def _verified_residue(task: _Task, pair: Pair, control: Control) -> Report:
         raise MismatchError(message)
     if report.quarantined:
         message = (
-            f"{report.quarantined} rows behind the fence cannot be held by the other side, and nothing was switched;"
+            f"{_rows(report.quarantined)} written last that the other side cannot hold, and nothing was switched;"
             f" see dualdb status {quote(task.database)} and change or delete them"
         )
         raise PhaseError(message)

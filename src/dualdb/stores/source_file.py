@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import stat
 from contextlib import closing, contextmanager
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from dualdb.errors import BusyError, NotPreparedError, SourceError
 from dualdb.stores.catalog import with_dummies
+from dualdb.stores.hint import hint_path
 from dualdb.stores.queries import query
 
 if TYPE_CHECKING:
@@ -35,14 +37,15 @@ _FAULTS = (
 def open_source(path: str, *, timeout_s: float = 5.0) -> sqlite3.Connection:
     """A connection of our own to an existing file, in autocommit. Raises what `faults` does, at once."""
     try:
-        os.stat(path)
+        found = os.stat(path)
     except PermissionError as exc:
         message = f"{path} cannot be reached ({exc.strerror}); run dualdb as a user who may search its folders"
         raise SourceError(message) from exc
     except OSError as exc:
         raise SourceError(f"there is no file {path}; give the path of the application's SQLite file") from exc
-    if os.path.isdir(path):
-        raise SourceError(f"{path} is a folder; give the path of the application's SQLite file")
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
+        raise SourceError(f"{path} is {what}; give the path of the application's SQLite file")
     with faults(path):
         connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
@@ -89,6 +92,24 @@ def check_sound(path: str, *, timeout_s: float = 10.0) -> None:
     if problem != "ok":
         told = _in_a_line(problem)
         message = f"{path} is damaged ({told}); restore a backup, or recover it with the .recover command of sqlite3"
+        raise SourceError(message)
+
+
+def check_alone(path: str) -> None:
+    """Raise SourceError when the file has another name, or something of another kind stands where the hint goes.
+
+    SQLite keeps a file's log by its name: two programs that open it by two names damage it (howtocorrupt.html, 2.5).
+    """
+    links = os.stat(path).st_nlink
+    if links > 1:
+        message = (
+            f"{path} has {links} names (hard links), and SQLite keeps a log for each of them, which damages the file;"
+            " find them with find -samefile, and keep one"
+        )
+        raise SourceError(message)
+    hint = hint_path(path)
+    if os.path.lexists(hint) and not os.path.isfile(hint):
+        message = f"{hint} is no ordinary file, and dualdb keeps one of that name beside the database; move it away"
         raise SourceError(message)
 
 

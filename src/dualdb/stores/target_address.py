@@ -86,7 +86,7 @@ def place_of(target: str) -> str:
 def place_in(parts: dict[str, str]) -> str:
     """The same of options that were read."""
     host = parts.get("host") or parts.get("hostaddr") or parts.get("service") or "localhost"
-    return f"{host}:{parts.get('port') or _PORT}/{parts.get('dbname') or ''}"
+    return f"{host}:{parts.get('port') or _PORT}" + (f"/{parts['dbname']}" if parts.get("dbname") else "")
 
 
 @cache

@@ -84,7 +84,7 @@ def check_empty(connection: Target, schema: str) -> None:
         found = connection.execute(query(_ASK, "relations").encode(), (target_name(schema),)).fetchall()
     if found:
         message = (
-            f"schema {schema} of the target already holds {len(found)} relations, {found[0][0]} among them;"
+            f"schema {schema} of the target already holds tables or views ({found[0][0]} is one of {len(found)});"
             " name an empty database, or another schema with --schema"
         )
         raise TargetError(message)

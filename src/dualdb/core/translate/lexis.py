@@ -17,10 +17,12 @@ _VALUES = frozenset({"string", "blob", "number", "param"})
 
 
 def statement_tokens(sql: str) -> Sequence[Token]:
-    """The tokens of one statement without a closing semicolon; raises Refused for anything else."""
+    """The tokens of one statement without semicolons around it; raises Refused for anything else."""
     tokens = significant(sql)
     while tokens and tokens[-1].text == ";":
         tokens.pop()
+    while tokens and tokens[0].text == ";":
+        del tokens[0]
     if not tokens:
         raise Refused("an empty statement", "there is nothing to execute", "leave it out")
     if [word for token in tokens[:3] if (word := token.text.upper()) not in _TEMPORARY][:2] == ["CREATE", "TRIGGER"]:

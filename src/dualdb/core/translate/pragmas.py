@@ -58,29 +58,13 @@ class Setting:
 
 
 SETTINGS: Mapping[str, Setting] = {
-    "analysis_limit": Setting(answer=0, echoes=True),
     "auto_vacuum": Setting(answer=0),
-    "automatic_index": Setting(answer=1),
-    "busy_timeout": Setting(answer=5000, echoes=True),
-    "cache_size": Setting(answer=-2000),
-    "cache_spill": Setting(answer=483),
-    "cell_size_check": Setting(answer=0),
-    "checkpoint_fullfsync": Setting(answer=0),
-    "fullfsync": Setting(answer=0),
     "incremental_vacuum": Setting(answer=None),
     "journal_mode": Setting(answer="wal", echoes=True),
-    "journal_size_limit": Setting(answer=-1, echoes=True),
     "locking_mode": Setting(answer="normal", echoes=True),
-    "mmap_size": Setting(answer=0, echoes=True),
     "optimize": Setting(answer=None),
     "page_size": Setting(answer=4096),
-    "secure_delete": Setting(answer=0, echoes=True),
     "shrink_memory": Setting(answer=None),
-    "soft_heap_limit": Setting(answer=0, echoes=True),
-    "synchronous": Setting(answer=2),
-    "temp_store": Setting(answer=0),
-    "threads": Setting(answer=0, echoes=True),
-    "wal_autocheckpoint": Setting(answer=1000, echoes=True),
 }
 REFUSED: Mapping[str, str] = {
     "case_sensitive_like": "it changes what LIKE means",
@@ -97,8 +81,33 @@ REFUSED: Mapping[str, str] = {
     "wal_checkpoint": "PostgreSQL checkpoints by itself",
     "writable_schema": "the schema is not a table on PostgreSQL",
 }
-_OF_THE_CONNECTION = frozenset({"foreign_keys", "query_only"})
-"""Set and read on the application's own connection, whichever database is named; the driver obeys them."""
+CONNECTION = frozenset(
+    [
+        "analysis_limit",
+        "automatic_index",
+        "busy_timeout",
+        "cache_size",
+        "cache_spill",
+        "cell_size_check",
+        "checkpoint_fullfsync",
+        "foreign_keys",
+        "fullfsync",
+        "journal_size_limit",
+        "mmap_size",
+        "query_only",
+        "secure_delete",
+        "soft_heap_limit",
+        "synchronous",
+        "temp_store",
+        "threads",
+        "wal_autocheckpoint",
+    ]
+)
+"""Set and read on the application's own connection to SQLite, whichever database is named: the driver obeys those that
+mean something on PostgreSQL, and the others are there for the way back.
+"""
+FILE = frozenset({"application_id", "database_list", "encoding", "page_size", "user_version"})
+"""Read there too: the relay keeps the file."""
 
 
 def pragma(tokens: Sequence[Token]) -> Plan:
@@ -108,7 +117,7 @@ def pragma(tokens: Sequence[Token]) -> Plan:
     if not words:
         raise Refused("PRAGMA", "it names nothing", "correct the statement")
     name, value = fold(unquote(words[0])), "".join(unquote(token) for token in words[2:] if token.text != ")")
-    if name in _OF_THE_CONNECTION:
+    if name in CONNECTION:
         return Plan(kind=Kind.CATALOG, pragma=name)
     if database != "main":
         raise Refused(f"a PRAGMA of {database}", "only the main database is translated")
@@ -127,10 +136,9 @@ def _is_dot(tokens: Sequence[Token]) -> bool:
 
 def _setting(name: str, setting: Setting, *, is_set: bool) -> Plan:
     answers = setting.answer is not None and (setting.echoes or not is_set)
-    column = "timeout" if name == "busy_timeout" else name
     return Plan(
         kind=Kind.PRAGMA,
         pragma=name,
-        columns=(ResultColumn(name=column),) if answers else None,
+        columns=(ResultColumn(name=name),) if answers else None,
         rows=((setting.answer,),) if answers and setting.answer is not None else (),
     )

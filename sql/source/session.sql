@@ -1,0 +1,24 @@
+-- name: databases
+-- The main database, the temporary one once there is one, and those attached, by SQLite's numbers; takes no lock.
+PRAGMA database_list
+
+-- name: temporary
+-- What of the application's is temporary.
+SELECT name FROM temp.sqlite_master WHERE name NOT LIKE '\_dualdb\_%' ESCAPE '\' ORDER BY name
+
+-- name: counters
+-- What the connection knows of its last writes.
+SELECT last_insert_rowid(), changes()
+
+-- name: scratch
+-- Rows that nobody needs. It stays as long as the connection does: to drop it would end SELECTs that are not finished.
+CREATE TEMP TABLE IF NOT EXISTS _dualdb_scratch (id INTEGER PRIMARY KEY)
+
+-- name: write
+-- Insert so many rows, the last one under that id.
+WITH RECURSIVE ids(id) AS (SELECT :last - :count + 1 UNION ALL SELECT id + 1 FROM ids WHERE id < :last)
+INSERT INTO temp._dualdb_scratch SELECT id FROM ids
+
+-- name: change_nothing
+-- A write that finds no row.
+DELETE FROM temp._dualdb_scratch WHERE 0

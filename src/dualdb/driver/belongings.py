@@ -1,0 +1,105 @@
+"""What belongs to one connection and lies in no file: its counters, and what it was told about SQLite alone.
+
+The counters go along to PostgreSQL and back: an id that an application uses right after a move is the one of its row.
+A connection that has more than that stays where it is, and is told so: PostgreSQL would answer as if it were not there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from dualdb.driver.c_part import in_transaction, set_text_factory, text_factory, total_changes
+from dualdb.driver.failure import refused, stuck, unasked_authorizer
+from dualdb.stores.queries import query
+
+if TYPE_CHECKING:
+    from dualdb.driver.handle import ConnectionHandle
+    from dualdb.driver.remote import Remote
+
+_ASK = "source/session.sql"
+_ATTACHED_FROM = 2
+_PLAIN = {"count_changes": 0, "full_column_names": 0, "ignore_check_constraints": 0, "short_column_names": 1}
+"""PRAGMAs that change what statements do or give, as they are unless somebody has set them."""
+
+
+def check_that_it_can_leave(connection: ConnectionHandle, way_back: str) -> None:
+    """Raise NotSupportedError where the connection has what would be missing on PostgreSQL."""
+    state = connection._dualdb
+    if state.authorizer:
+        raise unasked_authorizer(way_back)
+    if state.aloof is not None:
+        raise stuck("cursor", state.aloof)
+    found = _found(connection)
+    if found:
+        raise refused(
+            f"this connection has {found}, and PostgreSQL has answered since the file was moved",
+            f"open a new connection, or go back to SQLite first: {way_back}",
+        )
+
+
+def _found(connection: ConnectionHandle) -> str:
+    """What it has, in words; '' when there is nothing."""
+    factory = text_factory(connection)
+    set_text_factory(connection, str)
+    own = sqlite3.Cursor(connection)
+    own.row_factory = None
+    try:
+        databases = own.execute(query(_ASK, "databases")).fetchall()
+        attached = [name for number, name, _ in databases if number >= _ATTACHED_FROM]
+        if attached:
+            return f"attached databases ({', '.join(attached)})"
+        if len(databases) > 1:
+            temporary = [name for (name,) in own.execute(query(_ASK, "temporary"))]
+            if temporary:
+                return f"temporary tables, views or triggers ({', '.join(temporary)})"
+        for name, usual in _PLAIN.items():
+            if own.execute(f"PRAGMA {name}").fetchone() not in {(usual,), None}:
+                return f"PRAGMA {name} set"
+    finally:
+        set_text_factory(connection, factory)
+    return ""
+
+
+def take_counters(connection: ConnectionHandle, remote: Remote) -> None:
+    """PostgreSQL goes on where SQLite was."""
+    own = sqlite3.Cursor(connection)
+    own.row_factory = None
+    remote.last_rowid, remote.changes = own.execute(query(_ASK, "counters")).fetchone()
+    remote.total_changes = total_changes(connection) + connection._dualdb.written_elsewhere
+
+
+def give_counters(connection: ConnectionHandle, remote: Remote) -> None:
+    """SQLite goes on where PostgreSQL was; in the file nothing is read or locked.
+
+    Only a write sets what last_insert_rowid() and changes() give, so as many rows as the last one wrote are written,
+    and rolled back: that takes the rows away, and leaves the counters (c3ref/last_insert_rowid.html, changes.html).
+    """
+    own = sqlite3.Cursor(connection)
+    own.row_factory = None
+    if own.execute(query(_ASK, "counters")).fetchone() != (remote.last_rowid, remote.changes):
+        was_open = in_transaction(connection)  # the one of autocommit=False, in which nothing was done
+        if was_open:
+            own.execute("ROLLBACK")
+        query_only = remote.access.query_only
+        if query_only:
+            own.execute("PRAGMA query_only = OFF")
+        try:
+            _write(own, remote.last_rowid, remote.changes)
+        finally:
+            if query_only:
+                own.execute("PRAGMA query_only = ON")
+            if was_open:
+                own.execute("BEGIN")
+    connection._dualdb.written_elsewhere = remote.total_changes - total_changes(connection)
+
+
+def _write(own: sqlite3.Cursor, last: int, changes: int) -> None:
+    own.execute(query(_ASK, "scratch"))
+    own.execute("BEGIN")
+    try:
+        own.execute(query(_ASK, "write"), {"last": last, "count": max(changes, 1)})
+        if not changes:
+            own.execute(query(_ASK, "change_nothing"))
+    finally:
+        own.execute("ROLLBACK")

@@ -1,0 +1,47 @@
+"""`PRAGMA journal_mode` and `PRAGMA locking_mode` on a prepared file: answered with what is true, and not obeyed.
+
+The relay reads and writes beside the application, which WAL mode allows; and a file that one connection has for itself
+nobody follows. An application that sets them is warned, and goes on.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dualdb.driver.connection import SourceCursor
+
+_KEPT = {"journal_mode": "wal", "locking_mode": "normal"}
+_SETS = re.compile(
+    r"""(?:\s|;|--[^\n]*\n|/\*.*?\*/)*PRAGMA\s+(?:["'`\[]?main["'`\]]?\s*\.\s*)?(journal_mode|locking_mode)\s*[=(]\s*["'`\[]?(\w+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def concerns(sql: str) -> bool:
+    """Whether this asks for another mode than is kept."""
+    found = _SETS.match(sql)
+    return found is not None and found[2].lower() != _KEPT[found[1].lower()]
+
+
+def execute(cursor: SourceCursor, sql: str, _parameters: object) -> SourceCursor:
+    """Answer with the mode that is kept."""
+    found = _SETS.match(sql)
+    name = "" if found is None else found[1].lower()
+    message = f"PRAGMA {name} is not obeyed on a file that dualdb mirrors; it stays {_KEPT[name]}"
+    warnings.warn(message, RuntimeWarning, stacklevel=_callers_level())
+    sqlite3.Cursor.execute(cursor, f"PRAGMA main.{name}")
+    return cursor
+
+
+def _callers_level() -> int:
+    """Where on the stack the application is, for a warning that names its line."""
+    ours = __name__.partition(".")[0] + "."
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(ours):
+        level, frame = level + 1, frame.f_back
+    return level
