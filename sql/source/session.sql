@@ -15,8 +15,8 @@ SELECT last_insert_rowid(), changes()
 CREATE TEMP TABLE IF NOT EXISTS _dualdb_scratch (id INTEGER PRIMARY KEY)
 
 -- name: write
--- Insert so many rows, the last one under that id.
-WITH RECURSIVE ids(id) AS (SELECT :last - :count + 1 UNION ALL SELECT id + 1 FROM ids WHERE id < :last)
+-- Insert the rows from one id to another, the last one.
+WITH RECURSIVE ids(id) AS (SELECT :first UNION ALL SELECT id + :step FROM ids WHERE id <> :last)
 INSERT INTO temp._dualdb_scratch SELECT id FROM ids
 
 -- name: change_nothing

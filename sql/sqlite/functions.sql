@@ -348,11 +348,11 @@ CREATE OR REPLACE FUNCTION sqlite.pass_over(sequence regclass, id bigint) RETURN
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 AS $$
 DECLARE
-  way bigint := id - coalesce(pg_sequence_last_value(sequence), 0);
+  last bigint := coalesce(pg_sequence_last_value(sequence), 0);
 BEGIN
-  IF way <= 0 THEN
+  IF id <= last THEN
     RETURN;
-  ELSIF way <= 1000 THEN
+  ELSIF id - last <= 1000 THEN
     WHILE nextval(sequence) < id LOOP
     END LOOP;
     RETURN;

@@ -37,6 +37,8 @@ WRITES = {
     "fewer rows than the id before": (_rows(3), "UPDATE t SET a = 'y' WHERE id < 3"),
     "more rows than the id": (_rows(20), "INSERT INTO t VALUES (-2, 'x')", "UPDATE t SET a = 'y'"),
     "a negative id": ("INSERT INTO t VALUES (-7, 'x')",),
+    "the least id": (_rows(2), "INSERT INTO t VALUES (-9223372036854775808, 'x'), (-9223372036854775807, 'y')"),
+    "the least id last": (_rows(2), "INSERT INTO t VALUES (5, 'x'), (-9223372036854775808, 'y')"),
     "the greatest id": (_rows(2), "INSERT INTO t VALUES (9223372036854775807, 'x')"),
 }
 

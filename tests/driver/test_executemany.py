@@ -242,6 +242,14 @@ WRITE_NOTHING = (
 )
 
 
+@pytest.mark.parametrize("mode", ["IMMEDIATE", "EXCLUSIVE TRANSACTION"])
+def test_a_begin_that_locks_is_executed_for_each_row(twins: Twins, mode: str) -> None:
+    """SQLite takes it for a write (c3ref/stmt_readonly.html)."""
+    twins.executemany(f"BEGIN {mode}", [()])
+    assert twins.ours.in_transaction
+    twins.executemany(f"BEGIN {mode}", [(), ()])
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_what_writes_nothing_is_refused(twins: Twins, inside: bool) -> None:
     """As in sqlite3: a transaction that is open stays so, and none is begun, also where there is no row."""

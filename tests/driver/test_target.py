@@ -61,6 +61,14 @@ def test_queries(twins: Twins) -> None:
     )
 
 
+@pytest.mark.parametrize("write", ["INSERT INTO runs(name) VALUES ('q')", "UPDATE runs SET n = 1", "DELETE FROM runs"])
+def test_a_write_behind_an_empty_statement_is_none_to_sqlite3(twins: Twins, write: str) -> None:
+    """It begins no transaction for it, and counts no rows."""
+    twins.execute(f"; {write}")
+    twins.both(lambda connection: connection.rollback())
+    twins.execute("SELECT name, score FROM runs ORDER BY id")
+
+
 def test_writes(twins: Twins) -> None:
     """Counts, ids, implicit transactions, constraints in SQLite's words; a failing statement costs only itself."""
     twins.execute("INSERT INTO runs(name, score) VALUES (?, ?)", ("c", 3))

@@ -7,18 +7,19 @@ A connection that has more than that stays where it is, and is told so: PostgreS
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
 from dualdb.driver.c_part import in_transaction, set_text_factory, text_factory, total_changes
 from dualdb.driver.failure import refused, stuck, unasked_authorizer
 from dualdb.stores.queries import query
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dualdb.driver.handle import ConnectionHandle
     from dualdb.driver.remote import Remote
 
 _ASK = "source/session.sql"
 _ATTACHED_FROM = 2
+_LEAST_ID = -(2**63)
 _PLAIN = {"count_changes": 0, "full_column_names": 0, "ignore_check_constraints": 0, "short_column_names": 1}
 """PRAGMAs that change what statements do or give, as they are unless somebody has set them."""
 
@@ -98,7 +99,9 @@ def _write(own: sqlite3.Cursor, last: int, changes: int) -> None:
     own.execute(query(_ASK, "scratch"))
     own.execute("BEGIN")
     try:
-        own.execute(query(_ASK, "write"), {"last": last, "count": max(changes, 1)})
+        others = max(changes, 1) - 1
+        step = 1 if last - others >= _LEAST_ID else -1
+        own.execute(query(_ASK, "write"), {"first": last - step * others, "step": step, "last": last})
         if not changes:
             own.execute(query(_ASK, "change_nothing"))
     finally:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dualdb.core.ddltext import inlined_calls
 from dualdb.core.sqltext import explained, first_keyword, significant
 from dualdb.core.statement import Kind, Plan
+from dualdb.core.transaction import IMPLICIT_BEGIN
 from dualdb.core.translate import Refused, translate
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.write_access import called_functions, foreign_key_steps, used_collations, written_databases
@@ -66,6 +67,7 @@ class Statement:
         "called",
         "collated",
         "enforced",
+        "is_dml",
         "placeholders",
         "sql",
         "verb",
@@ -78,6 +80,8 @@ class Statement:
         """`names` are those that SQLite gives the result's columns; None: it does not say, and the plan's will do."""
         self.sql = sql
         self.verb = first_keyword(sql)
+        self.is_dml = self.verb in IMPLICIT_BEGIN and not _follows_nothing(sql)
+        """Whether sqlite3 takes it for a write, begins a transaction before it and counts its rows."""
         self.placeholders = placeholders
         self._names = names
         self._plan = self._named(plan) if isinstance(plan, Plan) else None
@@ -115,6 +119,13 @@ class Statement:
             return plan
         columns = zip(plan.columns, self._names, strict=True)
         return replace(plan, columns=tuple(replace(column, name=name) for column, name in columns))
+
+
+def _follows_nothing(sql: str) -> bool:
+    """Whether an empty statement stands before it: CPython passes over spaces and comments only (lstrip_sql in its
+    Modules/_sqlite/statement.c).
+    """
+    return ";" in sql and next(iter(significant(sql))).text == ";"
 
 
 class Catalogue:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualdb.core.sqltext import split_statements
 from dualdb.core.statement import Kind
-from dualdb.core.transaction import IMPLICIT_BEGIN, Event, State
+from dualdb.core.transaction import Event, State
 from dualdb.core.translate.pragmas import CONNECTION, FILE
 from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, described, prime, shown_names
@@ -55,6 +55,7 @@ _BATCH = 200
 """Executions that executemany sends in one round trip."""
 _SESSION = frozenset({"changes()", "total_changes()", "last_insert_rowid()"})
 """Values that the statement before has left."""
+_LOCKING = ("IMMEDIATE", "EXCLUSIVE")
 _EVENTS = {"COMMIT": Event.COMMIT, "ROLLBACK": Event.ROLLBACK, "SAVEPOINT": Event.SAVEPOINT, "RELEASE": Event.RELEASE}
 
 
@@ -97,7 +98,7 @@ def executemany(cursor: TargetCursor, connection: TargetConnection, sql: str, ro
             rows.written += _execute_row(remote, statement, row)
             if _in_batches(connection._dualdb, remote, statement, rows):
                 break  # an iterator that has ended is not asked again
-    cursor._dualdb.result = Answer(rowcount=rows.written if statement.verb in IMPLICIT_BEGIN else -1, lastrowid=kept)
+    cursor._dualdb.result = Answer(rowcount=rows.written if statement.is_dml else -1, lastrowid=kept)
 
 
 def executescript(cursor: TargetCursor, connection: TargetConnection, script: str) -> None:
@@ -183,7 +184,7 @@ def _check_access(
 
 
 def _begin(connection: TargetConnection, remote: Remote, statement: Statement) -> None:
-    if statement.verb not in IMPLICIT_BEGIN or remote.transaction.state is not State.IDLE:
+    if not statement.is_dml or remote.transaction.state is not State.IDLE:
         return
     if not begins_by_itself(connection):
         return
@@ -202,7 +203,7 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
     remote = connection._dualdb.asked
     plan, outcome = _run(remote, statement, remote.bound(statement, parameters))
     rows = _noted(remote, plan, outcome)
-    counted = statement.verb in IMPLICIT_BEGIN
+    counted = statement.is_dml
     written = outcome.written if counted else -1
     if plan.columns is None:
         return Answer(rowcount=written)
@@ -242,7 +243,7 @@ def _control(connection: TargetConnection, statement: Statement, plan: Plan, par
     remote = connection._dualdb.asked
     remote.bound(statement, parameters)
     if plan.verb == "BEGIN":
-        event = Event.BEGIN_LOCKED if plan.name in ("IMMEDIATE", "EXCLUSIVE") else Event.BEGIN
+        event = Event.BEGIN_LOCKED if plan.name in _LOCKING else Event.BEGIN
     elif plan.verb == "ROLLBACK" and plan.name is not None:
         event = Event.ROLLBACK_TO
     else:
@@ -311,7 +312,9 @@ def _only_reads(remote: Remote, statement: Statement, plan: Plan | None) -> bool
     """Whether SQLite takes it for a statement that writes nothing (sqlite.org/c3ref/stmt_readonly.html)."""
     if plan is None:
         return not remote.catalogue.written_by(statement)
-    return plan is NOTHING or plan.kind in (Kind.READ, Kind.CATALOG, Kind.TRANSACTION)
+    if plan.kind is Kind.TRANSACTION:
+        return plan.verb != "BEGIN" or plan.name not in _LOCKING
+    return plan is NOTHING or plan.kind in (Kind.READ, Kind.CATALOG)
 
 
 def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:

@@ -52,6 +52,15 @@ def connect_stored(target: str, database: str, *, timeout_s: int = 5, purpose: s
     return _connect(parts, autocommit=True, timeout_s=timeout_s, purpose=purpose)
 
 
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """One that may be forgotten, as an application forgets its own inside a transaction: libpq's part is closed then by
+    the process that it belongs to, and by no fork of that.
+    """
+
+    def __del__(self, *_: object) -> None:
+        """Psycopg would warn somebody who does not know of it."""
+
+
 _LINE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "20000"}
 """A host that is gone without a word is noticed in half a minute, not in hours; what the address says wins."""
 
@@ -118,7 +127,7 @@ def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose
     }
     refusal = None
     try:
-        connection = psycopg.connect(make_conninfo("", **(_LINE | parts | own)), autocommit=autocommit)
+        connection = _Connection.connect(make_conninfo("", **(_LINE | parts | own)), autocommit=autocommit)
     except psycopg.OperationalError as exc:
         refusal = _refusal(parts, exc)
     if refusal is not None:  # outside the `except`, so that a traceback shows our words alone

@@ -57,11 +57,6 @@ class Borrowed:
         if self.ours:
             self.connection.close()
 
-    def __del__(self) -> None:
-        """Whoever had it has forgotten it, as an application may its connection inside a transaction."""
-        with suppress(Exception):
-            self.discard()
-
 
 class Pool:
     """Idle connections to one target, the one used last on top."""
