@@ -26,5 +26,6 @@ WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY 1
 SELECT set_config('idle_in_transaction_session_timeout', '0', true)
 
 -- name: foreign
--- A schema of the name that our functions go to, before any of ours is made.
-SELECT nspname FROM pg_namespace WHERE nspname = 'sqlite'
+-- A schema of somebody else's, of the name that our functions go to.
+SELECT nspname FROM pg_namespace
+WHERE nspname = 'sqlite' AND obj_description(oid, 'pg_namespace') IS DISTINCT FROM 'made by dualdb'

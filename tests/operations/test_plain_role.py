@@ -133,7 +133,9 @@ def test_the_whole_way_and_back(app: str, owner_dsn: str) -> None:
             assert [step.after for step in advance(app, observer=unheard)] == [phase]
             write(f"in {phase.value}")
         with closing(connect_target(owner_dsn, app)) as target:
-            assert target.execute("SELECT name FROM runs ORDER BY id DESC LIMIT 1").fetchone() == ("in postgres",)
+            assert target.execute("SELECT name FROM public.runs ORDER BY id DESC LIMIT 1").fetchone() == (
+                "in postgres",
+            )
         with connection:
             connection.execute("CREATE TABLE made_there (id INTEGER PRIMARY KEY, name TEXT)")
             connection.execute("INSERT INTO made_there(name) VALUES ('x')")

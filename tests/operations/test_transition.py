@@ -474,7 +474,7 @@ def test_a_row_behind_the_fence_that_postgresql_cannot_hold_stops_the_switch(pre
         lambda: write("INSERT INTO once(name) VALUES ('late')"),
         lambda: write("INSERT INTO once(id, name) VALUES (7, CAST(x'610062' AS TEXT))"),
     )
-    with pytest.raises(PhaseError, match="1 rows behind the fence cannot be held"):
+    with pytest.raises(PhaseError, match="1 of the rows written last cannot be held"):
         advance(prepared, observer=observe)
     assert phase_of(prepared) is Phase.DUAL_WRITE
     write("DELETE FROM once WHERE id = 7")
@@ -494,7 +494,7 @@ def test_a_row_behind_the_fence_that_sqlite_cannot_hold_stops_the_way_back(prepa
         lambda: write("INSERT INTO runs (name, score) VALUES ('late', 1)"),
         lambda: write("INSERT INTO runs (name, score) VALUES ('later', 'NaN')"),
     )
-    with pytest.raises(PhaseError, match="1 rows behind the fence cannot be held"):
+    with pytest.raises(PhaseError, match="1 of the rows written last cannot be held"):
         rollback(prepared, observer=observe)
     assert phase_of(prepared) is Phase.POSTGRES
     write("DELETE FROM runs WHERE score = 'NaN'")
@@ -599,7 +599,7 @@ def test_an_interrupted_command_names_the_one_that_goes_no_further(prepared: str
     advance(prepared, Phase.POSTGRES, observer=unheard)
     with pytest.raises(KeyboardInterrupt) as caught:
         rollback(prepared, observer=observe)
-    assert caught.value.__notes__ == [f"dualdb rollback {prepared} --to dual_write"]
+    assert caught.value.__notes__ == [f"dualdb rollback {prepared} --to dual_write goes on from here"]
     assert phase_of(prepared) is Phase.POSTGRES
     with Control.open(prepared) as control:
         assert control.judge().step is Step.OPEN

@@ -408,7 +408,7 @@ def _verified_residue(task: _Task, pair: Pair, control: Control) -> Report:
         raise MismatchError(message)
     if report.quarantined:
         message = (
-            f"{_rows(report.quarantined)} written last that the other side cannot hold, and nothing was switched;"
+            f"{report.quarantined} of the rows written last cannot be held by the other side, and nothing was switched;"
             f" see dualdb status {quote(task.database)} and change or delete them"
         )
         raise PhaseError(message)
