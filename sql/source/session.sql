@@ -1,10 +1,10 @@
 -- name: databases
--- The main database, the temporary one once there is one, and those attached, by SQLite's numbers; takes no lock.
-PRAGMA database_list
+-- The main database, the temporary one once there is one, and those attached, by SQLite's numbers.
+SELECT seq, CAST(name AS BLOB) FROM pragma_database_list
 
 -- name: temporary
--- What of the application's is temporary.
-SELECT name FROM temp.sqlite_master WHERE name NOT LIKE '\_dualdb\_%' ESCAPE '\' ORDER BY name
+-- What is temporary.
+SELECT CAST(name AS BLOB) FROM temp.sqlite_master ORDER BY name
 
 -- name: counters
 -- What the connection knows of its last writes.

@@ -286,13 +286,13 @@ BEGIN
         RETURN false;
       END IF;
       class := substr(pattern, place + 1, last - place - 1);
-      IF class ~ '[\\\[]' OR class = '^' OR class = '' OR class ~ '[^-]-[^-]-' OR class ~ '^\^?\]-' THEN
+      IF class ~ E'[\\\\\\[]' OR class = '^' OR class = '' OR class ~ '[^-]-[^-]-' OR class ~ E'^\\^?\\]-' THEN
         RAISE feature_not_supported USING MESSAGE = format('GLOB with the class [%s] is not carried over', class);
       END IF;
       expression := expression || '[' || class || ']';
       place := last;
     ELSE
-      expression := expression || regexp_replace(mark, '([^[:alnum:]])', '\\\1');
+      expression := expression || regexp_replace(mark, '([^[:alnum:]])', E'\\\\\\1');
     END IF;
     place := place + 1;
   END LOOP;

@@ -9,8 +9,10 @@ SELECT pg_current_snapshot()::text, c.epoch, c.phase, c.target_schema,
        (SELECT coalesce(sum(hashtextextended(o.type || o.name || o.tbl_name || coalesce(o.sql, ''), o.ordinal)), 0)
         FROM dualdb.object AS o)::text
        || (SELECT coalesce(sum(hashtextextended(r.name || r.stored, r.id)), 0) FROM dualdb.relation AS r)::text,
-       (SELECT count(*) FROM dualdb.object WHERE type = 'table') * 4
-       = (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '!dualdb\_capture\_%' AND tgenabled = 'A'),
+       (SELECT count(*) FROM dualdb.object WHERE type = 'table') * 5
+       = (SELECT count(*) FROM pg_trigger WHERE tgname LIKE '!dualdb\_capture\_%' AND tgenabled = 'A')
+       + (SELECT count(*) FROM pg_trigger AS f JOIN pg_trigger AS c USING (tgrelid)
+          WHERE f.tgname = '!dualdb_fence' AND c.tgname = '!dualdb_capture_i' AND c.tgenabled = 'A'),
        dualdb.timeline()
 FROM dualdb.control AS c
 
@@ -219,8 +221,9 @@ DELETE FROM dualdb.object
 SELECT nspname FROM pg_namespace
 
 -- name: captured
--- How many of these triggers are on a table and fire.
-SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s) AND tgenabled = 'A'
+-- How many of these triggers are on a table and fire, and how many of its fence, whether that is up or not.
+SELECT count(*) FILTER (WHERE tgname = ANY(%s) AND tgenabled = 'A'), count(*) FILTER (WHERE tgname = %s)
+FROM pg_trigger WHERE tgrelid = to_regclass(%s)
 
 -- name: sequences_of
 -- The sequences of automatic ids; NULL when somebody has dropped or renamed its table or column past us.

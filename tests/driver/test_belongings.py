@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tests.driver.moves import back, forward
+from tests.driver.prepared import lift_fence, prepare, raise_fence
 
 import dualdb
 
@@ -136,6 +137,7 @@ def test_a_connection_with_belongings_is_not_answered_without_them(moving: Path,
         ("PRAGMA count_changes = ON", "PRAGMA count_changes = OFF"),
         ("PRAGMA ignore_check_constraints = ON", "PRAGMA ignore_check_constraints = OFF"),
         ("PRAGMA short_column_names = OFF", "PRAGMA short_column_names = ON"),
+        ("CREATE TEMP TABLE w(id INTEGER PRIMARY KEY AUTOINCREMENT)", "DROP TABLE w"),
     ],
 )
 def test_a_connection_that_has_them_no_more_goes_along(moving: Path, given: str, taken_away: str) -> None:
@@ -162,4 +164,27 @@ def test_a_connection_goes_to_and_fro_as_often_as_the_file_does(moving: Path) ->
         connection.execute("INSERT INTO t VALUES (?, 'here')", (10 * number + 2,))
         connection.commit()
     assert connection.execute("SELECT id FROM t ORDER BY id").fetchall() == [(1,), (2,), (11,), (12,)]
+    connection.close()
+
+
+@pytest.mark.parametrize("given", ["SELECT 1", "CREATE TEMP TABLE w(x)", "ATTACH ':memory:' AS other", ""])
+def test_a_move_that_is_given_up_is_a_lock_to_it_as_to_any_other(database: Path, given: str) -> None:
+    """A transaction that has read cannot go along, whatever the connection has; it tries again where it is."""
+    with closing(sqlite3.connect(database)) as plain:
+        plain.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT)")
+    prepare(database)
+    connection: Any = dualdb.connect(database)
+    if given:
+        connection.execute(given)
+    else:
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_OK)
+    raise_fence(database)
+    connection.execute("BEGIN")
+    assert connection.execute("SELECT * FROM t").fetchall() == []
+    with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$"):
+        connection.execute("INSERT INTO t(a) VALUES ('x')")
+    connection.rollback()
+    lift_fence(database)
+    connection.execute("INSERT INTO t(a) VALUES ('x')")
+    connection.commit()
     connection.close()

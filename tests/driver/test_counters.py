@@ -191,3 +191,17 @@ def test_a_statement_that_fails_has_changed_nothing(database: Path, target_dsn: 
 
     with closing(Twins(database, target_dsn, f"{SCHEMA}; INSERT INTO t VALUES (1, 'x'), (2, 'x')")) as twins:
         twins.both(count)
+
+
+def test_a_handler_that_ends_long_work_keeps_no_connection_away(moving: Path) -> None:
+    """The id of the last row goes along, and the connection in any case."""
+    connection: Any = dualdb.connect(moving)
+    forward(moving)
+    connection.execute(_rows(5000))
+    connection.commit()
+    connection.set_progress_handler(lambda: 1, 10_000)
+    back(moving)
+    assert connection.execute("SELECT last_insert_rowid()").fetchone() == (5000,)
+    connection.execute("INSERT INTO t(a) VALUES ('y')")
+    connection.commit()
+    connection.close()

@@ -64,3 +64,28 @@ def test_a_file_that_was_never_prepared_obeys(database: Path) -> None:
     with closing(dualdb.connect(database)) as connection:
         assert connection.execute("PRAGMA journal_mode = truncate").fetchall() == [("truncate",)]
         assert connection.execute("PRAGMA locking_mode = exclusive").fetchall() == [("exclusive",)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'PRAGMA "journal_mode" = delete',
+        "PRAGMA [locking_mode] = exclusive",
+        "PRAGMA/**/journal_mode/**/=/**/delete",
+        "; PRAGMA `main`.`journal_mode`(off)",
+    ],
+)
+def test_however_it_is_written(moving: Path, sql: str) -> None:
+    """By the statement's words, not by its look; for many rows too."""
+    with closing(dualdb.connect(moving)) as connection:
+        with pytest.warns(RuntimeWarning, match="is not obeyed"):
+            connection.execute(sql)
+        with pytest.warns(RuntimeWarning, match="is not obeyed"):
+            connection.executemany(sql, [(), ()])
+        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+
+
+def test_many_comments_are_passed_over_at_once(moving: Path) -> None:
+    """A statement that is none of these costs nothing to tell apart."""
+    with closing(dualdb.connect(moving)) as connection:
+        assert connection.execute("/* a */\n" * 5000 + "SELECT 1").fetchone() == (1,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sqlite3
+import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -227,3 +228,34 @@ def test_a_statement_that_another_thread_overtakes(
         shared.execute("INSERT INTO t(a) VALUES ('never')")
         shared.rollback()
     assert _count(shared) == 1
+
+
+def test_threads_that_share_a_cursor_share_its_rows(database: Path, target_dsn: str) -> None:
+    """Each row goes to one of them, also where it is converted on the way."""
+    count = 5000
+    with closing(sqlite3.connect(database)) as plain:
+        plain.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, n NUMERIC)")
+        plain.executemany("INSERT INTO t VALUES (?, ?)", [(number, number + 0.5) for number in range(count)])
+        plain.execute("INSERT INTO t VALUES (?, 7)", (count,))
+        plain.commit()
+    move(database, target_dsn)
+    connection: Any = dualdb.connect(database, check_same_thread=False)
+    cursor = connection.execute("SELECT id, n FROM t")
+    found: list[int] = []
+
+    def fetch() -> None:
+        while (row := cursor.fetchone()) is not None:
+            found.append(row[0])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=fetch) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(found) == list(range(count + 1))
+    connection.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -25,7 +27,6 @@ from dualdb.stores.relay import relay_until_aligned
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import psycopg
 
 pytestmark = pytest.mark.once
 
@@ -144,8 +145,10 @@ def test_a_relay_says_what_is_in_its_way(app: str, target: psycopg.Connection[An
 def test_our_own_functions_are_made_again(app: str, target: psycopg.Connection[Any]) -> None:
     """With what stood on them: defaults, indexes, views."""
     target.execute("DROP SCHEMA sqlite CASCADE")
-    assert any("somebody has dropped dualdb's functions" in reason for reason, _ in blockers(app))
-    with pytest.raises(PhaseError, match="somebody has dropped dualdb's functions"):
+    told = [reason for reason, _ in blockers(app)]
+    assert any("dualdb's functions are missing on PostgreSQL" in reason for reason in told)
+    assert any("by_name of table runs is gone" in reason for reason in told)
+    with pytest.raises(PhaseError, match="phase postgres is blocked"):
         advance(app, Phase.POSTGRES, observer=unheard)
     begin_anew(app)
     relay_until_aligned(app)
@@ -179,3 +182,65 @@ def test_a_schema_of_somebody_elses_is_not_taken(
     with pytest.raises(DualdbError, match="already holds a schema sqlite, which dualdb has not made"):
         initialise(str(database), target_dsn)
     assert target.execute("SELECT sqlite.glob('a', 'b')").fetchone() == (True,)
+
+
+BESIDE = {
+    "an index dropped": ("DROP INDEX by_name", "by_name of table runs is gone"),
+    "a key dropped": (
+        "ALTER TABLE points DROP CONSTRAINT sqlite_key_points",
+        "sqlite_key_points of table points is gone",
+    ),
+    "no identity": ("ALTER TABLE runs ALTER COLUMN id DROP IDENTITY", "sqlite_sequence_runs of table runs is gone"),
+    "a view dropped": ("DROP VIEW names", "PostgreSQL has no view names"),
+    "a rule": ("CREATE RULE no AS ON UPDATE TO notes DO INSTEAD NOTHING", "a rule rewrites statements on table notes"),
+}
+
+
+@pytest.mark.parametrize("phase", [Phase.DUAL_WRITE, Phase.POSTGRES])
+@pytest.mark.parametrize(("statement", "told"), BESIDE.values(), ids=BESIDE)
+def test_what_stands_beside_the_columns(
+    app: str, target: psycopg.Connection[Any], phase: Phase, statement: str, told: str
+) -> None:
+    """Without it PostgreSQL would take, or answer, what SQLite does not."""
+    if phase is Phase.POSTGRES:
+        advance(app, phase, observer=unheard)
+    target.execute(statement.encode())
+    (reason, _), *_ = blockers(app)
+    assert told in reason
+    step = partial(rollback, app) if phase is Phase.POSTGRES else partial(advance, app, Phase.POSTGRES)
+    with pytest.raises(PhaseError, match="is blocked"):
+        step(observer=unheard)
+
+
+def test_a_trigger_of_ours_is_missed_where_postgresql_follows(app: str, target: psycopg.Connection[Any]) -> None:
+    """Without the fence anybody could write there."""
+    target.execute('ALTER TABLE runs DISABLE TRIGGER "!dualdb_fence"')
+    (reason, remedy), *_ = blockers(app)
+    assert "a trigger of dualdb's on table runs is gone, or off" in reason
+    assert remedy == f"copy PostgreSQL anew with dualdb recopy {app}"
+
+
+@pytest.mark.parametrize("name", ["!dualdb_fence", "!dualdb_capture_u"])
+def test_a_trigger_of_ours_is_made_again_where_it_has_the_say(
+    app: str, target: psycopg.Connection[Any], name: str
+) -> None:
+    """By whoever relays; the way back is open then."""
+    advance(app, Phase.POSTGRES, observer=unheard)
+    target.execute(f'DROP TRIGGER "{name}" ON runs'.encode())
+    target.execute("UPDATE runs SET score = 7 WHERE id = 1")
+    rollback(app, observer=unheard)
+    with closing(sqlite3.connect(app)) as file:
+        assert file.execute("SELECT score FROM runs WHERE id = 1").fetchone() == (7.0,)
+    with pytest.raises(psycopg.Error, match="dualdb:moved"):
+        target.execute("UPDATE runs SET score = 8 WHERE id = 1")
+    compare(app)
+
+
+def test_nothing_is_asked_of_tables_that_are_made_anew(app: str, target: psycopg.Connection[Any]) -> None:
+    """In phase sqlite they are nobody's, whatever PostgreSQL has heard of that."""
+    rollback(app, observer=unheard)
+    target.execute("UPDATE dualdb.control SET phase = 'dual_write'")
+    target.execute("DROP TABLE runs CASCADE; DROP SCHEMA sqlite CASCADE")
+    assert blockers(app) == []
+    advance(app, Phase.POSTGRES, observer=unheard)
+    compare(app)

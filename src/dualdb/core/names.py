@@ -46,7 +46,9 @@ def rowid_index(table: str) -> str:
 
 def literal(text: str) -> str:
     """A text constant: a name where PostgreSQL takes it as a value, or a function's body."""
-    return "'" + text.replace("'", "''") + "'"
+    escaped = text.replace("'", "''")
+    # A backslash means itself in E'' alone, whatever standard_conforming_strings is set to.
+    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
 
 
 def is_built_in(collation: str) -> bool:

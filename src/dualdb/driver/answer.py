@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dualdb.core.schema import TargetType
@@ -32,6 +33,9 @@ _NAMED_TYPE = re.compile(r"[^\[]*\[(?:[^\]]*\[)?([^\[\]]*)\]", re.DOTALL)
 """The type in brackets: what stands between the first `]` behind a `[` and the last `[` before it."""
 
 
+_UNASKED = object()
+
+
 class Answer:
     """One statement's answer; rows are handed out one after the other."""
 
@@ -41,10 +45,11 @@ class Answer:
         "_declared",
         "_factory",
         "_final",
-        "_place",
+        "_left",
         "_rows",
         "description",
         "lastrowid",
+        "primed",
         "rowcount",
     )
 
@@ -60,38 +65,46 @@ class Answer:
         final: int | None = None,
     ) -> None:
         """`columns` tell how the rows are decoded; without them they are handed out as they are."""
-        self._rows = rows
-        self._place = 0
+        self._rows = iter(rows)
+        self._left = len(rows)
         self._columns = columns
         # sqlite3 looks for converters when it executes, and asks the text factory when it fetches.
         self._declared = [_declared(column, detect_types) if detect_types else None for column in columns]
-        self._factory: Any = None
+        self._factory: Any = _UNASKED
         self._converts: Converts = ()
         self.description = description
         self.rowcount = rowcount
         """sqlite3 counts what a RETURNING statement wrote when its last row was fetched: `final` follows then."""
         self.lastrowid = lastrowid
+        self.primed = False
+        """Whether the cursor's C part knows the description."""
         self._final = rowcount if final is None else final
         if not rows:
             self.rowcount = self._final
 
     def drop(self) -> None:
         """The rows that are left are not wanted."""
-        self._rows = ()
+        self._rows = iter(())
 
     def next(self, text_factory: Any) -> tuple[Any, ...] | None:
         """The next row, None behind the last. A row that cannot be decoded is asked for again the next time."""
-        if self._place >= len(self._rows):
+        row = next(self._rows, None)  # threads may share the cursor, and no two get the same
+        if row is None:
             return None
-        row = self._rows[self._place]
         if text_factory is not self._factory:
             self._factory, self._converts = text_factory, self._converters(text_factory)
         if self._converts:
-            row = tuple(
-                value if convert is None else convert(value) for value, convert in zip(row, self._converts, strict=True)
-            )
-        self._place += 1
-        if self._place == len(self._rows):
+            try:
+                decoded = [
+                    value if convert is None else convert(value)
+                    for value, convert in zip(row, self._converts, strict=True)
+                ]
+            except BaseException:
+                self._rows = chain((row,), self._rows)
+                raise
+            row = tuple(decoded)
+        self._left -= 1
+        if self._left == 0:
             self.rowcount = self._final
         return row
 
@@ -115,10 +128,11 @@ def shown_names(columns: Sequence[ResultColumn], detect_types: int) -> list[str]
     return [_CUT.sub("", name) for name in names] if detect_types & sqlite3.PARSE_COLNAMES else names
 
 
-def prime(cursor: sqlite3.Cursor, names: Sequence[str]) -> None:
-    """Give the cursor's C part a description, which `sqlite3.Row` takes its keys from; reads and locks nothing."""
-    listed = ", ".join(f"NULL AS {quote_name(name)}" for name in names)
+def prime(cursor: sqlite3.Cursor, answer: Answer) -> None:
+    """Give the cursor's C part the description, which `sqlite3.Row` takes its keys from; reads and locks nothing."""
+    listed = ", ".join(f"NULL AS {quote_name(name)}" for name, *_ in answer.description)
     sqlite3.Cursor.execute(cursor, f"SELECT {listed} WHERE 0")
+    answer.primed = True
 
 
 def _converter(column: ResultColumn, declared: Convert | None, text_factory: Any) -> Convert | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from time import monotonic
 
+from dualdb.driver.belongings import can_leave, check_that_it_can_leave
 from dualdb.driver.c_part import become, busy_timeout_s, in_transaction
 from dualdb.driver.failure import overtaken
 from dualdb.driver.returning import moved, replay
@@ -42,7 +43,7 @@ def become_doomed(connection: ConnectionHandle) -> None:
     state = connection._dualdb
     with state.turn:
         remote = state.remote  # another thread may have met the fence too
-        if remote is None and state.watch is not None:
+        if remote is None and state.watch is not None and can_leave(connection):
             remote = _become_remote(connection, state, state.watch)
             state.look_again()
         if remote is not None and not remote.in_transaction:
@@ -90,6 +91,7 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
         # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
         state.look_again()
         return False
+    check_that_it_can_leave(connection, watch.way_back)
     _become_remote(connection, state, watch)
     replay(connection, begun)
     return True
@@ -97,7 +99,7 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
 
 def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> Remote:
     """Change the class: from the next call on PostgreSQL answers."""
-    from dualdb.driver.belongings import check_that_it_can_leave, take_counters
+    from dualdb.driver.belongings import take_counters
     from dualdb.driver.handle import ConnectionHandle
     from dualdb.driver.remote import Remote
     from dualdb.driver.target_classes import remade
@@ -105,7 +107,6 @@ def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: 
     from dualdb.driver.write_access import WriteAccess
 
     # First what may fail; the transaction has done nothing, or was rolled back.
-    check_that_it_can_leave(connection, watch.way_back)
     remote = Remote(watch, busy_timeout_s(connection), state.memory, WriteAccess(connection, read_only=state.read_only))
     take_counters(connection, remote)
     if in_transaction(connection):

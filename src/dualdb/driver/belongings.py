@@ -7,8 +7,9 @@ A connection that has more than that stays where it is, and is told so: PostgreS
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 
-from dualdb.driver.c_part import in_transaction, set_text_factory, text_factory, total_changes
+from dualdb.driver.c_part import connection_of, in_transaction, total_changes
 from dualdb.driver.failure import refused, stuck, unasked_authorizer
 from dualdb.stores.queries import query
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _ASK = "source/session.sql"
 _ATTACHED_FROM = 2
+_NOBODYS = ("sqlite_", "_dualdb_")
+_MOST = 100_000
+"""A larger `changes()` goes along as this many: nobody is to wait for it."""
 _LEAST_ID = -(2**63)
 _PLAIN = {"count_changes": 0, "full_column_names": 0, "ignore_check_constraints": 0, "short_column_names": 1}
 """PRAGMAs that change what statements do or give, as they are unless somebody has set them."""
@@ -39,26 +43,29 @@ def check_that_it_can_leave(connection: ConnectionHandle, way_back: str) -> None
         )
 
 
+def can_leave(connection: ConnectionHandle) -> bool:
+    """Whether `check_that_it_can_leave` would let it."""
+    state = connection._dualdb
+    return not state.authorizer and state.aloof is None and not _found(connection)
+
+
 def _found(connection: ConnectionHandle) -> str:
     """What it has, in words; '' when there is nothing."""
-    factory = text_factory(connection)
-    set_text_factory(connection, str)
     own = sqlite3.Cursor(connection)
     own.row_factory = None
-    try:
-        databases = own.execute(query(_ASK, "databases")).fetchall()
-        attached = [name for number, name, _ in databases if number >= _ATTACHED_FROM]
-        if attached:
-            return f"attached databases ({', '.join(attached)})"
-        if len(databases) > 1:
-            temporary = [name for (name,) in own.execute(query(_ASK, "temporary"))]
-            if temporary:
-                return f"temporary tables, views or triggers ({', '.join(temporary)})"
-        for name, usual in _PLAIN.items():
-            if own.execute(f"PRAGMA {name}").fetchone() not in {(usual,), None}:
-                return f"PRAGMA {name} set"
-    finally:
-        set_text_factory(connection, factory)
+    # Names come as blobs: the connection's text factory may be anything, and is other threads' too.
+    databases = own.execute(query(_ASK, "databases")).fetchall()
+    attached = [name.decode("utf-8", "replace") for number, name in databases if number >= _ATTACHED_FROM]
+    if attached:
+        return f"attached databases ({', '.join(attached)})"
+    if len(databases) > 1:
+        names = [name.decode("utf-8", "replace") for (name,) in own.execute(query(_ASK, "temporary"))]
+        temporary = [name for name in names if not name.startswith(_NOBODYS)]
+        if temporary:
+            return f"temporary tables, views or triggers ({', '.join(temporary)})"
+    for name, usual in _PLAIN.items():
+        if own.execute(f"PRAGMA {name}").fetchone() not in {(usual,), None}:
+            return f"PRAGMA {name} set"
     return ""
 
 
@@ -96,13 +103,22 @@ def give_counters(connection: ConnectionHandle, remote: Remote) -> None:
 
 
 def _write(own: sqlite3.Cursor, last: int, changes: int) -> None:
+    """A handler of the application's may end it: then the id goes along alone, or nothing, but the connection does."""
+    for count in (min(changes, _MOST), 1):
+        with suppress(sqlite3.OperationalError):
+            _write_rows(own, last, count)
+            return
+
+
+def _write_rows(own: sqlite3.Cursor, last: int, count: int) -> None:
     own.execute(query(_ASK, "scratch"))
     own.execute("BEGIN")
     try:
-        others = max(changes, 1) - 1
+        others = max(count, 1) - 1
         step = 1 if last - others >= _LEAST_ID else -1
         own.execute(query(_ASK, "write"), {"first": last - step * others, "step": step, "last": last})
-        if not changes:
+        if not count:
             own.execute(query(_ASK, "change_nothing"))
     finally:
-        own.execute("ROLLBACK")
+        if in_transaction(connection_of(own)):
+            own.execute("ROLLBACK")

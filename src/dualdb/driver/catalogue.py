@@ -122,10 +122,13 @@ class Statement:
 
 
 def _follows_nothing(sql: str) -> bool:
-    """Whether an empty statement stands before it: CPython passes over spaces and comments only (lstrip_sql in its
-    Modules/_sqlite/statement.c).
+    """Whether an empty statement or a byte order mark stands before it: CPython passes over spaces and comments only
+    (lstrip_sql in its Modules/_sqlite/statement.c).
     """
-    return ";" in sql and next(iter(significant(sql))).text == ";"
+    if ";" not in sql and "\ufeff" not in sql:
+        return False
+    first = next(iter(significant(sql)))
+    return first.text == ";" or "\ufeff" in sql[: first.start]
 
 
 class Catalogue:

@@ -106,6 +106,10 @@ class SourceCursor(CursorHandle):
             return _follow(self).executemany(self, sql, parameters)
         if state.counter is SETTLED:
             return _executemany(self, sql, parameters)
+        if state.watch is not None and _guard(sql) is not None:
+            for row in parameters:
+                SourceCursor.execute(self, sql, row)
+            return self
         rows = SourceRows(parameters, self)
         is_open = _execute_rows(self, connection, sql, rows)
         if is_open is None:
@@ -303,11 +307,21 @@ class Connection(SourceConnection):
 # --- beside the classes: what is no name of sqlite3's must not be one of theirs --------------------------------------
 
 
-def _guard(sql: str) -> Any:
+def _guard(sql: object) -> Any:
     """Who executes it on a prepared file, if it is not sqlite3 alone."""
+    if not isinstance(sql, str) or sql[:1] in _UNGUARDED:
+        return None
+    first_keyword, guards = _guards()
+    guard = guards.get(first_keyword(sql))
+    return guard if guard is not None and guard.concerns(sql) else None
+
+
+@lru_cache(maxsize=1)
+def _guards() -> Any:
+    from dualdb.core.sqltext import first_keyword
     from dualdb.driver import schema_guard, settings_guard
 
-    return next((guard for guard in (schema_guard, settings_guard) if guard.concerns(sql)), None)
+    return first_keyword, {"PRAGMA": settings_guard, **dict.fromkeys(schema_guard.DDL, schema_guard)}
 
 
 def _is_overtaken(connection: SourceConnection, error: BaseException) -> bool:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from dualdb.core.statement import Plan
-    from dualdb.driver.binding import Bound
     from dualdb.driver.catalogue import Statement
     from dualdb.driver.handle import ConnectionState
     from dualdb.driver.remaining import Remaining
@@ -74,7 +73,8 @@ def execute(cursor: TargetCursor, connection: TargetConnection, sql: str, parame
     )
     answer.lastrowid = kept if plan is NOTHING else remote.last_rowid
     if answer.description is not None:
-        prime(cursor, [column[0] for column in answer.description])
+        with suppress(sqlite3.Error):  # it is done; who makes a row of it may try again
+            prime(cursor, answer)
     cursor._dualdb.result = answer
 
 
@@ -201,7 +201,8 @@ def _planned_rows(connection: TargetConnection, statement: Statement, _plan: Pla
 
 def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -> Answer:
     remote = connection._dualdb.asked
-    plan, outcome = _run(remote, statement, remote.bound(statement, parameters))
+    plan, messages = remote.planned(statement, remote.bound(statement, parameters))
+    outcome = remote.run(plan, messages)
     rows = _noted(remote, plan, outcome)
     counted = statement.is_dml
     written = outcome.written if counted else -1
@@ -216,15 +217,6 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
         rowcount=0 if counted else -1,
         final=written,
     )
-
-
-def _run(remote: Remote, statement: Statement, bound: Bound) -> tuple[Plan, Outcome]:
-    try:
-        plan, messages = remote.planned(statement, bound)
-        return plan, remote.run(plan, messages)
-    except sqlite3.IntegrityError:
-        remote.changes = 0  # SQLite counts a statement that was undone as one that changed nothing
-        raise
 
 
 def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
@@ -318,7 +310,8 @@ def _only_reads(remote: Remote, statement: Statement, plan: Plan | None) -> bool
 
 
 def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
-    plan, outcome = _run(remote, statement, remote.bound(statement, row))
+    plan, messages = remote.planned(statement, remote.bound(statement, row))
+    outcome = remote.run(plan, messages)
     _noted(remote, plan, outcome)
     return outcome.written
 
@@ -415,9 +408,6 @@ def _run_batch(remote: Remote, batch: Sequence[_Bound], rows: Remaining) -> None
             outcome = remote.run(plan, messages)
         except MovedError:
             rows.give_back(row for row, _, _ in batch[place:])
-            raise
-        except sqlite3.IntegrityError:
-            remote.changes = 0
             raise
         _noted(remote, plan, outcome)
         rows.written += outcome.written

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dualdb.driver.connection import SourceConnection, SourceCursor
 
-_DDL = frozenset({"ALTER", "CREATE", "DROP"})
+DDL = frozenset({"ALTER", "CREATE", "DROP"})
 _TEMPORARY = re.compile(r"\s*CREATE\s+TEMP", re.IGNORECASE)
 _TRANSACTION = ("Transaction", b"Transaction")
 """The operation that locks a database, as the connection's text factory may give it."""
@@ -32,7 +32,7 @@ _TRANSACTION = ("Transaction", b"Transaction")
 
 def concerns(sql: str) -> bool:
     """Whether this changes the schema of a file."""
-    return first_keyword(sql) in _DDL and _TEMPORARY.match(sql) is None
+    return first_keyword(sql) in DDL and _TEMPORARY.match(sql) is None
 
 
 def execute(cursor: SourceCursor, sql: str, parameters: Any) -> Any:

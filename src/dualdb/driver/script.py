@@ -54,9 +54,19 @@ def _step(connection: SourceConnection, runner: SourceCursor) -> None:
     if state.remote is not None or runner.description is None:
         return
     factory = text_factory(connection)
-    if not state.shared:  # else another thread's texts would not be decoded either
+    if factory is str:  # a callback of the application's that reads meanwhile finds it as it was
+        set_text_factory(connection, _leniently)
+    elif not state.shared:  # else another thread's texts would not be decoded either
         set_text_factory(connection, bytes)
     try:
         deque(iter(partial(sqlite3.Cursor.fetchone, runner), None), maxlen=0)
     finally:
         set_text_factory(connection, factory)
+
+
+def _leniently(raw: bytes) -> str | bytes:
+    """The text, or its bytes where it is none."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw

@@ -6,32 +6,38 @@ nobody follows. An application that sets them is warned, and goes on.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from dualdb.core.sqltext import fold, significant, unquote
+
 if TYPE_CHECKING:
     from dualdb.driver.connection import SourceCursor
 
 _KEPT = {"journal_mode": "wal", "locking_mode": "normal"}
-_SETS = re.compile(
-    r"""(?:\s|;|--[^\n]*\n|/\*.*?\*/)*PRAGMA\s+(?:["'`\[]?main["'`\]]?\s*\.\s*)?(journal_mode|locking_mode)\s*[=(]\s*["'`\[]?(\w+)""",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def concerns(sql: str) -> bool:
-    """Whether this asks for another mode than is kept."""
-    found = _SETS.match(sql)
-    return found is not None and found[2].lower() != _KEPT[found[1].lower()]
+    """Whether this PRAGMA asks for another mode than is kept."""
+    return _asked(sql) is not None
+
+
+def _asked(sql: str) -> str | None:
+    """The name of the setting that it would change."""
+    words = [fold(unquote(token)) for token in significant(sql) if token.text != ";"][1:]
+    if words[1:2] == ["."]:
+        if words[0] != "main":
+            return None
+        words = words[2:]
+    name, sign, value, *_ = [*words, "", "", ""]
+    return name if name in _KEPT and sign in {"=", "("} and value != _KEPT[name] else None
 
 
 def execute(cursor: SourceCursor, sql: str, _parameters: object) -> SourceCursor:
     """Answer with the mode that is kept."""
-    found = _SETS.match(sql)
-    name = "" if found is None else found[1].lower()
+    name = _asked(sql) or ""
     message = f"PRAGMA {name} is not obeyed on a file that dualdb mirrors; it stays {_KEPT[name]}"
     warnings.warn(message, RuntimeWarning, stacklevel=_callers_level())
     sqlite3.Cursor.execute(cursor, f"PRAGMA main.{name}")

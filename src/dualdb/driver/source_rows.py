@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, islice
+from time import monotonic
 
 from dualdb.driver.authority import notice
 from dualdb.driver.c_part import begins_by_itself, connection_of, in_transaction, is_dml, rowcount
@@ -28,12 +29,14 @@ class SourceRows(Remaining):
     fence would refuse it is not enough, since none sees an UPDATE that finds no row.
     """
 
-    __slots__ = ("_connection", "_cursor", "_number", "inside", "over", "resumable")
+    __slots__ = ("_connection", "_cursor", "_memory", "_number", "_state", "inside", "over", "resumable")
 
     def __init__(self, rows: Iterable[Any], cursor: CursorHandle) -> None:
         super().__init__(rows)
         self._cursor = cursor
         self._connection: ConnectionHandle = connection_of(cursor)
+        self._state = self._connection._dualdb
+        self._memory = self._state.memory
         self._number = 0
         self.inside: bool = in_transaction(self._connection)
         """Whether a transaction was open when the last row was handed out."""
@@ -43,28 +46,34 @@ class SourceRows(Remaining):
         """Whether `again` has all that was not written."""
 
     def __next__(self) -> Any:
-        connection, state = self._connection, self._connection._dualdb
+        state, memory = self._state, self._memory
         self._number += 1
         if self._number > 1:
             self.written = rowcount(self._cursor)
-            if state.memory.opening is not None and in_transaction(connection):
-                state.memory.worked()  # with the row before, and it holds the write lock since
+            if memory.opening is not None and in_transaction(self._connection):
+                memory.worked()  # with the row before, and it holds the write lock since
         try:
-            row = super().__next__()
+            row = next(self._rows)
         except StopIteration:
             self.over = True
             raise
-        self.inside = in_transaction(connection)
-        bound = self.inside and state.memory.opening is None
-        if not bound and state.counter[0] != state.seen and notice(connection):
+        self.last = (row,)
+        self.inside = in_transaction(self._connection)
+        if state.counter[0] != state.seen and self._may_leave() and notice(self._connection):
             raise LeftError
         return row
+
+    def _may_leave(self) -> bool:
+        """Whether the transaction has done nothing, and it is time to look."""
+        if self.inside and self._memory.opening is None:
+            return False
+        return self._state.watch is not None or monotonic() >= self._state.look_at
 
     def handed(self, sql: str) -> Iterator[Any]:
         """What sqlite3 is given. Who has the lock with the first row, as a rule, is not refused another one: of a file
         that is not watched none of the others is remembered, and they pass as fast as they can.
         """
-        state = self._connection._dualdb
+        state = self._state
         begins = self.inside or (begins_by_itself(self._connection) and is_dml(sql))
         if not begins or state.watch is not None or state.shared:
             return self
@@ -72,7 +81,7 @@ class SourceRows(Remaining):
 
     def noted(self, error: BaseException | None) -> None:
         """It is over, well or by this error: the memory of the transaction is told."""
-        memory = self._connection._dualdb.memory
+        memory = self._memory
         idle = self.resumable and self._number <= 1 and (not self.last or (error is not None and is_busy(error)))
         if not in_transaction(self._connection):
             memory.ended()

@@ -11,7 +11,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from dualdb.driver import execution
-from dualdb.driver.answer import Answer
+from dualdb.driver.answer import Answer, prime
 from dualdb.driver.c_part import alone, arraysize, become, connection_of, in_transaction, row_factory, text_factory
 from dualdb.driver.handle import CursorHandle, CursorState, behaviour
 from dualdb.driver.remaining import Remaining
@@ -50,6 +50,9 @@ class TargetCursor(CursorHandle):
                 except MovedError:
                     connection._dualdb.look_again()
                     going = TargetCursor
+                except sqlite3.IntegrityError:
+                    _count_nothing(connection)
+                    raise
         return self if going is None else going.execute(self, sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
@@ -67,6 +70,9 @@ class TargetCursor(CursorHandle):
                 except MovedError:
                     state.look_again()
                     is_open = in_transaction(connection) if state.remote is None else state.remote.in_transaction
+                except sqlite3.IntegrityError:
+                    _count_nothing(connection)
+                    raise
                 else:
                     return self
                 finally:
@@ -168,6 +174,12 @@ class _SharedRows(Remaining):
         return row
 
 
+def _count_nothing(connection: TargetConnection) -> None:
+    """SQLite counts a statement that was undone as one that changed nothing."""
+    if connection._dualdb.remote is not None:
+        connection._dualdb.remote.changes = 0
+
+
 def _row(cursor: TargetCursor) -> Any:
     """The next row as the application's factory makes it, which may be anything; `_END` behind the last."""
     answer = cursor._dualdb.result or _BLANK
@@ -175,7 +187,11 @@ def _row(cursor: TargetCursor) -> Any:
     if row is None:
         return _END
     factory: Any = row_factory(cursor)
-    return row if factory is None else factory(cursor, row)
+    if factory is None:
+        return row
+    if not answer.primed:  # whatever makes the rows may make them by `sqlite3.Row`
+        prime(cursor, answer)
+    return factory(cursor, row)
 
 
 def _rows(cursor: TargetCursor, wanted: int) -> list[Any]:

@@ -164,6 +164,7 @@ def _compose(
     if following is not None and authority in sides and not sides[authority].retains(following.position):
         broken = SIDES[authority.value]
     older = list(_restored(database, *rows))
+    mirrored = Side.TARGET in sides and row.phase is not Phase.SQLITE
     found = [
         # While a side takes itself for what it no longer is, nothing else that is said of it helps.
         *(
@@ -173,7 +174,7 @@ def _compose(
                 *_blockers(status, row.phase, follows=following is not None, broken=broken),
             )
         ),
-        *map(_blocker, sides[Side.TARGET].altered(database) if Side.TARGET in sides else ()),
+        *map(_blocker, sides[Side.TARGET].altered(database) if mirrored else ()),
         *map(_blocker, _schema_blockers(schema, _goal(row.phase), facts.target_schema)),
     ]
     return replace(status, blockers=tuple(found))

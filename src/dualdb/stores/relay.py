@@ -248,6 +248,7 @@ class _Shift:
     def _carry(self, over: Callable[[], bool]) -> None:
         """Carry in one direction while the lock is ours and the phase stays."""
         phase = self._pair.phase
+        self._pair.target.mend_functions()
         carrier = Carrier(self._pair.authority, self._pair.follower, self._report)
         while self._lease.keep() and not self._stop.wait(0):  # between two steps a fork gets its turn
             self._check_file()

@@ -83,6 +83,7 @@ def write_settings(folder: Path, account: Account | None, *, port: int, loopback
         "unix_socket_permissions": "0700",
         "max_connections": "200",
         "shared_buffers": "128MB",
+        "search_path": "public",  # the role has the name of a schema of ours: "$user" would lead psql there
         "timezone": "UTC",
         "log_timezone": "UTC",
         "jit": "off",  # the statements of an embedded database are short; compiling one costs more than it saves

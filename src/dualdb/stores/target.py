@@ -27,6 +27,7 @@ from dualdb.stores.source import fingerprint
 from dualdb.stores.target_apply import POISON, TargetApplier
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_functions import mend_functions
 from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
 from dualdb.stores.target_shape import find_changes
@@ -189,9 +190,14 @@ class TargetStore:
                 lambda: {table.id: table for table in read_target_schema(self.connection()).tables.values()},
             )
 
+    def mend_functions(self) -> None:
+        """Make what is missing of our functions. Raises TargetError, TargetLostError."""
+        with losses():
+            mend_functions(self.connection())
+
     def altered(self) -> str | None:
         """The first thing that somebody has changed about the tables here."""
-        return next(iter(find_changes(self.connection(), self.path)), None)
+        return next(iter(find_changes(self.connection(), self.path, views=False)), None)
 
     # --- within -------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from dualdb.stores import target_address
 from dualdb.stores.target_address import EMBEDDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 Target: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
@@ -106,15 +106,22 @@ _USUAL = {"client_min_messages": "warning", "statement_timeout": "0"}
 """What the address, or PGOPTIONS, may set otherwise."""
 _FIXED = {
     "bytea_output": "hex",
+    "default_transaction_deferrable": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
     "extra_float_digits": "1",
-    "search_path": "pg_catalog",
     "standard_conforming_strings": "on",
     "timezone": "UTC",
     "transform_null_equals": "off",
 }
-"""What decides how a statement or a value is read: whatever is set for the server, the database or the role, it means
-what was translated (runtime-config-compatible.html, runtime-config-client.html).
+"""What decides how a statement or a value is read, and what a transaction sees: whatever is set for the server, the
+database or the role, it means what was translated (runtime-config-compatible.html, runtime-config-client.html).
+
+Set when it is connected: a pooler may drop what is asked for before.
 """
+_FIX = "SELECT set_config('search_path', 'pg_catalog, ' || current_setting('search_path'), false), " + ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in _FIXED.items()
+)
 _ENCODING = "UTF8"
 
 
@@ -127,7 +134,7 @@ def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose
     }
     refusal = None
     try:
-        connection = _Connection.connect(make_conninfo("", **(_LINE | parts | own)), autocommit=autocommit)
+        connection = _Connection.connect(make_conninfo("", **(_LINE | parts | own)), autocommit=True)
     except psycopg.OperationalError as exc:
         refusal = _refusal(parts, exc)
     if refusal is not None:  # outside the `except`, so that a traceback shows our words alone
@@ -146,17 +153,16 @@ def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose
             f" CREATE DATABASE … ENCODING '{_ENCODING}' TEMPLATE template0, and name that"
         )
         raise TargetError(message)
+    with losses():
+        connection.execute(_FIX.encode())
+    connection.autocommit = autocommit
     return connection
 
 
 def _options(parts: dict[str, str]) -> str:
     # What comes last wins.
-    given = parts.get("options") or os.environ.get("PGOPTIONS", "")
-    return " ".join(filter(None, (_written(_USUAL), given, _written(_FIXED))))
-
-
-def _written(settings: Mapping[str, str]) -> str:
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+    usual = [f"-c {name}={value}" for name, value in _USUAL.items()]
+    return " ".join([*usual, parts.get("options") or os.environ.get("PGOPTIONS", "")]).strip()
 
 
 def _lost(exc: Exception) -> str:

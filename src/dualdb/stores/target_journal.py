@@ -17,8 +17,9 @@ from dualdb.core.sqltext import fold
 from dualdb.core.store import Mended
 from dualdb.errors import BusyError, SchemaError, TargetError
 from dualdb.stores.journal import stored_text
-from dualdb.stores.queries import load, query
+from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
+from dualdb.stores.target_functions import mend_functions
 from dualdb.stores.target_read import ASK, key_types, position_text
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 # An exclamation mark sorts before every letter: ours fire before the application's.
-_FENCE = "!dualdb_fence"
-_CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dualdb_capture_t")
+FENCE = "!dualdb_fence"
+CAPTURE = ("!dualdb_capture_i", "!dualdb_capture_u", "!dualdb_capture_d", "!dualdb_capture_t")
 _AUTHORITY = "target/authority.sql"
 _SESSION = "target/session.sql"
 _WRITER = "dualdb.writer"
@@ -52,7 +53,7 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
     Raises TargetError when something of somebody else's has a name there that they need.
     """
     ddl = ddl_of(schema, target_schema)
-    connection.execute(load("sqlite/functions.sql").encode())  # somebody may have dropped them
+    mend_functions(connection)
     try:
         for name, table in schema.tables.items():
             make_table(connection, table, ddl, target_schema, name)
@@ -95,7 +96,7 @@ def _set_aside(connection: Target) -> str:
     _run(connection, f"CREATE SCHEMA {quoted(aside)}")
     named = {qualified(_target_schema(connection), name): name for _, name in _asked(connection, "made")}
     for table in _tables(connection):
-        _run(connection, f"DROP TRIGGER IF EXISTS {quoted(_FENCE)} ON {table}")
+        _run(connection, f"DROP TRIGGER IF EXISTS {quoted(FENCE)} ON {table}")
         if target_name(named[table]) != named[table]:
             _run(connection, f"COMMENT ON TABLE {table} IS {literal(f'The table {named[table]}')}")
         _run(connection, f"ALTER TABLE {table} SET SCHEMA {quoted(aside)}")
@@ -163,32 +164,37 @@ def enable_fence(connection: Target, lock_timeout_s: float) -> None:
             if isinstance(exc, errors.LockNotAvailable):
                 _end_holders(connection, [*tables, _WRITER])
     _ask(connection, "wait_for_locks", ("0",))
-    _switch(connection, tables, "ENABLE ALWAYS", (_FENCE,))
+    _switch(connection, tables, "ENABLE ALWAYS", (FENCE,))
 
 
 def disable_fence(connection: Target) -> None:
     """Accept writes."""
-    _switch(connection, _tables(connection), "DISABLE", (_FENCE,))
+    _switch(connection, _tables(connection), "DISABLE", (FENCE,))
 
 
 def enable_capture(connection: Target) -> None:
     """Journal every change from here on."""
-    _switch(connection, _tables(connection), "ENABLE ALWAYS", _CAPTURE)
+    _switch(connection, _tables(connection), "ENABLE ALWAYS", CAPTURE)
     _ask(connection, "mark")
 
 
 def disable_capture(connection: Target) -> None:
     """Journal nothing more."""
-    _switch(connection, _tables(connection), "DISABLE", _CAPTURE)
+    _switch(connection, _tables(connection), "DISABLE", CAPTURE)
 
 
 def mend_capture(connection: Target, schema: Schema) -> Mended:
-    """Put capture back where a trigger is missing or off, and journal that those tables are to be copied anew."""
+    """Put capture back where a trigger is missing or off, and journal that those tables are to be copied anew; the
+    fence, which is down here, where that is missing.
+    """
     target_schema = _target_schema(connection)
     missing = set()
     for table in schema.tables.values():
         name = qualified(target_schema, table.name)
-        if _asked(connection, "captured", (name, list(_CAPTURE))) != [(len(_CAPTURE),)]:
+        ((captured, fenced),) = _asked(connection, "captured", (list(CAPTURE), FENCE, name))
+        if not fenced:
+            fence_table(connection, table, target_schema, enabled=False)
+        if captured != len(CAPTURE):
             missing.add(table.name)
             capture_table(connection, table, target_schema, enabled=True)
             _ask(connection, "restart", (str(table.id),))
@@ -308,18 +314,20 @@ def fence_table(connection: Target, table: Table, target_schema: str, *, enabled
     name = qualified(target_schema, table.name)
     _run(
         connection,
-        f"CREATE OR REPLACE TRIGGER {quoted(_FENCE)} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}"
+        f"CREATE OR REPLACE TRIGGER {quoted(FENCE)} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {name}"
         " FOR EACH STATEMENT WHEN (current_setting('dualdb.applying', true) IS DISTINCT FROM 'on')"
         " EXECUTE FUNCTION dualdb.refuse()",
     )
-    _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", (_FENCE,))
+    _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", (FENCE,))
 
 
 def capture_table(connection: Target, table: Table, target_schema: str, *, enabled: bool) -> None:
     """Put capture's function and triggers on one table."""
     name, function = qualified(target_schema, table.name), _function(table.id)
     key = _key_texts(table)
-    exact = " SET extra_float_digits = 1" if _has_float_key(table) else ""
+    # Whoever writes may have set anything for himself.
+    settings = " SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on"
+    exact = settings + (" SET extra_float_digits = 1" if _has_float_key(table) else "")
     insert = "INSERT INTO dualdb.journal (tbl, key)"
     used = _passed_over(table, target_schema)
     body = (
@@ -341,13 +349,13 @@ def capture_table(connection: Target, table: Table, target_schema: str, *, enabl
         "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows",
         "BEFORE TRUNCATE ON {}",
     )
-    for trigger, event in zip(_CAPTURE, events, strict=True):
+    for trigger, event in zip(CAPTURE, events, strict=True):
         on_table = event.replace("{}", name)
         _run(
             connection,
             f"CREATE OR REPLACE TRIGGER {quoted(trigger)} {on_table} FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
         )
-    _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", _CAPTURE)
+    _switch(connection, [name], "ENABLE ALWAYS" if enabled else "DISABLE", CAPTURE)
 
 
 def _passed_over(table: Table, target_schema: str) -> str:

@@ -8,59 +8,75 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from functools import cache
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from dualdb.core.names import target_name
+from dualdb.core.names import quoted, target_name
 from dualdb.core.phase import Phase
 from dualdb.core.schema import HIDDEN_ROWID, ROWID_COLUMN, TargetType
 from dualdb.core.types import PG_TYPE
-from dualdb.stores.queries import load, query
+from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_functions import find_missing
+from dualdb.stores.target_journal import CAPTURE, FENCE, ddl_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dualdb.core.schema import Schema, Table
+    from dualdb.core.translate.ddl import Ddl
     from dualdb.stores.target_connection import Target
 
     Shape = dict[str, tuple[str, str]]
     """By column its type and collation."""
 
 _ASK = "target/shape.sql"
-_FUNCTIONS = "sqlite/functions.sql"
-_MADE = re.compile(r"^CREATE OR REPLACE FUNCTION sqlite\.(\w+)", re.MULTILINE)
+_NAMED = re.compile(r'(?:CONSTRAINT|INDEX) ("(?:[^"]|"")+") (?:PRIMARY KEY|UNIQUE|ON) ')
+"""What has an index of its own in the statements that make a table."""
 
 
-def find_changes(connection: Target, database: str) -> list[str]:
+def find_changes(connection: Target, database: str, *, views: bool) -> list[str]:
     """What somebody has changed there, each with its remedy; over a connection outside a transaction.
 
-    Raises TargetLostError.
+    `views`: look for these too, some of which PostgreSQL may have refused. Raises TargetLostError.
     """
     with losses(), connection.transaction():
         connection.execute(query(_ASK, "at_once").encode())
         found = connection.execute(query(_ASK, "standing").encode()).fetchone()
         if found is None or found[1] == Phase.SQLITE.value:  # there are none yet
             return []
-        follows = found[1] != Phase.POSTGRES.value
-        return list(_told(connection, found[0], follows=follows, database=database))
+        return list(
+            _told(connection, found[0], follows=found[1] != Phase.POSTGRES.value, database=database, views=views)
+        )
 
 
-def _told(connection: Target, target_schema: str, *, follows: bool, database: str) -> Iterator[str]:
+def _told(connection: Target, target_schema: str, *, follows: bool, database: str, views: bool) -> Iterator[str]:
     remedy = "undo it there, for a change that is to stay is made in SQLite, after a rollback"
     if follows:
         remedy = f"copy PostgreSQL anew with dualdb recopy {quote(database)}"
-    for change in _changes(connection, read_target_schema(connection), target_schema):
+    schema = read_target_schema(connection)
+    ddl = ddl_of(schema, target_schema)
+    there: dict[str, bool] = dict(
+        connection.execute(query(_ASK, "relations").encode(), (target_name(target_schema),)).fetchall()
+    )
+    changes = [
+        *_of_columns(connection, schema, target_schema),
+        *_of_objects(schema, ddl, there),
+        *(_of_triggers(connection, schema, target_schema) if follows else ()),  # else the relay puts them back
+    ]
+    for change in changes:
         yield f"somebody has changed PostgreSQL's tables past dualdb: {change}; {remedy}"
-    there = {name for (name,) in connection.execute(query(_ASK, "functions").encode())}
-    missing = sorted(_made() - there)
+    for view in (schema.views[name].name for name in ddl.views if views):
+        if target_name(view) not in there:
+            yield f"PostgreSQL has no view {view}: it refused it, or somebody has dropped it; {remedy}"
+    missing = find_missing(connection)
     if missing:
-        yield f"somebody has dropped dualdb's functions from PostgreSQL: sqlite.{missing[0]} for one; {remedy}"
+        relay = f"dualdb relay --until-aligned {quote(database)} makes them anew"
+        yield f"dualdb's functions are missing on PostgreSQL: sqlite.{missing[0]} for one; {relay}"
 
 
-def _changes(connection: Target, schema: Schema, target_schema: str) -> Iterator[str]:
+def _of_columns(connection: Target, schema: Schema, target_schema: str) -> Iterator[str]:
     names = [target_name(table.name) for table in schema.tables.values()]
     found: dict[str, Shape] = defaultdict(dict)
     asked = (target_name(target_schema), names)
@@ -80,6 +96,30 @@ def _changes(connection: Target, schema: Schema, target_schema: str) -> Iterator
                 yield f"column {name} of {table.name} is {_named(there[name])}, and was made as {_named(wanted[name])}"
 
 
+def _of_objects(schema: Schema, ddl: Ddl, there: dict[str, bool]) -> Iterator[str]:
+    """What stands beside a table's columns: its keys and indexes, its sequence, and no rule."""
+    for name, table in schema.tables.items():
+        if there.get(target_name(table.name)):
+            yield f"a rule rewrites statements on table {table.name}"
+        made = ddl.tables[name]
+        wanted = [index for text in (made.create, *made.indexes) for index in _NAMED.findall(f"{text} ")]
+        if table.rowid is not None:
+            wanted.append(quoted(f"sqlite_sequence_{table.name}"))
+        for text in wanted:
+            other = text[1:-1].replace('""', '"')
+            if other not in there:
+                yield f"{other} of table {table.name} is gone"
+
+
+def _of_triggers(connection: Target, schema: Schema, target_schema: str) -> Iterator[str]:
+    asked = (FENCE, target_name(target_schema), [FENCE, *CAPTURE])
+    rows = connection.execute(query(_ASK, "triggers").encode(), asked).fetchall()
+    found = {name: (count, fenced) for name, count, fenced in rows}
+    for table in schema.tables.values():
+        if found.get(target_name(table.name)) != (1 + len(CAPTURE), True):
+            yield f"a trigger of dualdb's on table {table.name} is gone, or off"
+
+
 def _shape(table: Table) -> Shape:
     shape = {target_name(column.name): _type(column.stored) for column in table.columns}
     if table.rowid is HIDDEN_ROWID:
@@ -95,8 +135,3 @@ def _type(stored: TargetType) -> tuple[str, str]:
 def _named(shape: tuple[str, str]) -> str:
     kind, collation = shape
     return f'{kind} COLLATE "{collation}"' if collation else kind
-
-
-@cache
-def _made() -> frozenset[str]:
-    return frozenset(_MADE.findall(load(_FUNCTIONS)))

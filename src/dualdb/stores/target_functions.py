@@ -1,0 +1,48 @@
+"""Our own functions on PostgreSQL: whether they are all there, and making them anew.
+
+One may be missing because somebody has dropped it, or because it came with this version of ours. What stood on it, and
+was dropped with it, does not come back by making it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from dualdb.errors import TargetError
+from dualdb.stores.queries import load, query
+
+if TYPE_CHECKING:
+    from dualdb.stores.target_connection import Target
+
+SCRIPT = "sqlite/functions.sql"
+_MADE = re.compile(r"^CREATE OR REPLACE FUNCTION sqlite\.(\w+\([^)]*\))", re.MULTILINE)
+
+
+def find_missing(connection: Target) -> list[str]:
+    """The functions that are not there, each with its parameters."""
+    there = {text for (text,) in connection.execute(query("target/shape.sql", "functions").encode())}
+    return sorted(_made() - there)
+
+
+def mend_functions(connection: Target) -> None:
+    """Make all of them anew where one is missing. Raises TargetError where the role may not."""
+    if not find_missing(connection):
+        return
+    try:
+        with connection.transaction():
+            connection.execute(load(SCRIPT).encode())
+    except psycopg.errors.InsufficientPrivilege as exc:
+        message = (
+            f"dualdb's functions are missing on PostgreSQL and cannot be made ({exc.diag.message_primary}); grant the"
+            " role CREATE on the database, or run dualdb as the one that prepared it"
+        )
+        raise TargetError(message) from exc
+
+
+@cache
+def _made() -> frozenset[str]:
+    return frozenset(_MADE.findall(load(SCRIPT)))
