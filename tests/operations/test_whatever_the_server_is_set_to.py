@@ -32,6 +32,8 @@ SETTINGS = {
     "bytea_output": "escape",
     "client_encoding": "LATIN1",
     "datestyle": "German",
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_read_only": "on",
     "extra_float_digits": "-12",
     "search_path": "shadow, pg_catalog",
     "standard_conforming_strings": "off",
@@ -135,3 +137,25 @@ def test_a_database_of_another_encoding_is_refused(app: str, odd_database: str) 
         initialise(app, odd_database)
     with closing(sqlite3.connect(app)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("note",)]
+
+
+def test_a_writer_with_settings_of_his_own(database: Path, target: psycopg.Connection[Any], target_dsn: str) -> None:
+    """What psql commits in phase postgres is captured whatever it has set: no key is read in another way."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(
+            "CREATE TABLE [a\\b] (id BLOB PRIMARY KEY, name TEXT CHECK (name GLOB '[a-z]*')) WITHOUT ROWID;"
+            "CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT);"
+        )
+    app = str(database)
+    initialise(app, target_dsn)
+    advance(app, Phase.POSTGRES, observer=unheard)
+    target.execute("CREATE SCHEMA shadow")
+    target.execute("CREATE FUNCTION shadow.encode(bytea, text) RETURNS text LANGUAGE sql IMMUTABLE RETURN '00'")
+    options = "-c standard_conforming_strings=off -c search_path=shadow,pg_catalog -c client_encoding=LATIN1"
+    with psycopg.connect(target_dsn, options=options, autocommit=True) as writer:
+        writer.execute('INSERT INTO public."a\\b" VALUES (decode(%s, %s), %s)', ("c0ffee", "hex", "x"))
+        writer.execute("INSERT INTO public.runs VALUES (5, 'é')")
+    rollback(app, observer=unheard)
+    with closing(sqlite3.connect(app)) as after:
+        assert after.execute("SELECT hex(id), name FROM [a\\b]").fetchall() == [("C0FFEE", "x")]
+        assert after.execute("SELECT * FROM runs").fetchall() == [(5, "é")]
