@@ -33,9 +33,10 @@ def test_the_names_of_system_columns_are_others() -> None:
 
 
 def test_quoting() -> None:
-    """Quotes inside a name are doubled."""
-    assert quoted('a"b') == '"a""b"'
-    assert literal("a'b\\") == "'a''b\\'"
+    """Quotes inside a name are doubled, and backslashes where somebody might have them mean more."""
+    assert quoted('a"b\\') == '"a""b\\"'
+    assert literal("a'b") == "'a''b'"
+    assert literal("a'b\\") == "E'a''b\\\\'"
     assert qualified("public", "T") == '"public"."T"'
 
 
