@@ -21,7 +21,7 @@ def check(control: Control, phase: Phase) -> None:
     """Raise PhaseError with the first blocker of that phase and the way to the others."""
     found = find_blockers(read_schema(control.source), phase, control.facts.target_schema)
     if control.facts.row.phase is not Phase.SQLITE:  # where all of it is made anew
-        found += find_changes(control.target, control.database, views=True)
+        found += find_changes(control.target, control.database, whole=True)
     if found:
         others = f"; {len(found) - 1} more: dualdb status {quote(control.database)}" if len(found) > 1 else ""
         message = f"phase {phase.value} is blocked: {found[0]}{others}"

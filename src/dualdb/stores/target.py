@@ -197,7 +197,7 @@ class TargetStore:
 
     def altered(self) -> str | None:
         """The first thing that somebody has changed about the tables here."""
-        return next(iter(find_changes(self.connection(), self.path, views=False)), None)
+        return next(iter(find_changes(self.connection(), self.path, whole=False)), None)
 
     # --- within -------------------------------------------------------------------------------------------------------
 

@@ -36,10 +36,10 @@ _NAMED = re.compile(r'(?:CONSTRAINT|INDEX) ("(?:[^"]|"")+") (?:PRIMARY KEY|UNIQU
 """What has an index of its own in the statements that make a table."""
 
 
-def find_changes(connection: Target, database: str, *, views: bool) -> list[str]:
+def find_changes(connection: Target, database: str, *, whole: bool) -> list[str]:
     """What somebody has changed there, each with its remedy; over a connection outside a transaction.
 
-    `views`: look for these too, some of which PostgreSQL may have refused. Raises TargetLostError.
+    `whole`: look also at what stands beside the columns, which verification names by itself. Raises TargetLostError.
     """
     with losses(), connection.transaction():
         connection.execute(query(_ASK, "at_once").encode())
@@ -47,29 +47,30 @@ def find_changes(connection: Target, database: str, *, views: bool) -> list[str]
         if found is None or found[1] == Phase.SQLITE.value:  # there are none yet
             return []
         return list(
-            _told(connection, found[0], follows=found[1] != Phase.POSTGRES.value, database=database, views=views)
+            _told(connection, found[0], follows=found[1] != Phase.POSTGRES.value, database=database, whole=whole)
         )
 
 
-def _told(connection: Target, target_schema: str, *, follows: bool, database: str, views: bool) -> Iterator[str]:
+def _told(connection: Target, target_schema: str, *, follows: bool, database: str, whole: bool) -> Iterator[str]:
     remedy = "undo it there, for a change that is to stay is made in SQLite, after a rollback"
     if follows:
         remedy = f"copy PostgreSQL anew with dualdb recopy {quote(database)}"
     schema = read_target_schema(connection)
-    ddl = ddl_of(schema, target_schema)
-    there: dict[str, bool] = dict(
-        connection.execute(query(_ASK, "relations").encode(), (target_name(target_schema),)).fetchall()
-    )
-    changes = [
-        *_of_columns(connection, schema, target_schema),
-        *_of_objects(schema, ddl, there),
-        *(_of_triggers(connection, schema, target_schema) if follows else ()),  # else the relay puts them back
-    ]
+    changes = list(_of_columns(connection, schema, target_schema))
+    refused = []
+    if whole:
+        ddl = ddl_of(schema, target_schema)
+        asked = (target_name(target_schema),)
+        there: dict[str, bool] = dict(connection.execute(query(_ASK, "relations").encode(), asked).fetchall())
+        changes += _of_objects(schema, ddl, there)
+        if follows:  # else the relay puts them back
+            changes += _of_triggers(connection, schema, target_schema)
+        views = [schema.views[name].name for name in ddl.views]
+        refused = [view for view in views if target_name(view) not in there]
     for change in changes:
         yield f"somebody has changed PostgreSQL's tables past dualdb: {change}; {remedy}"
-    for view in (schema.views[name].name for name in ddl.views if views):
-        if target_name(view) not in there:
-            yield f"PostgreSQL has no view {view}: it refused it, or somebody has dropped it; {remedy}"
+    for view in refused:
+        yield f"PostgreSQL has no view {view}: it refused it, or somebody has dropped it; {remedy}"
     missing = find_missing(connection)
     if missing:
         relay = f"dualdb relay --until-aligned {quote(database)} makes them anew"

@@ -64,7 +64,7 @@ class TargetStanding:
 
     def altered(self, database: str) -> tuple[str, ...]:
         """What somebody has changed about the tables, each with its remedy."""
-        return tuple(find_changes(self._connection, database, views=True))
+        return tuple(find_changes(self._connection, database, whole=True))
 
     def head(self) -> int:
         """The number of the newest journal row."""
