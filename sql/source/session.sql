@@ -1,6 +1,6 @@
 -- name: databases
--- The main database, the temporary one once there is one, and those attached, by SQLite's numbers.
-SELECT seq, CAST(name AS BLOB) FROM pragma_database_list
+-- The main database, the temporary one once there is one, and those attached, by SQLite's numbers; reads no file.
+PRAGMA database_list
 
 -- name: temporary
 -- What is temporary.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
-from dualdb.driver.c_part import connection_of, in_transaction, total_changes
+from dualdb.driver.c_part import connection_of, in_transaction, set_text_factory, text_factory, total_changes
 from dualdb.driver.failure import refused, stuck, unasked_authorizer
 from dualdb.stores.queries import query
 
@@ -53,9 +53,13 @@ def _found(connection: ConnectionHandle) -> str:
     """What it has, in words; '' when there is nothing."""
     own = sqlite3.Cursor(connection)
     own.row_factory = None
-    # Names come as blobs: the connection's text factory may be anything, and is other threads' too.
-    databases = own.execute(query(_ASK, "databases")).fetchall()
-    attached = [name.decode("utf-8", "replace") for number, name in databases if number >= _ATTACHED_FROM]
+    factory = text_factory(connection)
+    set_text_factory(connection, str)  # for a moment: it may be anything
+    try:
+        databases = own.execute(query(_ASK, "databases")).fetchall()
+    finally:
+        set_text_factory(connection, factory)
+    attached = [name for number, name, _ in databases if number >= _ATTACHED_FROM]
     if attached:
         return f"attached databases ({', '.join(attached)})"
     if len(databases) > 1:
