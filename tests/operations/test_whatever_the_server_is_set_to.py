@@ -132,6 +132,18 @@ def test_the_options_of_the_environment_count(app: str, target_dsn: str, monkeyp
         assert connection.execute("SHOW timezone").fetchone() == ("UTC",)
 
 
+@pytest.mark.parametrize("path", ["", '""', "nowhere, public"])
+def test_any_search_path_can_be_led_by_postgresqls_own(
+    app: str, target_dsn: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one too, as a careful administrator sets it."""
+    monkeypatch.setenv("PGOPTIONS", f"-c search_path={path}".replace(", ", ","))
+    with closing(connect_target(target_dsn, app)) as connection:
+        assert connection.execute("SELECT current_schemas(true)").fetchone() is not None
+        ((found,),) = connection.execute("SHOW search_path").fetchall()
+    assert found.startswith("pg_catalog")
+
+
 def test_a_database_of_another_encoding_is_refused(app: str, odd_database: str) -> None:
     with pytest.raises(TargetError, match=r"keeps text as LATIN1.*ENCODING 'UTF8'"):
         initialise(app, odd_database)

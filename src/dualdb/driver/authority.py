@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from time import monotonic
 
-from dualdb.driver.belongings import can_leave, check_that_it_can_leave
+from dualdb.driver.belongings import find_obstacle, take_counters
 from dualdb.driver.c_part import become, busy_timeout_s, in_transaction
 from dualdb.driver.failure import overtaken
 from dualdb.driver.returning import moved, replay
@@ -43,8 +43,9 @@ def become_doomed(connection: ConnectionHandle) -> None:
     state = connection._dualdb
     with state.turn:
         remote = state.remote  # another thread may have met the fence too
-        if remote is None and state.watch is not None and can_leave(connection):
-            remote = _become_remote(connection, state, state.watch)
+        watch = state.watch
+        if remote is None and watch is not None and find_obstacle(connection, watch.way_back) is None:
+            remote = _become_remote(connection, state, watch)
             state.look_again()
         if remote is not None and not remote.in_transaction:
             remote.doom(overtaken())
@@ -91,7 +92,9 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
         # The transaction keeps its snapshot to the end; its writes are refused by SQLite itself or by the fence.
         state.look_again()
         return False
-    check_that_it_can_leave(connection, watch.way_back)
+    obstacle = find_obstacle(connection, watch.way_back)
+    if obstacle is not None:
+        raise obstacle
     _become_remote(connection, state, watch)
     replay(connection, begun)
     return True
@@ -99,7 +102,6 @@ def _learn(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -
 
 def _become_remote(connection: ConnectionHandle, state: ConnectionState, watch: Watch) -> Remote:
     """Change the class: from the next call on PostgreSQL answers."""
-    from dualdb.driver.belongings import take_counters
     from dualdb.driver.handle import ConnectionHandle
     from dualdb.driver.remote import Remote
     from dualdb.driver.target_classes import remade

@@ -28,25 +28,22 @@ _PLAIN = {"count_changes": 0, "full_column_names": 0, "ignore_check_constraints"
 """PRAGMAs that change what statements do or give, as they are unless somebody has set them."""
 
 
-def check_that_it_can_leave(connection: ConnectionHandle, way_back: str) -> None:
-    """Raise NotSupportedError where the connection has what would be missing on PostgreSQL."""
+def find_obstacle(connection: ConnectionHandle, way_back: str) -> sqlite3.Error | None:
+    """What the application is told where the connection has what would be missing on PostgreSQL; None when nothing is
+    in its way there.
+    """
     state = connection._dualdb
     if state.authorizer:
-        raise unasked_authorizer(way_back)
+        return unasked_authorizer(way_back)
     if state.aloof is not None:
-        raise stuck("cursor", state.aloof)
+        return stuck("cursor", state.aloof)
     found = _found(connection)
-    if found:
-        raise refused(
-            f"this connection has {found}, and PostgreSQL has answered since the file was moved",
-            f"open a new connection, or go back to SQLite first: {way_back}",
-        )
-
-
-def can_leave(connection: ConnectionHandle) -> bool:
-    """Whether `check_that_it_can_leave` would let it."""
-    state = connection._dualdb
-    return not state.authorizer and state.aloof is None and not _found(connection)
+    if not found:
+        return None
+    return refused(
+        f"this connection has {found}, and PostgreSQL has answered since the file was moved",
+        f"open a new connection, or go back to SQLite first: {way_back}",
+    )
 
 
 def _found(connection: ConnectionHandle) -> str:

@@ -119,7 +119,9 @@ database or the role, it means what was translated (runtime-config-compatible.ht
 
 Set when it is connected: a pooler may drop what is asked for before.
 """
-_FIX = "SELECT set_config('search_path', 'pg_catalog, ' || current_setting('search_path'), false), " + ", ".join(
+_PATH = "concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''))"
+"""What is ours to call comes first, and then what is set: an empty path is no list that PostgreSQL reads."""
+_FIX = f"SELECT set_config('search_path', {_PATH}, false), " + ", ".join(
     f"set_config('{name}', '{value}', false)" for name, value in _FIXED.items()
 )
 _ENCODING = "UTF8"

@@ -326,8 +326,9 @@ def capture_table(connection: Target, table: Table, target_schema: str, *, enabl
     name, function = qualified(target_schema, table.name), _function(table.id)
     key = _key_texts(table)
     # Whoever writes may have set anything for himself.
-    settings = " SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on"
-    exact = settings + (" SET extra_float_digits = 1" if _has_float_key(table) else "")
+    settings = "SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on"
+    if _has_float_key(table):
+        settings += " SET extra_float_digits = 1"
     insert = "INSERT INTO dualdb.journal (tbl, key)"
     used = _passed_over(table, target_schema)
     body = (
@@ -341,7 +342,7 @@ def capture_table(connection: Target, table: Table, target_schema: str, *, enabl
     )
     _run(
         connection,
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql{exact} AS {literal(body)}",
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql {settings} AS {literal(body)}",
     )
     events = (
         "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows",

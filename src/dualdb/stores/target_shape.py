@@ -57,7 +57,7 @@ def _told(connection: Target, target_schema: str, *, follows: bool, database: st
         remedy = f"copy PostgreSQL anew with dualdb recopy {quote(database)}"
     schema = read_target_schema(connection)
     changes = list(_of_columns(connection, schema, target_schema))
-    refused = []
+    absent = []
     if whole:
         ddl = ddl_of(schema, target_schema)
         asked = (target_name(target_schema),)
@@ -66,10 +66,10 @@ def _told(connection: Target, target_schema: str, *, follows: bool, database: st
         if follows:  # else the relay puts them back
             changes += _of_triggers(connection, schema, target_schema)
         views = [schema.views[name].name for name in ddl.views]
-        refused = [view for view in views if target_name(view) not in there]
+        absent = [view for view in views if target_name(view) not in there]
     for change in changes:
         yield f"somebody has changed PostgreSQL's tables past dualdb: {change}; {remedy}"
-    for view in refused:
+    for view in absent:
         yield f"PostgreSQL has no view {view}: it refused it, or somebody has dropped it; {remedy}"
     missing = find_missing(connection)
     if missing:
