@@ -122,6 +122,8 @@ class Explored:
 
 def explore(limits: Limits) -> Explored:
     """Walk every reachable state; raises Violation with the shortest counter-example."""
+    for remembered in (_catches_up, _changes_hands):  # what they found holds for the tables as they were then
+        remembered.cache_clear()
     start = World(coordinators=(Coordinator(),) * limits.coordinators, relays=(None,) * limits.relays)
     came_from: dict[World, tuple[World | None, str]] = {start: (None, "start")}
     queue = deque([start])
