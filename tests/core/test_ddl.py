@@ -11,7 +11,7 @@ import pytest
 
 from dualdb.core.translate.ddl import target_ddl
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.queries import load
+from dualdb.stores.target_functions import functions_sql
 
 if TYPE_CHECKING:
     from dualdb.core.schema import Schema
@@ -57,7 +57,7 @@ def _schema(script: str) -> Schema:
 
 
 def _execute(ddl: Ddl, target: psycopg.Connection[Any]) -> None:
-    target.execute(load("sqlite/functions.sql"))
+    target.execute(functions_sql())
     target.execute('CREATE SCHEMA IF NOT EXISTS "App"')
     for table in ddl.tables.values():
         target.execute(table.create)

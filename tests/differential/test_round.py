@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dualdb.stores.queries import load
+from dualdb.stores.target_functions import functions_sql
 from tests.generators.scratch import scratch
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _round(values: list[tuple[float, int]]) -> list[float]:
 @pytest.fixture
 def functions(target: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """A connection to a database with the schema `sqlite`."""
-    target.execute(load("sqlite/functions.sql"))
+    target.execute(functions_sql())
     return target
 
 
@@ -57,5 +57,5 @@ def test_round(functions: psycopg.Connection[Any], pairs: list[tuple[float, int]
 
 def test_installing_again_changes_nothing(functions: psycopg.Connection[Any]) -> None:
     """The script may run any number of times."""
-    functions.execute(load("sqlite/functions.sql"))
+    functions.execute(functions_sql())
     assert functions.execute("SELECT sqlite.nocase('ÄBc')").fetchone() == ("Äbc",)

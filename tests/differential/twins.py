@@ -22,7 +22,7 @@ from dualdb.core.types import from_target, misfits, to_target
 from dualdb.driver.binding import Binder, values_of
 from dualdb.driver.placeholders import Placeholders
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.queries import load
+from dualdb.stores.target_functions import functions_sql
 from tests.generators.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Twins:
         self._make()
 
     def _make(self) -> None:
-        self.target.execute(load("sqlite/functions.sql"))
+        self.target.execute(functions_sql())
         self.target.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.target_schema)}")
         ddl = target_ddl(self.schema, self.target_schema)
         self.refusals = ddl.refusals

@@ -18,8 +18,14 @@ from dualdb.stores.queries import load, query
 if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
-SCRIPT = "sqlite/functions.sql"
+SCRIPTS = tuple(f"sqlite/{name}.sql" for name in ("schema", "numbers", "values", "text", "dates", "writing"))
+"""What makes them, in this order."""
 _MADE = re.compile(r"^CREATE OR REPLACE FUNCTION sqlite\.(\w+\([^)]*\))", re.MULTILINE)
+
+
+def functions_sql() -> str:
+    """The statements that make all of them."""
+    return "\n".join(map(load, SCRIPTS))
 
 
 def find_missing(connection: Target) -> list[str]:
@@ -34,7 +40,7 @@ def mend_functions(connection: Target) -> None:
         return
     try:
         with connection.transaction():
-            connection.execute(load(SCRIPT).encode())
+            connection.execute(functions_sql().encode())
     except psycopg.errors.InsufficientPrivilege as exc:
         message = (
             f"dualdb's functions are missing on PostgreSQL and cannot be made ({exc.diag.message_primary}); grant the"
@@ -45,4 +51,4 @@ def mend_functions(connection: Target) -> None:
 
 @cache
 def _made() -> frozenset[str]:
-    return frozenset(_MADE.findall(load(SCRIPT)))
+    return frozenset(_MADE.findall(functions_sql()))

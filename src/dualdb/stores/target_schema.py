@@ -12,6 +12,7 @@ from dualdb.errors import TargetError
 from dualdb.stores.layout import LAYOUT
 from dualdb.stores.queries import load, query
 from dualdb.stores.target_connection import losses
+from dualdb.stores.target_functions import SCRIPTS as FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
 _ASK = "target/prepare.sql"
-SCRIPTS = ("target/control.sql", "target/timeline.sql", "sqlite/functions.sql", "target/capture.sql")
+SCRIPTS = ("target/control.sql", "target/timeline.sql", *FUNCTIONS, "target/capture.sql")
 """What `prepared` runs, in this order."""
 
 
