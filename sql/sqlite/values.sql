@@ -416,3 +416,12 @@ RETURN CASE
   WHEN value < 0 THEN -1
   ELSE 0
 END;
+
+CREATE OR REPLACE FUNCTION sqlite.shift_right(value bigint, places bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+  WHEN places >= 64 THEN CASE WHEN value < 0 THEN -1 ELSE 0 END
+  WHEN places >= 0 THEN value >> places::integer
+  WHEN places > -64 THEN value << (- places)::integer
+  ELSE 0
+END;

@@ -8,9 +8,23 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 BEGIN
   IF value IS NULL THEN
-    RAISE datatype_mismatch USING MESSAGE = 'datatype mismatch';
+    RAISE SQLSTATE 'DD004' USING MESSAGE = 'datatype mismatch';
   END IF;
   RETURN CASE WHEN value < 0 THEN NULL ELSE value END;
+END
+$$;
+
+-- An integer, or what is one without loss (OP_MustBeInt).
+CREATE OR REPLACE FUNCTION sqlite.must_be_integer(value bytea) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+  number bytea := sqlite.stored(value, 'INTEGER');
+BEGIN
+  IF number IS NULL OR get_byte(number, 0) <> 1 THEN
+    RAISE SQLSTATE 'DD004' USING MESSAGE = 'datatype mismatch';
+  END IF;
+  RETURN sqlite.integer_of(number);
 END
 $$;
 
@@ -20,7 +34,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 BEGIN
   IF value IS NULL THEN
-    RAISE datatype_mismatch USING MESSAGE = 'datatype mismatch';
+    RAISE SQLSTATE 'DD004' USING MESSAGE = 'datatype mismatch';
   END IF;
   RETURN greatest(value, 0);
 END
@@ -70,5 +84,96 @@ BEGIN
   END IF;
   PERFORM sqlite.pass_over(sequence, id);
   RETURN id;
+END
+$$;
+
+-- Values into columns (datatype3.html, section 3) -------------------------------------------------------------------
+
+-- What a column of that affinity stores of a value (core/types.py, apply_affinity).
+CREATE OR REPLACE FUNCTION sqlite.stored(value bytea, affinity text) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+  number bytea;
+BEGIN
+  IF affinity = 'BLOB' OR get_byte(value, 0) = 4 THEN
+    RETURN value;
+  ELSIF affinity = 'TEXT' THEN
+    RETURN sqlite.as_text(value);
+  END IF;
+  number := CASE WHEN get_byte(value, 0) = 3 THEN sqlite.whole_number_in(sqlite.text_of(value)) ELSE value END;
+  IF number IS NULL THEN
+    RETURN value;
+  ELSIF affinity = 'REAL' THEN
+    RETURN sqlite.value(sqlite.to_real(number) + 0);
+  END IF;
+  RETURN CASE WHEN get_byte(number, 0) = 2 THEN sqlite.number_value(sqlite.real_of(number)) ELSE number END;
+END
+$$;
+
+-- What the column holds on PostgreSQL, where its values are of one class; another class is an error.
+
+CREATE OR REPLACE FUNCTION sqlite.misfit(value bytea, column_name text, class text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+  RAISE SQLSTATE 'DD003' USING MESSAGE = format('%s cannot take this value on PostgreSQL: %s in a column of %s',
+    column_name, CASE sqlite.typeof(value) WHEN 'integer' THEN 'an integer' WHEN 'real' THEN 'a float' WHEN 'text' THEN 'text' ELSE 'a blob' END,
+    class);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION sqlite.only_integer(value bytea, column_name text) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+  IF get_byte(value, 0) <> 1 THEN
+    PERFORM sqlite.misfit(value, column_name, 'integers');
+  END IF;
+  RETURN sqlite.integer_of(value);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION sqlite.only_real(value bytea, column_name text) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+  IF get_byte(value, 0) <> 2 THEN
+    PERFORM sqlite.misfit(value, column_name, 'floats');
+  END IF;
+  RETURN sqlite.real_of(value);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION sqlite.only_number(value bytea, column_name text) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+  IF get_byte(value, 0) > 2 THEN
+    PERFORM sqlite.misfit(value, column_name, 'numbers');
+  END IF;
+  RETURN CASE WHEN get_byte(value, 0) = 1 THEN sqlite.number(sqlite.integer_of(value)) ELSE sqlite.real_of(value) END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION sqlite.only_text(value bytea, column_name text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+  IF get_byte(value, 0) <> 3 THEN
+    PERFORM sqlite.misfit(value, column_name, 'text');
+  END IF;
+  RETURN sqlite.text_of(value);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION sqlite.only_blob(value bytea, column_name text) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+  IF get_byte(value, 0) <> 4 THEN
+    PERFORM sqlite.misfit(value, column_name, 'blobs');
+  END IF;
+  RETURN substr(value, 2);
 END
 $$;

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     Values = Sequence[Any] | Mapping[str, Any]
 
 
+_OURS = {"DD004": "IntegrityError", "DD100": "OperationalError"}
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a statement gave: rows, the row count, the id of the last row inserted, or an error's class."""
@@ -123,8 +126,10 @@ class Twins:
                 rows = cursor.fetchall() if cursor.description else []
         except psycopg.errors.IntegrityError:
             return Answer(error="IntegrityError")
-        except psycopg.errors.DatatypeMismatch:
-            return Answer(error="IntegrityError")
+        except psycopg.Error as error:
+            if error.sqlstate not in _OURS:
+                raise
+            return Answer(error=_OURS[error.sqlstate])
         count = cursor.rowcount if plan.rows_written is None else plan.rows_written
         last_id = None
         if plan.insert_id:

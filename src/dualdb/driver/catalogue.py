@@ -101,14 +101,14 @@ class Statement:
         """The plan that does for any values; None when the values' classes decide."""
         return self._plan
 
-    def plan_for(self, classes: Classes, schema: Schema, target_schema: str) -> Plan:
-        """The plan for values of these classes; raises Refused."""
-        key = tuple(classes.items())
+    def plan_for(self, classes: Classes, schema: Schema, target_schema: str, *, wide: bool = False) -> Plan:
+        """The plan for values of these classes, `wide` for results beyond the range of a type; raises Refused."""
+        key = (wide, *classes.items())
         plan = self._classed.get(key)
         if plan is None:
             if self._refusal is not None and not classes:
                 raise self._refusal
-            plan = self._named(translate(self.sql, schema, target_schema=target_schema, hints=classes))
+            plan = self._named(translate(self.sql, schema, target_schema=target_schema, hints=classes, wide=wide))
             if len(self._classed) > _PLANS_AT_MOST:
                 self._classed.clear()
             self._classed[key] = plan
@@ -153,9 +153,9 @@ class Catalogue:
             self._statements[sql] = found
         return found
 
-    def plan(self, statement: Statement, classes: Classes) -> Plan:
-        """The plan for values of these classes; raises Refused."""
-        return statement.plan_for(classes, self.schema, self.target_schema)
+    def plan(self, statement: Statement, classes: Classes, *, wide: bool = False) -> Plan:
+        """The plan for values of these classes, `wide` for results beyond the range of a type; raises Refused."""
+        return statement.plan_for(classes, self.schema, self.target_schema, wide=wide)
 
     def ask(self, sql: str, parameters: Any) -> Found:
         """SQLite's answer to what only reads the schema."""

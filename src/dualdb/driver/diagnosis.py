@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dualdb.core.names import rowid_index, target_name
 from dualdb.core.schema import KeyKind
-from dualdb.driver.failure import failure, locked, refused
+from dualdb.driver.failure import OutOfRangeError, failure, locked, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dualdb.core.schema import Check, Column, Index, Schema, Table
     from dualdb.stores.target_session import Rejected
@@ -28,8 +28,15 @@ STALE_STATES = frozenset({"42P01", "42703", "42704", "42883", "0A000"})
 """No such table, column, type, function, or another result than prepared: the schema may be another by now."""
 _BUSY = frozenset({"55P03", "40001", "40P01", "57014"})
 """No lock in time, a conflict, a deadlock, a time-out."""
-_BEYOND = frozenset({"22003", "22P05", "22021", "0A000", ""})
+_OUT_OF_RANGE = "22003"
+_BEYOND = frozenset({_OUT_OF_RANGE, "22P05", "22021", "0A000", ""})
 """A value that PostgreSQL cannot compute or hold where SQLite can; '' is psycopg's own refusal of one."""
+_OURS: Mapping[str, Callable[[str, str], sqlite3.Error]] = {
+    "DD003": lambda message, way_back: refused(message, f"correct the value, or go back to SQLite: {way_back}"),
+    "DD004": lambda message, _: failure(sqlite3.IntegrityError, message, "SQLITE_MISMATCH"),
+    "DD100": lambda message, _: failure(sqlite3.OperationalError, message),
+}
+"""What functions of the schema `sqlite` raise: a value for a column of another class; an error of SQLite's own."""
 _LIMIT_CLASS = "54"
 """A limit of PostgreSQL's: of an index's entries, of a row, of a query's columns (limits.html)."""
 _PLAIN = {
@@ -45,13 +52,12 @@ def diagnose(rejected: Rejected, schema: Schema, names: Names, way_back: str) ->
         return _constraint(rejected, _named(schema.tables.values(), rejected.table), names)
     if state in _BUSY:
         return locked()
-    if state == "42804" and rejected.message == "datatype mismatch":
-        return failure(sqlite3.IntegrityError, "datatype mismatch", "SQLITE_MISMATCH")
     if state in _BEYOND:
-        return refused(
-            f"PostgreSQL cannot compute this as SQLite does ({rejected.message})",
-            f"keep the values in range, or go back to SQLite: {way_back}",
-        )
+        cause = f"PostgreSQL cannot compute this as SQLite does ({rejected.message})"
+        error = refused(cause, f"keep the values in range, or go back to SQLite: {way_back}")
+        return OutOfRangeError(str(error)) if state == _OUT_OF_RANGE else error
+    if state in _OURS:
+        return _OURS[state](rejected.message, way_back)
     if state.startswith(_LIMIT_CLASS):
         return refused(
             f"PostgreSQL has no room for this where SQLite has ({rejected.message})",

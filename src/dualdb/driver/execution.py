@@ -27,7 +27,7 @@ from dualdb.driver.c_part import (
     set_isolation_level,
 )
 from dualdb.driver.catalogue import NOTHING
-from dualdb.driver.failure import failure, read_only, refused
+from dualdb.driver.failure import OutOfRangeError, failure, read_only, refused
 from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from dualdb.driver.target_cursor import TargetCursor
     from dualdb.stores.target_session import Message
 
-    _Bound = tuple[Any, Plan, list[Message]]
-    """A row of parameters with its plan and messages."""
+    _Bound = tuple[Statement, Any, Any, Plan, list[Message]]
+    """A row of parameters, as given and as bound, with its statement's plan and messages."""
     Run = Callable[[TargetConnection, Statement, Plan, Any], Answer]
 
 _BATCH = 200
@@ -201,8 +201,8 @@ def _planned_rows(connection: TargetConnection, statement: Statement, _plan: Pla
 
 def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -> Answer:
     remote = connection._dualdb.asked
-    plan, messages = remote.planned(statement, remote.bound(statement, parameters))
-    outcome = remote.run(plan, messages)
+    bound = remote.bound(statement, parameters)
+    plan, outcome = _run(remote, statement, bound, *remote.planned(statement, bound))
     rows = _noted(remote, plan, outcome)
     counted = statement.is_dml
     written = outcome.written if counted else -1
@@ -217,6 +217,17 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
         rowcount=0 if counted else -1,
         final=written,
     )
+
+
+def _run(remote: Remote, statement: Statement, bound: Any, plan: Plan, messages: list[Message]) -> tuple[Plan, Outcome]:
+    """Execute a plan; in its wide form, when PostgreSQL's numbers end where SQLite's go on: nothing has happened then."""
+    try:
+        return plan, remote.run(plan, messages)
+    except OutOfRangeError as error:
+        wide, others = remote.planned(statement, bound, wide=True)
+        if wide.steps == plan.steps:
+            raise sqlite3.NotSupportedError(str(error)) from None
+    return wide, remote.run(wide, others)
 
 
 def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
@@ -310,8 +321,8 @@ def _only_reads(remote: Remote, statement: Statement, plan: Plan | None) -> bool
 
 
 def _execute_row(remote: Remote, statement: Statement, row: Any) -> int:
-    plan, messages = remote.planned(statement, remote.bound(statement, row))
-    outcome = remote.run(plan, messages)
+    bound = remote.bound(statement, row)
+    plan, outcome = _run(remote, statement, bound, *remote.planned(statement, bound))
     _noted(remote, plan, outcome)
     return outcome.written
 
@@ -353,14 +364,14 @@ class _Batch:
                 bound = self._remote.bound(statement, row)
                 plan, messages = self._remote.planned(statement, bound)
                 # Not the row itself, which may be another one by then.
-                self._ready.append((statement.placeholders.given(bound), plan, messages))
+                self._ready.append((statement, statement.placeholders.given(bound), bound, plan, messages))
                 if self._remote.transaction.state is not State.WRITING:  # it was ended while the row was made
                     self._run()
                     return False
                 if _asks_what_was_before(plan):
                     self._run()
         except MovedError:
-            self._rows.give_back([*(row for row, _, _ in self._ready), *self._rows.last])
+            self._rows.give_back([*(row for _, row, *_ in self._ready), *self._rows.last])
             raise
         except BaseException:  # of this row, or of the application's that makes them
             self._check()
@@ -395,19 +406,19 @@ def _run_batch(remote: Remote, batch: Sequence[_Bound], rows: Remaining) -> None
     ends: Sequence[Any] = ()
     if remote.transaction.state is State.WRITING:  # else it was ended while rows were made, and each stands by itself
         with suppress(Rejected):
-            ends = remote.run_batch([messages for _, _, messages in batch])
-    for (_, plan, _), answer in zip(batch, ends, strict=False):
+            ends = remote.run_batch([messages for *_, messages in batch])
+    for (*_, plan, _), answer in zip(batch, ends, strict=False):
         count = answer.written if plan.rows_written is None else plan.rows_written
         _noted(remote, plan, Outcome(answer.rows, count))
         rows.written += count
     if ends:
         return
     # Of a rejected batch nothing has happened; one by one the rows before the refused one do, as sqlite3 leaves them.
-    for place, (_, plan, messages) in enumerate(batch):
+    for place, (statement, _, bound, plan, messages) in enumerate(batch):
         try:
-            outcome = remote.run(plan, messages)
+            executed, outcome = _run(remote, statement, bound, plan, messages)
         except MovedError:
-            rows.give_back(row for row, _, _ in batch[place:])
+            rows.give_back(row for _, row, *_ in batch[place:])
             raise
-        _noted(remote, plan, outcome)
+        _noted(remote, executed, outcome)
         rows.written += outcome.written

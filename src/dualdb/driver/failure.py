@@ -19,6 +19,10 @@ def failure(kind: type[sqlite3.Error], message: str, name: str = "SQLITE_ERROR")
     return error
 
 
+class OutOfRangeError(sqlite3.NotSupportedError):
+    """PostgreSQL's numbers end where SQLite goes on in floats: the statement may be planned anew for those."""
+
+
 def locked(name: str = "SQLITE_BUSY") -> sqlite3.Error:
     """`database is locked`, which applications already retry."""
     return failure(sqlite3.OperationalError, "database is locked", name)

@@ -164,7 +164,7 @@ class Remote:
         """The values of one execution; raises what sqlite3 raises."""
         return self.binder.bind(statement.placeholders, parameters)
 
-    def planned(self, statement: Statement, bound: Bound) -> tuple[Plan, list[Message]]:
+    def planned(self, statement: Statement, bound: Bound, *, wide: bool = False) -> tuple[Plan, list[Message]]:
         """The plan for these values and its messages; raises NotSupportedError, IntegrityError."""
         known = {
             **bound,
@@ -172,7 +172,7 @@ class Remote:
             "total_changes()": self.total_changes,
             "last_insert_rowid()": self.last_rowid,
         }
-        plan = statement.plan
+        plan = None if wide else statement.plan
         error: sqlite3.Error
         if plan is not None:
             try:
@@ -180,7 +180,7 @@ class Remote:
             except UnstorableError:
                 pass  # another plan may suit the values' classes; if not, it says what does not fit
         try:
-            plan = self.catalogue.plan(statement, classes_of(bound))
+            plan = self.catalogue.plan(statement, classes_of(bound), wide=wide)
             return plan, [(step.sql, values_of(step, known)) for step in plan.steps]
         except Refused as refusal:
             error = sqlite3.NotSupportedError(str(refusal))

@@ -19,12 +19,14 @@ from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import Storage, Term, computed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dualdb.core.translate.place import Place
 
     Aggregate = Callable[["Argument", Place], tuple[str, Storage]]
 
+WINDOW_ORDER = "\x01window"
+"""Stands for the order of a window, which the aggregate need not be told."""
 FLOAT_ORDER = "the rows' order in a float sum is not provable: its last bits may differ"
 
 
@@ -40,12 +42,7 @@ class Argument:
         self.others = nodes[1:]
         self.star = len(nodes) == 1 and isinstance(nodes[0], exp.Star)
         inner = place.within_aggregate()
-        counted = name == "count" and not self.distinct  # asks only whether a value is NULL
-        self.term = (
-            Term(sql="*", storage=Storage.INTEGER)
-            if self.star
-            else plain_value(inner.known(nodes[0], any_class=counted))
-        )
+        self.term = Term(sql="*", storage=Storage.INTEGER) if self.star else plain_value(inner.known(nodes[0]))
         if self.others and name != "group_concat":
             raise Refused(f"{name}() of {len(nodes)} arguments", "no rule covers it")
 
@@ -91,7 +88,7 @@ def _float_sum(function: str, argument: Argument, place: Place) -> str:
         if term.storage is not Storage.INTEGER and FLOAT_ORDER not in place.work.notes:
             place.work.notes.append(FLOAT_ORDER)
         return f"{function}({text})"
-    return f"{function}({text} ORDER BY {place.scan_order})"
+    return f"{function}({text}{_in_order(place.scan_order)})"
 
 
 def add(argument: Argument, place: Place) -> tuple[str, Storage]:
@@ -129,7 +126,7 @@ def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
     if argument.others:
         separator = as_text(place.within_aggregate().known(argument.others[0])).sql
     text = as_text(argument.term)
-    return f"string_agg({text.sql}, {separator} ORDER BY {place.scan_order})", Storage.TEXT
+    return f"string_agg({text.sql}, {separator}{_in_order(place.scan_order)})", Storage.TEXT
 
 
 AGGREGATES: Mapping[str, Aggregate] = {
@@ -151,18 +148,68 @@ def is_aggregate(node: exp.Expression) -> bool:
     return name in AGGREGATES and not (name in {"min", "max"} and len(node.expressions) > 1)
 
 
+def own_aggregates(select: exp.Select) -> list[exp.Expression]:
+    """The aggregate functions that a SELECT itself computes, not one of its subqueries, nor over a window."""
+    clauses = [*select.expressions, select.args.get("having"), select.args.get("order")]
+    return [found for clause in clauses if clause is not None for found in _own(clause)]
+
+
+def aggregates(select: exp.Select) -> bool:
+    """Whether a SELECT computes an aggregate function."""
+    return bool(own_aggregates(select))
+
+
+def _own(node: exp.Expression) -> Iterator[exp.Expression]:
+    if isinstance(node, exp.Query):
+        return
+    if isinstance(node, exp.Window):
+        called = node.this.this if isinstance(node.this, exp.Filter) else node.this
+        children = [*called.expressions, *(value for key, value in node.args.items() if key != "this")]
+    else:
+        if is_aggregate(node):
+            yield node
+        children = list(node.args.values())
+    pending = list(children)
+    while pending:
+        child = pending.pop(0)
+        if isinstance(child, list):
+            pending[:0] = child
+        elif isinstance(child, exp.Expression):
+            yield from _own(child)
+
+
 def aggregate(node: exp.Expression, place: Place) -> Term:
     """An aggregate function's call."""
     require(node, "this", "expressions")
     if not place.aggregates:
         raise Refused("an aggregate here", "it may stand only in a query's result, HAVING and ORDER BY")
+    place.aggregated = True
+    return _computed(node, place)
+
+
+def aggregate_over(node: exp.Expression, place: Place, *, moving: bool) -> Term:
+    """An aggregate function over a window's frame, in the window's order; `moving` when rows leave the frame."""
+    require(node, "this", "expressions")
+    inner = replace(place, scan_order=WINDOW_ORDER, inside_aggregate=True)
+    term = _computed(node, inner)
+    if moving and term.storage is Storage.REAL:
+        # SQLite subtracts what leaves the frame, which is not the sum of what is left.
+        raise Refused("a sum of floats over a moving frame", "SQLite's last bits are those of a running sum", "CAST it")
+    return term
+
+
+def _computed(node: exp.Expression, place: Place) -> Term:
     name = str(node.this).removeprefix(FUNCTION)
     nodes = node.expressions or [exp.Star()]
     if not node.expressions and name != "count":
         raise Refused(f"{name}()", "it has no argument")
-    place.aggregated = True
     sql, storage = AGGREGATES[name](Argument(nodes, name, place), place)
     return computed(sql, storage)
+
+
+def _in_order(order: str | None) -> str:
+    """The ORDER BY inside an aggregate's parentheses."""
+    return "" if order is None or order == WINDOW_ORDER else f" ORDER BY {order}"
 
 
 def filtered(node: exp.Expression, place: Place) -> Term:

@@ -39,7 +39,7 @@ def update(node: exp.Update, work: Work) -> Plan:
         if column in changed:
             raise Refused(f"{column.name} assigned twice", "SQLite keeps only the last value", "assign it once")
         changed.append(column)
-        value = into_column(place.term(one.expression, any_class=True), column, f"{table.name}.{column.name}", work)
+        value = into_column(place.term(one.expression), column, f"{table.name}.{column.name}", work)
         assignments.append(f"{quoted(column.name)} = {value.sql}")
         _check_reads(one.expression, table, work)
     _check_keys(node, table, changed)

@@ -1,4 +1,8 @@
-"""Values brought to a class: into a column, into a text, into a truth, into a plain value. Knows no syntax tree."""
+"""Values brought to a class: into a column, a text, a number, a truth, a value of any class. Knows no syntax tree.
+
+What is known of a term decides how: where its class is known, PostgreSQL's own cast or a function of the schema
+`sqlite` over that class; else the function over values of any class (sql/sqlite/values.sql).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dualdb.core.names import literal
 from dualdb.core.schema import Affinity, TargetType
 from dualdb.core.translate.refusal import Refused
-from dualdb.core.translate.term import NUMERIC_AFFINITIES, STORED_AS, Storage, Term, constant, truth
-from dualdb.core.types import apply_affinity, classes_declared, to_target
+from dualdb.core.translate.term import NUMERIC_AFFINITIES, STORED_AS, Storage, Term, computed, constant, truth
+from dualdb.core.types import apply_affinity, to_target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dualdb.core.schema import Column
     from dualdb.core.translate.work import Work
 
@@ -20,10 +27,8 @@ _SAFE_DIGITS = 15
 
 def literal_with_affinity(term: Term, affinity: Affinity) -> Term:
     """A literal after an affinity was applied to it (datatype3.html, section 3); anything else unchanged."""
-    if term.constant is None:
+    if term.constant is None or (isinstance(term.constant, float) and affinity is Affinity.TEXT):
         return term
-    if isinstance(term.constant, float) and affinity is Affinity.TEXT:
-        raise Refused("a float as text", "SQLite's spelling of floats is its own", "write the text")
     value = apply_affinity(term.constant, affinity)
     if isinstance(value, float) and isinstance(term.constant, str):
         read_float(term.constant.strip())
@@ -42,29 +47,18 @@ def read_float(text: str) -> float:
     return float(text)
 
 
-def of_one_class(term: Term) -> Term:
-    """The term, unless the class of its value varies by row: nothing on PostgreSQL compares or computes with those."""
-    if term.storage is not Storage.ANY:
-        return term
-    if term.column is None or term.label is None:
-        raise Refused(
-            "a value of any class here", "PostgreSQL computes with one class only", "select the column itself"
-        )
-    name, table = term.column.name, term.label.removesuffix(f".{term.column.name}")
-    reason = f"its values are of several classes (SELECT DISTINCT typeof({name}) FROM {table}), PostgreSQL's of one"
-    classes = sorted(classes_declared(term.column.affinity, term.column.decltype))
-    kept = ", ".join(f"'{name}'" for name in [*(classes or ["…"]), "null"])
-    raise Refused(
-        f"the column {term.label} here",
-        reason,
-        f"go back to phase sqlite, convert the odd ones (UPDATE {table} SET {name} = … WHERE typeof({name}) NOT IN"
-        f" ({kept})), and advance",
-    )
-
-
 def plain_value(term: Term) -> Term:
     """The term as a value: a truth becomes the integer 0 or 1."""
-    return replace(term, sql=f"({term.sql})::int", storage=Storage.INTEGER) if term.storage is Storage.TRUTH else term
+    if term.storage is not Storage.TRUTH:
+        return term
+    return replace(term, sql=f"({term.sql})::int::bigint", storage=Storage.INTEGER)
+
+
+def typed(term: Term) -> str:
+    """The term's text such that PostgreSQL knows its type, which it does not of literals and NULL."""
+    if term.storage is Storage.NULL or isinstance(term.constant, int | str):
+        return f"{term.sql}::{term.storage.type_name}"
+    return plain_value(term).sql
 
 
 def as_truth(term: Term) -> Term:
@@ -78,35 +72,97 @@ def as_truth(term: Term) -> Term:
             if isinstance(term.constant, int):
                 return truth("TRUE" if term.constant else "FALSE")
             return truth(f"({term.sql} <> 0)")
-    raise Refused(
-        "a text or blob as a condition", "SQLite reads a number from its beginning", "compare it with a value"
-    )
+        case Storage.TEXT:
+            return truth(f"sqlite.is_true({typed(term)})")
+    return truth(f"sqlite.is_true({encoded(term).sql})")
 
 
 def as_text(term: Term) -> Term:
-    """The term as SQLite prints it in a concatenation."""
+    """The term as SQLite prints it: CAST (x AS TEXT), which || and the functions of texts apply."""
     match term.storage:
         case Storage.TEXT:
             return term
+        case Storage.NULL:
+            return Term(sql="NULL::text", storage=Storage.NULL)
         case Storage.INTEGER | Storage.TRUTH:
             if isinstance(term.constant, int):
                 return constant(str(term.constant))
-            return Term(sql=f"{plain_value(term).sql}::text", storage=Storage.TEXT, plain_text=False)
-        case Storage.NULL:
-            return Term(sql="NULL::text", storage=Storage.NULL)
-    raise Refused("a float or blob as text", "SQLite's spelling of floats is its own", "format it in the application")
+            return computed(f"{plain_value(term).sql}::text", Storage.TEXT)
+        case Storage.REAL:
+            return computed(f"sqlite.to_text({term.sql})", Storage.TEXT)
+    return computed(f"sqlite.to_text({encoded(term).sql})", Storage.TEXT)
 
 
-def as_integer(term: Term, what: str) -> Term:
-    """The term, which must be an integer, as bigint."""
-    if term.storage in {Storage.INTEGER, Storage.TRUTH}:
-        value = plain_value(term)
-        return replace(value, sql=f"{value.sql}::bigint") if value.is_constant or term is not value else value
-    raise Refused(what, f"it is given {term.storage.value}, not an integer")
+def as_integer(term: Term) -> Term:
+    """The term as an integer: CAST (x AS INTEGER)."""
+    match term.storage:
+        case Storage.INTEGER | Storage.TRUTH | Storage.NULL:
+            return computed(typed(term) if term.storage is not Storage.NULL else "NULL::bigint", Storage.INTEGER)
+        case Storage.REAL | Storage.NUMBER | Storage.TEXT:
+            return computed(f"sqlite.to_integer({typed(term)})", Storage.INTEGER)
+    return computed(f"sqlite.to_integer({encoded(term).sql})", Storage.INTEGER)
+
+
+def as_real(term: Term) -> Term:
+    """The term as a float: CAST (x AS REAL)."""
+    match term.storage:
+        case Storage.REAL | Storage.NUMBER:
+            return computed(term.sql, Storage.REAL)
+        case Storage.INTEGER | Storage.TRUTH | Storage.NULL:
+            return computed(f"{plain_value(term).sql}::double precision", Storage.REAL)
+        case Storage.TEXT:
+            return computed(f"sqlite.to_real({typed(term)})", Storage.REAL)
+    return computed(f"sqlite.to_real({encoded(term).sql})", Storage.REAL)
+
+
+def as_number(term: Term) -> Term:
+    """The number that arithmetic takes the term for: an integer, a float, or a value that is one of the two."""
+    match term.storage:
+        case Storage.INTEGER | Storage.REAL | Storage.NULL:
+            return term
+        case Storage.TRUTH:
+            return plain_value(term)
+        case Storage.TEXT:
+            return computed(f"sqlite.number_in({typed(term)})", Storage.ANY)
+        case Storage.NUMBER:
+            return encoded(term)
+    return computed(f"sqlite.number_in({encoded(term).sql})", Storage.ANY)
+
+
+def encoded(term: Term) -> Term:
+    """The term as a value of any class, tagged with its own; collation and affinity stay."""
+    if term.storage is Storage.ANY:
+        return term
+    if term.constant is not None:
+        value = to_target(term.constant, TargetType.ANY)
+        if not isinstance(value, bytes):
+            raise AssertionError("a constant has a class")
+        sql = constant(value).sql
+    elif term.storage is Storage.NULL:
+        sql = "NULL::bytea"
+    else:
+        sql = f"{_ENCODE[term.storage]}({plain_value(term).sql})"
+    return replace(term, sql=sql, storage=Storage.ANY, constant=None, in_c=False)
+
+
+_ENCODE: Mapping[Storage, str] = {
+    Storage.INTEGER: "sqlite.value",
+    Storage.TRUTH: "sqlite.value",
+    Storage.REAL: "sqlite.value",
+    Storage.NUMBER: "sqlite.number_value",
+    Storage.TEXT: "sqlite.value",
+    Storage.BLOB: "sqlite.blob",
+}
+
+
+# Into a column ----------------------------------------------------------------------------------------------------
 
 
 def into_column(term: Term, column: Column, label: str, work: Work) -> Term:
-    """The term as the column stores it: its affinity applied (datatype3.html, section 3), of the column's class."""
+    """The term as the column stores it: its affinity applied (datatype3.html, section 3), of the column's class.
+
+    Where only the value itself tells whether it is of that class, PostgreSQL raises an error for one that is not.
+    """
     storage = STORED_AS[column.stored]
     if term.storage is Storage.OPEN:
         return work.placeholder(term, storage, affinity=column.affinity, stored=column.stored, label=label)
@@ -115,35 +171,33 @@ def into_column(term: Term, column: Column, label: str, work: Work) -> Term:
     term = plain_value(term)
     if term.storage is Storage.NULL:
         return Term(sql=f"NULL::{storage.type_name}", storage=Storage.NULL)
-    if column.stored is TargetType.ANY:
-        return _of_any_class(term, column, label)
-    if term.storage is storage and not _may_become_number(term, column):
-        return term
-    term = of_one_class(term)
-    sql = _converted(term, column)
+    sql = _converted(term, column, storage)
     if sql is None:
-        raise Refused(
-            f"{term.storage.value} stored in {label}",
-            f"the column holds {column.stored.value} on PostgreSQL",
-            "store a value of the column's own class",
-        )
+        if term.is_constant and column.stored is not TargetType.ANY and not _is_open_to(term, column):
+            raise Refused(
+                f"{term.storage.value} stored in {label}",
+                f"the column holds {column.stored.value} on PostgreSQL",
+                "store a value of the column's own class",
+            )
+        value = encoded(term).sql
+        if not (term.storage is Storage.ANY and column.affinity in {term.affinity, Affinity.BLOB}):
+            value = f"sqlite.stored({value}, '{column.affinity.value}')"
+        sql = value if column.stored is TargetType.ANY else f"{_ONLY[column.stored]}({value}, {literal(label)})"
     return Term(sql=sql, storage=storage)
 
 
-def _of_any_class(term: Term, column: Column, label: str) -> Term:
-    """The term as a column of any class stores it; refused when neither the translator nor the driver can encode it."""
-    if term.constant is not None:
-        encoded = to_target(term.constant, TargetType.ANY)
-        if isinstance(encoded, bytes):
-            return Term(sql=constant(encoded).sql, storage=Storage.ANY)
-    # Another column's values are encoded already, and its own affinity, or none, leaves them as they are.
-    if term.storage is Storage.ANY and column.affinity in {term.affinity, Affinity.BLOB}:
-        return Term(sql=term.sql, storage=Storage.ANY)
-    raise Refused(
-        f"this value stored in {label}",
-        "the column's values are of several classes, and only a literal or a parameter tells its own",
-        "bind the value as a parameter",
-    )
+_ONLY: Mapping[TargetType, str] = {
+    TargetType.BIGINT: "sqlite.only_integer",
+    TargetType.DOUBLE: "sqlite.only_real",
+    TargetType.NUMBER: "sqlite.only_number",
+    TargetType.TEXT: "sqlite.only_text",
+    TargetType.BYTEA: "sqlite.only_blob",
+}
+
+
+def _is_open_to(term: Term, column: Column) -> bool:
+    """Whether a literal may still become the column's class."""
+    return isinstance(term.constant, float) and column.affinity is Affinity.TEXT
 
 
 def _may_become_number(term: Term, column: Column) -> bool:
@@ -153,17 +207,25 @@ def _may_become_number(term: Term, column: Column) -> bool:
     return not (term.is_constant or term.plain_text or term.affinity in NUMERIC_AFFINITIES)
 
 
-def _converted(term: Term, column: Column) -> str | None:
-    integer, real = term.storage is Storage.INTEGER, term.storage is Storage.REAL
+def _converted(term: Term, column: Column, storage: Storage) -> str | None:
+    """The conversion that needs no look at the value; None where there is none."""
+    if term.storage is storage and storage is not Storage.ANY and not _may_become_number(term, column):
+        # A column of floats keeps no sign of zero (sqlite3VdbeIntegerAffinity).
+        return f"({term.sql} + 0)" if storage is Storage.REAL and not term.column and not term.constant else term.sql
+    if column.stored is TargetType.ANY:
+        return encoded(term).sql if term.constant is not None else None
+    return _of_number(term, column) if term.storage in {Storage.INTEGER, Storage.REAL} else None
+
+
+def _of_number(term: Term, column: Column) -> str | None:
+    integer = term.storage is Storage.INTEGER
     match column.stored:
         case TargetType.DOUBLE if integer and column.affinity is Affinity.REAL:
             return f"{term.sql}::double precision"
-        case TargetType.NUMBER if real:
+        case TargetType.NUMBER if not integer:
             return term.sql
-        case TargetType.NUMBER if integer and isinstance(term.constant, int):
-            return f"{term.sql}::double precision"
-        case TargetType.NUMBER if integer:
-            return f"sqlite.number({term.sql})"
-        case TargetType.TEXT if integer and column.affinity is Affinity.TEXT:
-            return f"{term.sql}::text"
+        case TargetType.NUMBER:
+            return f"{term.sql}::double precision" if term.is_constant else f"sqlite.number({term.sql})"
+        case TargetType.TEXT if column.affinity is Affinity.TEXT:
+            return as_text(term).sql
     return None

@@ -14,8 +14,8 @@ from dualdb.core.ddltext import own_policies
 from dualdb.core.names import is_built_in, key_term, qualified, quoted, rowid_index
 from dualdb.core.schema import HIDDEN_ROWID, ROWID_COLUMN, KeyKind, Schema, TargetType
 from dualdb.core.sqltext import fold
-from dualdb.core.translate.comparison import in_collation
-from dualdb.core.translate.conversion import into_column, of_one_class
+from dualdb.core.translate.comparison import in_collation, key_of
+from dualdb.core.translate.conversion import into_column
 from dualdb.core.translate.grammar import GRAMMAR
 from dualdb.core.translate.place import column_term
 from dualdb.core.translate.refusal import Refused
@@ -230,9 +230,11 @@ def _index_term(table: Table, term: IndexTerm, work: Work) -> str:
         folded = in_collation(text, term.collation) if is_text else text
         return f"({folded}){direction}{nulls}"
     column = table.column(term.column)
-    text = of_one_class(column_term(table, column, "")).sql
+    text = column_term(table, column, "").sql
     if column.stored is TargetType.TEXT:
         text = in_collation(text, term.collation)
+    elif column.stored is TargetType.ANY:
+        text = key_of(column_term(table, column, ""), term.collation.upper())
     return f"{text}{direction}{'' if column.not_null or column.name in table.key.columns else nulls}"
 
 

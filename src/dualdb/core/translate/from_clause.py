@@ -32,29 +32,40 @@ _KINDS: Mapping[tuple[str, str], str] = {
 }
 
 
+_COLLAPSED = 7
+"""So many joins PostgreSQL reorders (join_collapse_limit); of more tables it keeps the order, if they are not in a list."""
+_JOINING = ("side", "kind", "on", "using", "method")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class From:
     """A FROM clause: its text, and what may be named."""
 
     sql: str
     sources: Sequence[Source]
+    order: str | None = None
+    """The order of the rows as ORDER BY terms, where a query in FROM decides it."""
 
 
-def from_clause(select: exp.Select, parent: Place) -> From:
-    """The FROM clause of a SELECT."""
+def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) -> From:
+    """The FROM clause of a SELECT; `numbered` when it matters in which order a query in it gives its rows."""
     clause = select.args.get("from_")
     if clause is None:
         return From(sql="", sources=())
     require(clause, "this")
+    joins = select.args.get("joins") or []
+    if numbered and not joins and isinstance(clause.this, exp.Subquery) and (found := _numbered(clause.this, parent)):
+        return found
     text, source = _source(clause.this, parent)
     sources = [source]
-    for join in select.args.get("joins") or []:
+    commas = len(joins) > _COLLAPSED and not any(join.args.get(word) for join in joins for word in _JOINING)
+    for join in joins:
         joined, source = _source(join.this, parent)
         if any(fold(other.name) == fold(source.name) for other in sources):
             raise Refused(f"two sources named {source.name!r}", "a name would mean either", "give one of them an alias")
         words, condition, source = _condition(join, sources, source, parent)
         sources.append(source)
-        text += f" {words} {joined}{condition}"
+        text += f", {joined}" if commas else f" {words} {joined}{condition}"
     return From(sql=f" FROM {text}", sources=tuple(sources))
 
 
@@ -98,13 +109,32 @@ def _equal(name: str, sources: Sequence[Source], source: Source, place: Place) -
 def _source(node: exp.Expression, parent: Place) -> tuple[str, Source]:
     if isinstance(node, exp.Table):
         return _named(node, parent)
-    if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Select, exp.SetOperation)):
+    if isinstance(node, exp.Values):
+        alias = node.alias or "_values"
+        query = parent.work.grammar.subquery(exp.Values(expressions=node.expressions), parent, named=True)
+        return f"({query.sql}) AS {quoted(alias)}", _derived(alias, query.fields)
+    if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Select, exp.SetOperation, exp.Values)):
         require(node, "this", "alias")
         alias = node.alias or "_subquery"
         # A query in FROM does not see the other sources beside it.
         query = parent.work.grammar.subquery(node.this, Place(work=parent.work, parent=_outer(parent)), named=True)
         return f"({query.sql}) AS {quoted(alias)}", _derived(alias, query.fields)
     raise Refused("this source in FROM", "no rule covers it", "name a table, or write a subquery")
+
+
+def _numbered(node: exp.Subquery, parent: Place) -> From | None:
+    """A query whose rows come in an order of its own, with that as a column; None where the order is not provable."""
+    require(node, "this", "alias")
+    query = parent.work.grammar.subquery(node.this, Place(work=parent.work, parent=_outer(parent)), named=True)
+    if query.order is None:
+        return None
+    alias = node.alias or "_subquery"
+    inner = f'SELECT *, row_number() OVER () AS "{_NUMBER}" FROM ({query.sql}{query.order}) AS "_ordered"'
+    source = _derived(alias, query.fields)
+    return From(sql=f" FROM ({inner}) AS {quoted(alias)}", sources=(source,), order=f'{quoted(alias)}."{_NUMBER}"')
+
+
+_NUMBER = "_dualdb_number"
 
 
 def _outer(parent: Place) -> Place | None:

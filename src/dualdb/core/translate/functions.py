@@ -58,7 +58,7 @@ def absolute(nodes: Nodes, place: Place) -> Term:
     if term.storage is Storage.REAL:
         return computed(f"sqlite.absolute({term.sql})", Storage.REAL)
     if term.storage is Storage.INTEGER:
-        return computed(f"abs({as_integer(term, 'abs()').sql})", Storage.INTEGER)
+        return computed(f"abs({as_integer(term).sql})", Storage.INTEGER)
     raise Refused(f"abs() of {term.storage.value}", "SQLite reads a number from it")
 
 
@@ -112,7 +112,7 @@ def part(nodes: Nodes, place: Place) -> Term:
     """Translate substr(x, start [, length]) with its negative starts and lengths."""
     _count(nodes, "substr", 2, 3)
     subject = _text(nodes[0], place, "substr")
-    numbers = ", ".join(as_integer(place.known(node), "substr()").sql for node in nodes[1:])
+    numbers = ", ".join(as_integer(place.known(node)).sql for node in nodes[1:])
     return computed(f"sqlite.substr({subject.sql}, {numbers})", Storage.TEXT)
 
 
@@ -137,7 +137,7 @@ def type_name(nodes: Nodes, place: Place) -> Term:
 
 def coalesce(nodes: Nodes, place: Place) -> Term:
     """The first that is not NULL, ifnull() too, over one class."""
-    terms, storage = unified(_typed_together(nodes, place), "coalesce()")
+    terms, storage = unified(_typed_together(nodes, place))
     return computed(f"coalesce({', '.join(term.sql for term in terms)})", storage)
 
 
@@ -169,7 +169,7 @@ def choice(nodes: Nodes, place: Place) -> Term:
     """Translate iif(condition, x, y)."""
     _count(nodes, "iif", 3)
     condition = as_truth(place.known(nodes[0]))
-    terms, storage = unified(_typed_together(nodes[1:], place), "iif()")
+    terms, storage = unified(_typed_together(nodes[1:], place))
     return computed(f"CASE WHEN {condition.sql} THEN {terms[0].sql} ELSE {terms[1].sql} END", storage)
 
 
@@ -181,7 +181,7 @@ def rounded(nodes: Nodes, place: Place) -> Term:
         return null()
     if term.storage not in {Storage.INTEGER, Storage.REAL, Storage.NUMBER}:
         raise Refused(f"round() of {term.storage.value}", "SQLite reads a number from it")
-    digits = as_integer(place.known(nodes[1]), "round()").sql if len(nodes) > 1 else "0::bigint"
+    digits = as_integer(place.known(nodes[1])).sql if len(nodes) > 1 else "0::bigint"
     return computed(f"sqlite.round({term.sql}::double precision, {digits})", Storage.REAL)
 
 

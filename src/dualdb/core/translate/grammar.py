@@ -10,6 +10,7 @@ from dualdb.core.translate import functions, operators
 from dualdb.core.translate.aggregates import aggregate, filtered, is_aggregate
 from dualdb.core.translate.select import subquery
 from dualdb.core.translate.views import fields_of_view
+from dualdb.core.translate.windows import window
 from dualdb.core.translate.work import Grammar
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ RULES: Mapping[type[exp.Expression], Rule] = {
     exp.BitwiseAnd: operators.bits,
     exp.BitwiseOr: operators.bits,
     exp.BitwiseNot: operators.complement,
+    exp.BitwiseLeftShift: operators.shift,
+    exp.BitwiseRightShift: operators.shift,
     exp.Neg: operators.minus,
     exp.DPipe: operators.concatenation,
     exp.Collate: operators.collate,
@@ -69,6 +72,7 @@ RULES: Mapping[type[exp.Expression], Rule] = {
     # Functions
     exp.Anonymous: _call,
     exp.Filter: filtered,
+    exp.Window: window,
     exp.CurrentTimestamp: functions.current_timestamp,
     exp.CurrentDate: functions.current_date,
     exp.CurrentTime: functions.current_time,

@@ -169,7 +169,7 @@ class _Insert:
         place = Place(work=self.work)
         row = []
         for slot, value in zip(self.slots, values, strict=True):
-            term = self._value(place.term(value, any_class=True), slot)
+            term = self._value(place.term(value), slot)
             row.append(self._with_default(term, slot) if policy == "REPLACE" else term)
         return row
 

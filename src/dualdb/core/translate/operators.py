@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.schema import Affinity
-from dualdb.core.translate.comparison import compare, equal_sides, ordered_as_bytes
-from dualdb.core.translate.conversion import as_integer, as_text, as_truth, plain_value, read_float
+from dualdb.core.schema import Affinity, TargetType
+from dualdb.core.translate.comparison import compare, equal_sides, equality_sides, ordered_as_bytes
+from dualdb.core.translate.conversion import (
+    as_integer,
+    as_number,
+    as_real,
+    as_text,
+    as_truth,
+    encoded,
+    plain_value,
+    read_float,
+    typed,
+)
 from dualdb.core.translate.place import require
-from dualdb.core.translate.prepared import TYPE
+from dualdb.core.translate.prepared import ARROWS, PLUS, TYPE
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import INT64, Storage, Term, computed, constant, null, truth
+from dualdb.core.types import affinity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dualdb.core.translate.place import Place
 
@@ -36,7 +47,6 @@ _SIGNS: Mapping[type[exp.Expression], str] = {
     exp.BitwiseOr: "|",
 }
 _ORDERINGS = (exp.LT, exp.LTE, exp.GT, exp.GTE)
-_MEMBER = "\x03"
 _EQUALITIES = (exp.EQ, exp.NEQ, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Like, exp.Glob, exp.Between)
 _EQUALITIES_AND_NOT = (*_EQUALITIES, exp.Escape, exp.Not, exp.Match, exp.RegexpLike)
 
@@ -96,26 +106,53 @@ def name(node: exp.Expression, place: Place) -> Term:
 def parenthesised(node: exp.Expression, place: Place) -> Term:
     """(x), which is x."""
     require(node, "this")
-    return place.term(node.this, any_class=True)
+    return place.term(node.this)
 
 
 def comparison(node: exp.Expression, place: Place) -> Term:
-    """= == <> != < <= > >= and IS [NOT] between values."""
+    """= == <> != < <= > >= and IS [NOT] between values, or between rows of them (rowvalue.html)."""
     require(node, "this", "expression")
     check_precedence(node, "this", "expression")
+    if isinstance(node.this, exp.Tuple) or isinstance(node.expression, exp.Tuple):
+        return _rows_compared(_SIGNS[type(node)], _row(node.this, place), _row(node.expression, place), place)
     return compare(_SIGNS[type(node)], place.term(node.this), place.term(node.expression), place.work)
 
 
+def _row(node: exp.Expression, place: Place) -> Sequence[Term]:
+    if not isinstance(node, exp.Tuple):
+        raise Refused("a row value beside a query", "no rule covers it", "compare column by column")
+    return [place.known(one) for one in node.expressions]
+
+
+def _rows_compared(sign: str, left: Sequence[Term], right: Sequence[Term], place: Place) -> Term:
+    """Column by column: equal where all are, ordered by the first that differ."""
+    if len(left) != len(right):
+        raise Refused("a row value", "it is compared with one of another size", "correct it")
+    pairs = list(zip(left, right, strict=True))
+    equal = [compare("=" if "DISTINCT" not in sign else sign, *pair, place.work).sql for pair in pairs]
+    match sign:
+        case "=" | "IS NOT DISTINCT FROM":
+            return truth(f"({' AND '.join(equal)})")
+        case "<>":
+            return truth(f"(NOT ({' AND '.join(equal)}))")
+        case "IS DISTINCT FROM":
+            return truth(f"({' OR '.join(equal)})")
+    text = compare(sign, *pairs[-1], place.work).sql
+    for pair, same in zip(reversed(pairs[:-1]), reversed(equal[:-1]), strict=True):
+        text = f"({compare(sign[0], *pair, place.work).sql} OR ({same} AND {text}))"
+    return truth(text)
+
+
 def is_value(node: exp.Expression, place: Place) -> Term:
-    """IS NULL, IS TRUE, IS FALSE."""
+    """X IS y: NULL, TRUE, FALSE, or a value; with NULL an equality that is never NULL (lang_expr.html, section 2)."""
     require(node, "this", "expression")
     check_precedence(node, "this")
     if isinstance(node.expression, exp.Null):
-        return truth(f"({place.known(node.this, any_class=True).sql} IS NULL)")
+        return truth(f"({place.known(node.this).sql} IS NULL)")
     if isinstance(node.expression, exp.Boolean):
         word = "TRUE" if node.expression.this else "FALSE"
         return truth(f"({as_truth(place.known(node.this)).sql} IS {word})")
-    raise Refused("IS", "no rule covers its right-hand side")
+    return compare("IS NOT DISTINCT FROM", place.term(node.this), place.term(node.expression), place.work)
 
 
 def negation(node: exp.Expression, place: Place) -> Term:
@@ -149,12 +186,12 @@ def between(node: exp.Expression, place: Place) -> Term:
 
 def membership(node: exp.Expression, place: Place) -> Term:
     """X IN (…); the values of the list have no affinity (datatype3.html, section 4.2)."""
-    require(node, "this", "expressions", "query")
+    require(node, "this", "expressions", "query", "field")
     check_precedence(node, "this")
-    if isinstance(node.this, exp.Tuple):
-        raise Refused("a row value", "no rule covers it", "compare column by column")
     if node.args.get("query") is not None:
-        return _in_query(node, place)
+        return _in_query(node.this, node.args["query"], place)
+    if node.args.get("field") is not None:
+        return _in_query(node.this, _whole_table(node.args["field"]), place)
     if not node.expressions:
         return truth("FALSE")
     subject = place.term(node.this)
@@ -170,57 +207,75 @@ def _without_affinity(term: Term) -> Term:
     return replace(term, affinity=None, collation=None, explicit=False)
 
 
-def _in_query(node: exp.Expression, place: Place) -> Term:
-    query = place.work.grammar.subquery(node.args["query"], place)
-    if len(query.fields) != 1:
-        raise Refused("IN over several columns", "no rule covers it", "select one column")
-    subject = place.known(node.this)
-    # The marker stands for a row's value: both engines must mean the same by comparing it, untouched, with the subject.
-    member = replace(next(iter(query.fields.values())), sql=_MEMBER, constant=None, explicit=False, collation=None)
-    sides = equal_sides(subject, member, place.work)
-    if sides is None or sides[1] != _MEMBER:
-        raise Refused("IN over a query", "the two sides differ in class or collation", "CAST one of them")
-    return truth(f"({sides[0]} IN ({query.sql}))")
+def _whole_table(name: exp.Expression) -> exp.Expression:
+    """X IN table, which is x IN (SELECT * FROM table)."""
+    if not isinstance(name, exp.Column):
+        raise Refused("IN", "what follows is no list, query or table", "write a subquery")
+    table = exp.Table(this=name.this, db=name.args.get("table"))
+    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=table))
+
+
+def _in_query(subject: exp.Expression, query_node: exp.Expression, place: Place) -> Term:
+    nodes = subject.expressions if isinstance(subject, exp.Tuple) else [subject]
+    query = place.work.grammar.subquery(query_node, place, named=True)
+    if len(query.fields) != len(nodes):
+        raise Refused("IN", f"it compares {len(nodes)} columns with {len(query.fields)}", "select as many")
+    pairs = []
+    for number, (node, field) in enumerate(zip(nodes, query.fields.values(), strict=True), 1):
+        member = replace(field, sql=f'"_in"."{number}"', constant=None, explicit=False, collation=None)
+        pairs.append(equality_sides(place.known(node), member, place.work))
+    if all(right == f'"_in"."{number}"' for number, (_, right) in enumerate(pairs, 1)):
+        source = query.sql
+    else:
+        numbers = ", ".join(f'"{number}"' for number in range(1, len(pairs) + 1))
+        source = f'SELECT {", ".join(right for _, right in pairs)} FROM ({query.sql}) AS "_in" ({numbers})'
+    left = ", ".join(left for left, _ in pairs)
+    return truth(f"({left if len(pairs) == 1 else f'({left})'} IN ({source}))")
 
 
 def arithmetic(node: exp.Expression, place: Place) -> Term:
-    """+ - * over numbers; an overflow, where SQLite changes to floats, is an error on PostgreSQL."""
+    """+ - * over numbers; texts and blobs count as the number they begin with."""
     require(node, "this", "expression")
-    left, right = plain_value(place.known(node.this)), plain_value(place.known(node.expression))
+    sign = _SIGNS[type(node)]
+    left, right = (as_number(place.known(one)) for one in (node.this, node.expression))
     if Storage.NULL in {left.storage, right.storage}:
         return null()
-    sign = _SIGNS[type(node)]
     storages = {left.storage, right.storage}
+    if place.work.wide or Storage.ANY in storages:
+        return computed(f"sqlite.{_NAMES[sign]}({encoded(left).sql}, {encoded(right).sql})", Storage.ANY)
     if storages == {Storage.INTEGER}:
         return computed(f"({_wide(left)} {sign} {right.sql})", Storage.INTEGER)
-    if storages <= {Storage.INTEGER, Storage.REAL}:
-        # Any NaN is NULL in SQLite (sqlite3VdbeMemSetDouble).
-        return computed(f"nullif({left.sql} {sign} {right.sql}, 'NaN')", Storage.REAL)
-    raise Refused(f"'{sign}' over {_classes(left, right)}", "SQLite's result depends on the class of each value")
+    # Any NaN is NULL in SQLite (sqlite3VdbeMemSetDouble).
+    return computed(f"nullif({left.sql} {sign} {right.sql}, 'NaN')", Storage.REAL)
+
+
+_NAMES = {"+": "add", "-": "subtract", "*": "multiply"}
 
 
 def division(node: exp.Expression, place: Place) -> Term:
     """X / y: NULL when y is zero; integers give the integer towards zero."""
     require(node, "this", "expression", "typed", "safe")
-    left, right = plain_value(place.known(node.this)), plain_value(place.known(node.expression))
+    left, right = (as_number(place.known(one)) for one in (node.this, node.expression))
     if Storage.NULL in {left.storage, right.storage}:
         return null()
     storages = {left.storage, right.storage}
+    if place.work.wide or Storage.ANY in storages:
+        return computed(f"sqlite.divide({encoded(left).sql}, {encoded(right).sql})", Storage.ANY)
     if storages == {Storage.INTEGER}:
         return computed(f"({_wide(left)} / {_divisor(right)})", Storage.INTEGER)
-    if storages <= {Storage.INTEGER, Storage.REAL}:
-        text = f"{left.sql}::double precision / nullif({right.sql}, 0)"
-        return computed(f"nullif({text}, 'NaN')", Storage.REAL)
-    raise Refused(f"'/' over {_classes(left, right)}", "SQLite's result depends on the class of each value")
+    text = f"{left.sql}::double precision / nullif({right.sql}, 0)"
+    return computed(f"nullif({text}, 'NaN')", Storage.REAL)
 
 
 def modulo(node: exp.Expression, place: Place) -> Term:
-    """X % y over integers: NULL when y is zero, the sign of x."""
+    """X % y: both as integers, NULL when y is zero, the sign of x; a float where one of them was none."""
     require(node, "this", "expression")
-    left, right = plain_value(place.known(node.this)), plain_value(place.known(node.expression))
-    if {left.storage, right.storage} != {Storage.INTEGER}:
-        raise Refused(f"'%' over {_classes(left, right)}", "SQLite casts both sides to integers", "CAST them")
-    return computed(f"({_wide(left)} % {_divisor(right)})", Storage.INTEGER)
+    left, right = (plain_value(place.known(one)) for one in (node.this, node.expression))
+    if Storage.NULL in {left.storage, right.storage}:
+        return null()
+    if {left.storage, right.storage} == {Storage.INTEGER}:
+        return computed(f"({_wide(left)} % {_divisor(right)})", Storage.INTEGER)
+    return computed(f"sqlite.modulo({encoded(left).sql}, {encoded(right).sql})", Storage.ANY)
 
 
 def _divisor(right: Term) -> str:
@@ -232,44 +287,61 @@ def _wide(term: Term) -> str:
     return f"{term.sql}::bigint" if term.is_constant else term.sql
 
 
-def _classes(left: Term, right: Term) -> str:
-    return f"{left.storage.value} and {right.storage.value}"
-
-
 def bits(node: exp.Expression, place: Place) -> Term:
-    """& and | over integers."""
+    """& and | over values as integers."""
     require(node, "this", "expression")
-    what = f"'{_SIGNS[type(node)]}'"
-    left, right = (as_integer(place.known(one), what) for one in (node.this, node.expression))
+    left, right = (as_integer(place.known(one)) for one in (node.this, node.expression))
     return computed(f"({left.sql} {_SIGNS[type(node)]} {right.sql})", Storage.INTEGER)
 
 
+def shift(node: exp.Expression, place: Place) -> Term:
+    """<< and >>, each of which a negative number of places turns into the other."""
+    require(node, "this", "expression")
+    left, right = (as_integer(place.known(one)) for one in (node.this, node.expression))
+    name = "shift_left" if isinstance(node, exp.BitwiseLeftShift) else "shift_right"
+    return computed(f"sqlite.{name}({left.sql}, {right.sql})", Storage.INTEGER)
+
+
 def complement(node: exp.Expression, place: Place) -> Term:
-    """~x over integers."""
+    """~x over a value as integer."""
     require(node, "this")
-    return computed(f"(~ {as_integer(place.known(node.this), '~').sql})", Storage.INTEGER)
+    return computed(f"(~ {as_integer(place.known(node.this)).sql})", Storage.INTEGER)
 
 
 def minus(node: exp.Expression, place: Place) -> Term:
-    """-x."""
+    """-x, which is 0 - x: so it has no negative zero."""
     require(node, "this")
     if isinstance(node.this, exp.Literal) and str(node.this.this) == str(2**63):
         return constant(-(2**63))
-    term = plain_value(place.known(node.this))
+    term = as_number(place.known(node.this))
     if isinstance(term.constant, (int, float)) and term.constant != 0:
         return constant(-term.constant)
-    if term.storage is Storage.REAL:  # 0 - x keeps 0.0 where -x would make -0.0, as SQLite subtracts from zero
-        return computed(f"(0 - {term.sql})", Storage.REAL)
-    return computed(f"(- {as_integer(term, 'unary minus').sql})", Storage.INTEGER)
+    match term.storage:
+        case Storage.NULL:
+            return null()
+        case Storage.REAL:
+            return computed(f"(0 - {term.sql})", Storage.REAL)
+        case Storage.INTEGER if not place.work.wide:
+            return computed(f"(- {typed(term)})", Storage.INTEGER)
+    return computed(f"sqlite.negate({encoded(term).sql})", Storage.ANY)
 
 
 def concatenation(node: exp.Expression, place: Place) -> Term:
-    """X || y over texts and integers."""
+    """X || y over values as texts; a marker on its left makes it another operator (`prepared.PLUS`, `ARROWS`)."""
     require(node, "this", "expression", "safe")
+    if _marker(node.this) == PLUS:
+        return replace(plain_value(place.known(node.expression)), affinity=None, column=None, label=None)
+    if isinstance(node.this, exp.DPipe) and (arrow := _marker(node.this.expression)) is not None:
+        return place.work.grammar.functions[arrow]((node.this.this, node.expression), place)
     left, right = (as_text(place.known(one)) for one in (node.this, node.expression))
     if Storage.NULL in {left.storage, right.storage}:
         return null()
-    return computed(f"({left.sql}{'::text' if left.is_constant else ''} || {right.sql})", Storage.TEXT)
+    return computed(f"({typed(left)} || {right.sql})", Storage.TEXT)
+
+
+def _marker(node: exp.Expression) -> str | None:
+    name = str(node.this) if isinstance(node, exp.Placeholder) else ""
+    return name if name == PLUS or name in ARROWS.values() else None
 
 
 def like(node: exp.Expression, place: Place) -> Term:
@@ -307,11 +379,9 @@ def folded_for_like(term: Term) -> str:
 
 def _pattern_text(node: exp.Expression, place: Place) -> Term:
     term = place.term(node)
-    if term.storage is Storage.OPEN:
-        from dualdb.core.schema import TargetType
-
+    if term.storage is Storage.OPEN and place.work.hints.get(term.parameter or "") in {None, TargetType.TEXT}:
         return place.work.placeholder(term, Storage.TEXT, affinity=Affinity.TEXT, stored=TargetType.TEXT)
-    return as_text(term)
+    return as_text(place.work.known(term))
 
 
 def collate(node: exp.Expression, place: Place) -> Term:
@@ -324,12 +394,12 @@ def collate(node: exp.Expression, place: Place) -> Term:
 
 
 def case(node: exp.Expression, place: Place) -> Term:
-    """CASE, whose results must be of one class."""
+    """CASE, whose results may be of several classes."""
     require(node, "this", "ifs", "default")
     conditions = [_condition(node, branch, place) for branch in node.args["ifs"]]
     default = node.args.get("default")
     nodes = [branch.args["true"] for branch in node.args["ifs"]] + ([default] if default is not None else [])
-    results, storage = unified([place.known(one) for one in nodes], "CASE")
+    results, storage = unified([place.known(one) for one in nodes])
     text = "".join(f" WHEN {test} THEN {result.sql}" for test, result in zip(conditions, results, strict=False))
     if default is not None:
         text += f" ELSE {results[-1].sql}"
@@ -342,76 +412,65 @@ def _condition(node: exp.Expression, branch: exp.Expression, place: Place) -> st
     return compare("=", place.term(node.this), place.term(branch.this), place.work).sql
 
 
-def unified(terms: Sequence[Term], what: str) -> tuple[list[Term], Storage]:
-    """The terms as values of one class (NULL goes with any); raises Refused when they are of several."""
+def unified(terms: Sequence[Term]) -> tuple[list[Term], Storage]:
+    """The terms as values of one class (NULL goes with any), of any class where they are of several."""
     values = [plain_value(term) for term in terms]
     storages = {value.storage for value in values} - {Storage.NULL}
-    if len(storages) > 1:
-        classes = ", ".join(sorted(storage.value for storage in storages))
-        raise Refused(f"{what} over different classes ({classes})", "the result's class would vary by row", "CAST them")
-    storage = storages.pop() if storages else Storage.NULL
-    if storage is Storage.NULL:
-        return values, storage
-    typed = [
-        replace(value, sql=f"{value.sql}::{storage.type_name}")
-        if value.is_constant or value.storage is Storage.NULL
-        else value
+    if not storages:
+        return values, Storage.NULL
+    storage = storages.pop() if len(storages) == 1 else Storage.ANY
+    if storage is Storage.ANY:
+        return [encoded(value) for value in values], storage
+    written = [
+        f"{value.sql}::{storage.type_name}" if value.is_constant or value.storage is Storage.NULL else value.sql
         for value in values
     ]
-    return typed, storage
-
-
-_CAST_TARGETS: Mapping[str, tuple[Storage, Affinity]] = {
-    "INTEGER": (Storage.INTEGER, Affinity.INTEGER),
-    "INT": (Storage.INTEGER, Affinity.INTEGER),
-    "BIGINT": (Storage.INTEGER, Affinity.INTEGER),
-    "REAL": (Storage.REAL, Affinity.REAL),
-    "DOUBLE": (Storage.REAL, Affinity.REAL),
-    "FLOAT": (Storage.REAL, Affinity.REAL),
-    "TEXT": (Storage.TEXT, Affinity.TEXT),
-    "VARCHAR": (Storage.TEXT, Affinity.TEXT),
-}
+    return [replace(value, sql=sql) for value, sql in zip(values, written, strict=True)], storage
 
 
 def cast(node: exp.Expression, place: Place) -> Term:
-    """CAST between classes where both engines agree (lang_expr.html, section 3)."""
+    """CAST to the affinity of a type's name (lang_expr.html, section 4)."""
     require(node, "this", "to", "_type")
-    name = str(node.args["to"].args.get("kind") or "").removeprefix(TYPE).upper()
-    if name not in _CAST_TARGETS:
-        raise Refused(f"CAST AS {name}", "no rule covers this type", f"CAST AS one of {', '.join(_CAST_TARGETS)}")
-    storage, affinity = _CAST_TARGETS[name]
-    term = plain_value(place.term(node.this))
-    term = place.work.known(term)
+    affinity = affinity_of(str(node.args["to"].args.get("kind") or "").removeprefix(TYPE))
+    term = plain_value(place.known(node.this))
     if term.storage is Storage.NULL:
         return replace(null(), affinity=affinity)
-    if term.storage is storage:
-        sql = f"{term.sql}::{storage.type_name}" if term.is_constant else term.sql
-        return replace(term, sql=sql, affinity=affinity, column=None, label=None, constant=None)
-    match term.storage, storage:
-        case Storage.INTEGER, Storage.REAL:
-            sql = f"{term.sql}::double precision"
-        case Storage.INTEGER, Storage.TEXT:
-            sql = f"{term.sql}::text"
-        case (Storage.REAL, Storage.INTEGER) | (Storage.NUMBER, Storage.INTEGER):
-            sql = f"sqlite.to_integer({term.sql})"
-        case Storage.NUMBER, Storage.REAL:
-            sql = term.sql
-        case Storage.TEXT, Storage.INTEGER:
-            sql = f"sqlite.to_integer({term.sql}{'::text' if term.is_constant else ''})"
-        case _:
-            raise Refused(
-                f"CAST of {term.storage.value} AS {name}", "SQLite's spelling and reading of floats is its own"
-            )
-    return replace(computed(sql, storage), affinity=affinity, collation=term.collation)
+    if affinity is Affinity.NUMERIC:
+        made = term if term.storage in _NUMBERS else computed(f"sqlite.to_numeric({encoded(term).sql})", Storage.ANY)
+    elif affinity is Affinity.BLOB:
+        made = _as_blob(term)
+    else:
+        made = _CASTS[affinity](term)
+    return replace(
+        made, sql=typed(made), affinity=affinity, collation=term.collation, column=None, label=None, constant=None
+    )
+
+
+_NUMBERS = (Storage.INTEGER, Storage.REAL, Storage.NUMBER)
+_CASTS: Mapping[Affinity, Callable[[Term], Term]] = {
+    Affinity.INTEGER: as_integer,
+    Affinity.REAL: as_real,
+    Affinity.TEXT: as_text,
+}
+
+
+def _as_blob(term: Term) -> Term:
+    """The bytes of a blob or of what the value is as text."""
+    if term.storage is Storage.BLOB:
+        return term
+    return computed(f"substr({encoded(as_text(term)).sql}, 2)", Storage.BLOB)
 
 
 def scalar_query(node: exp.Expression, place: Place) -> Term:
-    """(SELECT …) as a value; on PostgreSQL more than one row is an error."""
-    query = place.work.grammar.subquery(node, place)
+    """(SELECT …) as a value, that of its first row; where that is not provable, several rows are PostgreSQL's error."""
+    query = place.work.grammar.subquery(node, place, named=True)
     if len(query.fields) != 1:
         raise Refused("a subquery of several columns", "no rule covers it", "select one column")
     field = next(iter(query.fields.values()))
-    return replace(field, sql=f"({query.sql})", constant=None, column=None, label=None)
+    one = query.sql
+    if query.order is not None and not query.is_single:
+        one = f'SELECT * FROM ({query.sql}{query.order}) AS "_one" LIMIT 1'
+    return replace(field, sql=f"({one})", constant=None, column=None, label=None)
 
 
 def exists(node: exp.Expression, place: Place) -> Term:

@@ -6,18 +6,18 @@ where the clause allows them, then the enclosing queries. Knows no operator and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dualdb.core.names import quoted
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
-from dualdb.core.translate.conversion import of_one_class
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import STORED_AS, Term, constant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlglot import exp
 
@@ -86,29 +86,29 @@ class Place:
     """The order in which SQLite feeds rows to an aggregate here, as ORDER BY terms; None when that is not provable."""
     groups: frozenset[str] = frozenset()
     """The texts of the GROUP BY terms."""
-    uses: list[tuple[Source, str]] = field(default_factory=list)
-    """Columns of this place's sources that were used outside of aggregates and of grouped expressions."""
+    bare: Callable[[Source, str, Term], Term] | None = None
+    """What a column is that stands outside of aggregates in a query that aggregates; None where it is itself."""
+    windows: Mapping[str, exp.Expression] = field(default_factory=dict)
+    """The windows that the query names, lower-cased."""
     aggregated: bool = False
     """Whether an aggregate function was met."""
 
-    def term(self, node: exp.Expression, *, any_class: bool = False) -> Term:
-        """The expression translated; raises Refused when no rule claims it.
-
-        A value whose class varies by row is refused too, but for those who say that they take `any_class`: they hand it
-        on as it is, or ask only whether it is NULL.
-        """
+    def term(self, node: exp.Expression) -> Term:
+        """The expression translated; raises Refused when no rule claims it."""
         rule = self.work.grammar.nodes.get(type(node))
         if rule is None:
             raise Refused(f"{type(node).__name__.upper()}", "no rule covers it")
-        used = len(self.uses)
-        term = rule(node, self)
-        if self.groups and term.sql in self.groups:
-            del self.uses[used:]
-        return term if any_class else of_one_class(term)
+        if self.groups and self.bare is not None and not self.inside_aggregate:
+            # What the query groups by is one value for all rows of a group, and so is an expression of such.
+            with suppress(Refused):
+                whole = rule(node, replace(self, bare=None, aggregates=False))
+                if whole.sql in self.groups:
+                    return whole
+        return rule(node, self)
 
-    def known(self, node: exp.Expression, *, any_class: bool = False) -> Term:
+    def known(self, node: exp.Expression) -> Term:
         """The expression translated, its class known."""
-        return self.work.known(self.term(node, any_class=any_class))
+        return self.work.known(self.term(node))
 
     def within_aggregate(self) -> Place:
         """The place of an aggregate function's arguments."""
@@ -143,9 +143,10 @@ class Place:
             inside_aggregate=self.inside_aggregate,
             scan_order=self.scan_order,
             groups=self.groups,
-            uses=self.uses,
+            bare=self.bare,
+            windows=self.windows,
         )
-        term = inner.term(node, any_class=True)
+        term = inner.term(node)
         self.aggregated = self.aggregated or inner.aggregated
         return term
 
@@ -161,10 +162,12 @@ class Place:
             raise Refused(f"the column {name!r}", "several tables have it", "qualify it with its table")
         if not candidates:
             return self._rowid(name, qualifier)
-        source, declared, term = candidates[0]
-        if not self.inside_aggregate:
-            self.uses.append((source, declared))
-        return term
+        return self._used(*candidates[0])
+
+    def _used(self, source: Source, declared: str, term: Term) -> Term:
+        if self.bare is None or self.inside_aggregate:
+            return term
+        return self.bare(source, declared, term)
 
     def _rowid(self, name: str, qualifier: str) -> Term | None:
         if fold(name) not in ROWID_NAMES:
@@ -175,10 +178,9 @@ class Place:
         table = sources[0].table
         if len(sources) > 1 or table is None or table.rowid is None:
             raise Refused(f"the column {name!r}", "it is no table's rowid here", "name the table, or use its key")
-        if not self.inside_aggregate:
-            self.uses.append((sources[0], table.rowid.name))
         found = sources[0].fields.get(table.rowid.name)
-        return found or column_term(table, table.rowid, f"{quoted(sources[0].name)}.")
+        term = found or column_term(table, table.rowid, f"{quoted(sources[0].name)}.")
+        return self._used(sources[0], table.rowid.name, term)
 
 
 def require(node: exp.Expression, *names: str) -> None:

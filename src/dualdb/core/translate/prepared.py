@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FUNCTION = "f_"
 TYPE = "t_"
+PLUS = "plus"
+ARROWS = {"->": "arrow", "->>": "arrows"}
+"""Operators that sqlglot reads in another way, or not, as placeholders in a chain of ||: that has their precedence."""
 
 _GRAMMAR = frozenset(
     [
@@ -101,6 +104,10 @@ _GRAMMAR = frozenset(
 )
 """Keywords that mean something in the statements that are translated; any other word is a name here."""
 _BEFORE_OPERAND = _GRAMMAR - {"CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "END", "FALSE", "NULL", "TRUE"}
+_FRAMES = frozenset({"ROWS", "RANGE", "GROUPS"})
+_FRAME_WORDS = _FRAMES | {
+    "BETWEEN", "UNBOUNDED", "PRECEDING", "FOLLOWING", "CURRENT", "ROW", "EXCLUDE", "NO", "OTHERS", "TIES", "GROUP", "AND",
+}  # fmt: skip
 _CALLABLE_KEYWORDS = frozenset({"GLOB", "LIKE", "REPLACE", "MATCH", "REGEXP"})
 
 
@@ -124,16 +131,20 @@ def prepare(tokens: Sequence[Token]) -> Prepared:
     parts: list[str] = []
     functions = _functions(tokens)
     types = _types(tokens)
+    frames = _frames(tokens)
     for position, token in enumerate(tokens):
         if position in types:
             parts.append(types[position])
+        elif position in frames:
+            parts.append(token.text)
         elif position in functions:
             parts.append(FUNCTION + fold(unquote(token)))
         elif token.kind == "param":
             parts.append(parameters.name(token.text))
         elif token.text == "+" and _is_prefix(tokens, position):
-            if tokens[position + 1].kind != "number":
-                raise Refused("unary plus", "it takes a column's affinity away", "leave it out")
+            parts.append(_plus(tokens, position))
+        elif token.text in ARROWS:
+            parts.append(f"|| :{ARROWS[token.text]} ||")
         else:
             parts.append(_written(token))
     strings = frozenset(unquote(token) for token in tokens if token.text[0] == '"')
@@ -209,6 +220,15 @@ def _is_cte(tokens: Sequence[Token], position: int) -> bool:
     )
 
 
+def _plus(tokens: Sequence[Token], position: int) -> str:
+    """Unary plus, for which sqlglot has no node."""
+    if tokens[position + 1].kind == "number":
+        return ""
+    if position and tokens[position - 1].text in {"-", "~", "||", *ARROWS}:
+        raise Refused("unary plus after another operator", "no rule covers it", "leave it out")
+    return f":{PLUS} ||"
+
+
 def _types(tokens: Sequence[Token]) -> dict[int, str]:
     """What stands for the words of each CAST's type: one quoted name at the first, nothing at the others."""
     written: dict[int, str] = {}
@@ -223,6 +243,22 @@ def _types(tokens: Sequence[Token]) -> dict[int, str]:
         written.update(dict.fromkeys(range(start + 1, end), ""))
         written[start + 1] = '"' + TYPE + name.replace('"', "") + '"'
     return written
+
+
+def _frames(tokens: Sequence[Token]) -> frozenset[int]:
+    """Positions of the words that describe a window's frame, which elsewhere are names."""
+    found: set[int] = set()
+    for position, token in enumerate(tokens[:-1]):
+        if token.word() not in _FRAMES or tokens[position + 1].text == "(":
+            continue
+        following = tokens[position + 1]
+        if following.word() in {"BETWEEN", "UNBOUNDED", "CURRENT"} or following.kind in {"number", "param"}:
+            end = position
+            while end < len(tokens) and tokens[end].text != ")":
+                if tokens[end].word() in _FRAME_WORDS:
+                    found.add(end)
+                end += 1
+    return frozenset(found)
 
 
 def _closing(tokens: Sequence[Token], opening: int) -> int:

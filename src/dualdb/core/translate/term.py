@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from dualdb.core.names import quoted
 from dualdb.core.schema import Affinity, TargetType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dualdb.core.schema import Column
 
@@ -31,7 +32,7 @@ class Storage(Enum):
     TEXT = "text"
     BLOB = "bytea"
     ANY = "any"
-    """Values of any class, each encoded with its class (`core.types.to_target`): handed on, never looked at."""
+    """Values of any class, each encoded with its class (`core.types.to_target`)."""
     NULL = "null"
     """NULL and nothing else."""
     TRUTH = "boolean"
@@ -113,6 +114,16 @@ class Query:
     order: str | None = None
     """What brings the rows of an unordered query into SQLite's order, '' when nothing need be done, None when that
     order is not provable."""
+    is_single: bool = False
+    """Whether it always gives exactly one row."""
+
+    def renamed(self, names: Sequence[str]) -> Query:
+        """The same under other names for its columns."""
+        if list(self.fields) == list(names):
+            return self
+        columns = ", ".join(quoted(name) for name in names)
+        sql = f'SELECT * FROM ({self.sql}) AS "_named" ({columns})'
+        return replace(self, sql=sql, fields=dict(zip(names, self.fields.values(), strict=True)))
 
 
 def constant(value: float | str | bytes) -> Term:

@@ -22,7 +22,8 @@ from dualdb.core.translate.lexis import fingerprint, statement_tokens
 from dualdb.core.translate.place import Place
 from dualdb.core.translate.prepared import FUNCTION, prepare
 from dualdb.core.translate.refusal import Refused
-from dualdb.core.translate.select import result_texts, subquery
+from dualdb.core.translate.result_names import result_texts
+from dualdb.core.translate.select import subquery
 from dualdb.core.translate.syntax import parse
 from dualdb.core.translate.work import Work
 from dualdb.core.translate.written import result_column
@@ -46,18 +47,20 @@ def translate(
     *,
     target_schema: str = "public",
     hints: Mapping[int | str, TargetType] | None = None,
+    wide: bool = False,
 ) -> Plan:
     """The plan of one statement; raises Refused when it is not proven to mean the same on PostgreSQL.
 
     `hints` tells the class of the values bound to parameters (by `Parameter.source`); it types those parameters that
-    their context does not, as in `SELECT ? || name`, and lets an integer column be compared with a float.
+    their context does not, as in `SELECT ? || name`, and lets a column be compared with a value of another class.
+    `wide` is for a statement that PostgreSQL has found out of range: its arithmetic then goes on in floats.
     """
     tokens = statement_tokens(sql)
     verb = tokens[0].word()
     if verb in COMMANDS:
         plan = COMMANDS[verb](tokens)
     elif verb in _QUERIES | _WRITES:
-        plan = _translated(sql, tokens, Work(schema, target_schema, grammar=GRAMMAR, hints=hints))
+        plan = _translated(sql, tokens, Work(schema, target_schema, grammar=GRAMMAR, hints=hints, wide=wide))
     else:
         raise Refused(tokens[0].text.upper(), "no rule covers this statement")
     return replace(plan, verb=plan.verb or verb, fingerprint=fingerprint(tokens))

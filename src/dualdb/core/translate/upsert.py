@@ -64,5 +64,5 @@ def _assignment(node: exp.Expression, table: Table, place: Place) -> str:
     if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
         raise Refused("this assignment", "no rule covers it", "assign one column at a time")
     column = table.column(node.this.name)
-    value = into_column(place.term(node.expression, any_class=True), column, f"{table.name}.{column.name}", place.work)
+    value = into_column(place.term(node.expression), column, f"{table.name}.{column.name}", place.work)
     return f"{quoted(column.name)} = {value.sql}"

@@ -10,7 +10,8 @@ from dualdb.core.translate.lexis import statement_tokens
 from dualdb.core.translate.place import Place
 from dualdb.core.translate.prepared import prepare
 from dualdb.core.translate.refusal import Refused
-from dualdb.core.translate.select import result_texts, subquery
+from dualdb.core.translate.result_names import result_texts
+from dualdb.core.translate.select import subquery
 from dualdb.core.translate.syntax import parse
 from dualdb.core.translate.term import Query
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from dualdb.core.names import qualified
+from dualdb.core.schema import TargetType
 from dualdb.core.statement import Parameter, Target
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import STORED_AS, Storage, Term
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-    from dualdb.core.schema import Affinity, Schema, TargetType, View
+    from dualdb.core.schema import Affinity, Schema, View
     from dualdb.core.translate.place import Place
     from dualdb.core.translate.prepared import Prepared
     from dualdb.core.translate.term import Query
@@ -75,11 +76,14 @@ class Work:
         *,
         grammar: Grammar,
         hints: Mapping[int | str, TargetType] | None = None,
+        wide: bool = False,
     ) -> None:
         self.schema = schema
         self.target_schema = target_schema
         self.grammar = grammar
         self.hints = hints or {}
+        self.wide = wide
+        """Whether arithmetic goes on in floats where integers end, and to infinity where floats do."""
         self.sources: Sequence[int | str] = ()
         self.strings: frozenset[str] = frozenset()
         self.parameters: list[Parameter] = []
@@ -112,16 +116,10 @@ class Work:
         return Term(sql=f"{marker}::{storage.type_name}", storage=storage)
 
     def known(self, term: Term) -> Term:
-        """The term with its class known: a parameter that no context has typed takes that of its value, if told."""
+        """The term with its class known: a parameter that no context has typed has that of its value, if told."""
         if term.storage is not Storage.OPEN:
             return term
-        hint = self.hints.get(term.parameter) if term.parameter is not None else None
-        if hint is None:
-            raise Refused(
-                "a parameter here",
-                "its meaning depends on the type of the value that is bound",
-                "compare it with a column, or write a literal",
-            )
+        hint = self.hints.get(term.parameter, TargetType.ANY) if term.parameter is not None else TargetType.ANY
         return self.placeholder(term, STORED_AS[hint], affinity=None, stored=hint)
 
     def finish(self, sql: str) -> Target:

@@ -138,7 +138,7 @@ def _returned(node: exp.Expression, place: Place, source: Source) -> Sequence[tu
         return list(source.fields.items())
     name = node.alias if isinstance(node, exp.Alias) else node.name or "column"
     value = node.this if isinstance(node, exp.Alias) else node
-    return [(name, plain_value(place.known(value, any_class=True)))]
+    return [(name, plain_value(place.known(value)))]
 
 
 _DECODERS = {Storage.NUMBER: Decoder.NUMBER, Storage.ANY: Decoder.ANY}
