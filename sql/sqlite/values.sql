@@ -72,6 +72,11 @@ CREATE OR REPLACE FUNCTION sqlite.text_of(value bytea) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN convert_from(substr(value, 2), 'UTF8');
 
+-- A text or blob as far as ASCII goes, which is all that numbers are made of; any other byte ends one.
+CREATE OR REPLACE FUNCTION sqlite.ascii_of(value bytea) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN encode(substr(value, 2), 'escape');
+
 -- Casts (lang_expr.html, section 4) ---------------------------------------------------------------------------------
 
 -- The number that a text begins with, as arithmetic reads it: 0 where it begins with none (computeNumericType).
@@ -186,7 +191,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE get_byte(value, 0)
   WHEN 1 THEN sqlite.integer_of(value)
   WHEN 2 THEN sqlite.to_integer(sqlite.real_of(value))
-  ELSE sqlite.to_integer(sqlite.text_of(value))
+  ELSE sqlite.to_integer(sqlite.ascii_of(value))
 END;
 
 CREATE OR REPLACE FUNCTION sqlite.to_real(value bytea) RETURNS double precision
@@ -194,13 +199,13 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE get_byte(value, 0)
   WHEN 1 THEN sqlite.integer_of(value)::double precision
   WHEN 2 THEN sqlite.real_of(value)
-  ELSE sqlite.to_real(sqlite.text_of(value))
+  ELSE sqlite.to_real(sqlite.ascii_of(value))
 END;
 
 -- The number that arithmetic takes a value for.
 CREATE OR REPLACE FUNCTION sqlite.number_in(value bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN get_byte(value, 0) <= 2 THEN value ELSE sqlite.number_in(sqlite.text_of(value)) END;
+RETURN CASE WHEN get_byte(value, 0) <= 2 THEN value ELSE sqlite.number_in(sqlite.ascii_of(value)) END;
 
 -- A float that is an integer becomes one where it is the same number within 51 bits (sqlite3VdbeIntegerAffinity).
 CREATE OR REPLACE FUNCTION sqlite.to_numeric(value bytea) RETURNS bytea
@@ -227,7 +232,7 @@ RETURN sqlite.to_real(value) <> 0;
 
 CREATE OR REPLACE FUNCTION sqlite.as_number(value bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN get_byte(value, 0) = 3 THEN coalesce(sqlite.whole_number_in(sqlite.text_of(value)), value) ELSE value END;
+RETURN CASE WHEN get_byte(value, 0) = 3 THEN coalesce(sqlite.whole_number_in(sqlite.ascii_of(value)), value) ELSE value END;
 
 CREATE OR REPLACE FUNCTION sqlite.as_text(value bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

@@ -101,7 +101,7 @@ BEGIN
   ELSIF affinity = 'TEXT' THEN
     RETURN sqlite.as_text(value);
   END IF;
-  number := CASE WHEN get_byte(value, 0) = 3 THEN sqlite.whole_number_in(sqlite.text_of(value)) ELSE value END;
+  number := CASE WHEN get_byte(value, 0) = 3 THEN sqlite.whole_number_in(sqlite.ascii_of(value)) ELSE value END;
   IF number IS NULL THEN
     RETURN value;
   ELSIF affinity = 'REAL' THEN

@@ -220,7 +220,7 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
 
 
 def _run(remote: Remote, statement: Statement, bound: Any, plan: Plan, messages: list[Message]) -> tuple[Plan, Outcome]:
-    """Execute a plan; in its wide form, when PostgreSQL's numbers end where SQLite's go on: nothing has happened then."""
+    """Execute a plan; in its wide form when PostgreSQL's numbers end where SQLite's go on, for nothing has happened."""
     try:
         return plan, remote.run(plan, messages)
     except OutOfRangeError as error:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.translate.comparison import folded, ordered_as_bytes
-from dualdb.core.translate.conversion import as_text, as_truth, plain_value
+from dualdb.core.translate.comparison import folded, key_of, ordered_as_bytes
+from dualdb.core.translate.conversion import as_text, as_truth, encoded, plain_value, typed
 from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import FUNCTION
 from dualdb.core.translate.refusal import Refused
@@ -31,10 +31,12 @@ FLOAT_ORDER = "the rows' order in a float sum is not provable: its last bits may
 
 
 class Argument:
-    """The one argument of an aggregate, and whether it is DISTINCT."""
+    """The one argument of an aggregate, whether it is DISTINCT, and what stands behind the call."""
 
-    def __init__(self, nodes: Sequence[exp.Expression], name: str, place: Place) -> None:
+    def __init__(self, nodes: Sequence[exp.Expression], name: str, place: Place, suffix: str) -> None:
+        """`suffix` is FILTER and OVER, if they were written."""
         self.name = name
+        self._suffix = suffix
         self.distinct = bool(nodes) and isinstance(nodes[0], exp.Distinct)
         if self.distinct:
             require(nodes[0], "expressions")
@@ -43,13 +45,14 @@ class Argument:
         self.star = len(nodes) == 1 and isinstance(nodes[0], exp.Star)
         inner = place.within_aggregate()
         self.term = Term(sql="*", storage=Storage.INTEGER) if self.star else plain_value(inner.known(nodes[0]))
-        if self.others and name != "group_concat":
+        if self.others and name not in _SEPARATED:
             raise Refused(f"{name}() of {len(nodes)} arguments", "no rule covers it")
 
-    @property
-    def sql(self) -> str:
-        """What stands in the parentheses."""
-        return f"DISTINCT {self.term.sql}" if self.distinct else self.term.sql
+    def call(self, function: str, text: str, *, order: str | None = None) -> str:
+        """PostgreSQL's aggregate over this text."""
+        distinct = "DISTINCT " if self.distinct else ""
+        ordered = "" if order is None or order == WINDOW_ORDER else f" ORDER BY {order}"
+        return f"{function}({distinct}{text}{ordered}){self._suffix}"
 
     def refused(self) -> Refused:
         """The refusal of this class of argument."""
@@ -58,64 +61,73 @@ class Argument:
 
 def count(argument: Argument, _: Place) -> tuple[str, Storage]:
     """Rows, or values that are not NULL, or different ones."""
-    if argument.distinct and argument.term.storage is Storage.TEXT:
-        return f"count(DISTINCT {folded(argument.term, argument.term.collation or 'BINARY').sql})", Storage.INTEGER
-    return f"count({argument.sql})", Storage.INTEGER
+    term = argument.term
+    text = term.sql
+    collation = term.collation or "BINARY"
+    if argument.distinct and term.storage is Storage.TEXT:
+        text = folded(term, collation).sql
+    elif argument.distinct and term.storage is Storage.ANY:
+        text = key_of(term, collation)
+    return argument.call("count", text), Storage.INTEGER
 
 
 def extreme(argument: Argument, _: Place) -> tuple[str, Storage]:
     """Translate min(x), max(x)."""
     term = argument.term
-    if term.storage is Storage.TEXT and (term.collation or "BINARY") != "BINARY":
-        raise Refused(f"{argument.name}() under COLLATE {term.collation}", "any of several equal texts may come out")
-    if term.storage not in {Storage.INTEGER, Storage.REAL, Storage.NUMBER, Storage.TEXT}:
-        raise argument.refused()
-    text = ordered_as_bytes(term).sql if term.storage is Storage.TEXT else term.sql
-    return f"{argument.name}({text}{'::bigint' if isinstance(term.constant, int) else ''})", term.storage
-
-
-def total_of_integers(argument: Argument, _: Place) -> str:
-    """Sum over integers; SQLite raises an overflow where bigint does."""
-    return f"sum({argument.sql})::bigint"
+    collation = term.collation or "BINARY"
+    if term.storage in {Storage.TEXT, Storage.ANY} and collation != "BINARY":
+        raise Refused(f"{argument.name}() under COLLATE {collation}", "any of several equal texts may come out")
+    if term.storage in {Storage.ANY, Storage.BLOB}:
+        return argument.call(f"sqlite.{argument.name}", encoded(term).sql), Storage.ANY
+    if term.storage is Storage.TEXT:
+        return argument.call(argument.name, ordered_as_bytes(term).sql), Storage.TEXT
+    return argument.call(argument.name, typed(term)), term.storage
 
 
 def _float_sum(function: str, argument: Argument, place: Place) -> str:
+    """A sum of floats, added up in SQLite's order."""
     term = argument.term
     text = term.sql if term.storage in {Storage.REAL, Storage.NUMBER} else f"{term.sql}::double precision"
-    if argument.distinct:
+    if argument.distinct and term.storage is not Storage.INTEGER:
         raise Refused(f"{function}(DISTINCT …) over floats", "the order of the sum is SQLite's own")
-    if place.scan_order is None:
-        if term.storage is not Storage.INTEGER and FLOAT_ORDER not in place.work.notes:
-            place.work.notes.append(FLOAT_ORDER)
-        return f"{function}({text})"
-    return f"{function}({text}{_in_order(place.scan_order)})"
+    if place.scan_order is None and term.storage is not Storage.INTEGER and FLOAT_ORDER not in place.work.notes:
+        place.work.notes.append(FLOAT_ORDER)
+    return argument.call(function, text, order=None if argument.distinct else place.scan_order)
+
+
+def _value_sum(argument: Argument, place: Place) -> str:
+    """A sum over values of any class, each as the number that it is or begins with."""
+    if argument.distinct or place.scan_order is None:
+        raise argument.refused()
+    return argument.call(f"sqlite.{argument.name}", encoded(argument.term).sql, order=place.scan_order)
+
+
+_TYPED_SUMS = frozenset({Storage.INTEGER, Storage.REAL, Storage.NUMBER, Storage.NULL})
 
 
 def add(argument: Argument, place: Place) -> tuple[str, Storage]:
     """Translate sum(x): an integer over integers, a float over floats, NULL over nothing."""
     if argument.term.storage is Storage.INTEGER:
-        return total_of_integers(argument, place), Storage.INTEGER
-    if argument.term.storage is not Storage.REAL:
-        raise argument.refused()
-    return f"nullif({_float_sum('sum', argument, place)} + 0, 'NaN')", Storage.REAL
+        # SQLite raises an overflow where bigint does.
+        return f"({argument.call('sum', argument.term.sql)})::bigint", Storage.INTEGER
+    if argument.term.storage is Storage.REAL:
+        return f"nullif({_float_sum('sum', argument, place)} + 0, 'NaN')", Storage.REAL
+    return _value_sum(argument, place), Storage.ANY
 
 
 def average(argument: Argument, place: Place) -> tuple[str, Storage]:
     """Translate avg(x): always a float, the sum as float divided by the count."""
-    _check_number(argument)
-    sums, counts = _float_sum("sum", argument, place), f"count({argument.sql})"
+    if argument.term.storage not in _TYPED_SUMS:
+        return _value_sum(argument, place), Storage.REAL
+    sums, counts = _float_sum("sum", argument, place), argument.call("count", argument.term.sql)
     return f"nullif(({sums} + 0) / nullif({counts}, 0), 'NaN')", Storage.REAL
 
 
 def total(argument: Argument, place: Place) -> tuple[str, Storage]:
     """The sum as a float, 0.0 over nothing."""
-    _check_number(argument)
+    if argument.term.storage not in _TYPED_SUMS:
+        return _value_sum(argument, place), Storage.REAL
     return f"nullif(coalesce({_float_sum('sum', argument, place)}, 0) + 0, 'NaN')", Storage.REAL
-
-
-def _check_number(argument: Argument) -> None:
-    if argument.term.storage not in {Storage.INTEGER, Storage.REAL, Storage.NUMBER}:
-        raise argument.refused()
 
 
 def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
@@ -125,16 +137,18 @@ def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
     separator = "','"
     if argument.others:
         separator = as_text(place.within_aggregate().known(argument.others[0])).sql
-    text = as_text(argument.term)
-    return f"string_agg({text.sql}, {separator}{_in_order(place.scan_order)})", Storage.TEXT
+    text = f"{as_text(argument.term).sql}, {separator}"
+    return argument.call("string_agg", text, order=place.scan_order), Storage.TEXT
 
 
+_SEPARATED = frozenset({"group_concat", "string_agg"})
 AGGREGATES: Mapping[str, Aggregate] = {
     "avg": average,
     "count": count,
     "group_concat": joined,
     "max": extreme,
     "min": extreme,
+    "string_agg": joined,
     "sum": add,
     "total": total,
 }
@@ -180,44 +194,46 @@ def _own(node: exp.Expression) -> Iterator[exp.Expression]:
 
 def aggregate(node: exp.Expression, place: Place) -> Term:
     """An aggregate function's call."""
-    require(node, "this", "expressions")
-    if not place.aggregates:
-        raise Refused("an aggregate here", "it may stand only in a query's result, HAVING and ORDER BY")
-    place.aggregated = True
-    return _computed(node, place)
-
-
-def aggregate_over(node: exp.Expression, place: Place, *, moving: bool) -> Term:
-    """An aggregate function over a window's frame, in the window's order; `moving` when rows leave the frame."""
-    require(node, "this", "expressions")
-    inner = replace(place, scan_order=WINDOW_ORDER, inside_aggregate=True)
-    term = _computed(node, inner)
-    if moving and term.storage is Storage.REAL:
-        # SQLite subtracts what leaves the frame, which is not the sum of what is left.
-        raise Refused("a sum of floats over a moving frame", "SQLite's last bits are those of a running sum", "CAST it")
-    return term
-
-
-def _computed(node: exp.Expression, place: Place) -> Term:
-    name = str(node.this).removeprefix(FUNCTION)
-    nodes = node.expressions or [exp.Star()]
-    if not node.expressions and name != "count":
-        raise Refused(f"{name}()", "it has no argument")
-    sql, storage = AGGREGATES[name](Argument(nodes, name, place), place)
-    return computed(sql, storage)
-
-
-def _in_order(order: str | None) -> str:
-    """The ORDER BY inside an aggregate's parentheses."""
-    return "" if order is None or order == WINDOW_ORDER else f" ORDER BY {order}"
+    return _aggregate(node, place, "")
 
 
 def filtered(node: exp.Expression, place: Place) -> Term:
     """aggregate(…) FILTER (WHERE …)."""
     require(node, "this", "expression")
-    name = str(node.this.this).removeprefix(FUNCTION) if is_aggregate(node.this) else ""
-    if name not in {"count", "min", "max"}:
-        raise Refused("FILTER", "no rule covers it with this function", "use CASE inside the aggregate")
-    condition = as_truth(place.within_aggregate().known(node.expression.this))
-    term = aggregate(node.this, place)
-    return replace(term, sql=f"{term.sql} FILTER (WHERE {condition.sql})")
+    if not is_aggregate(node.this):
+        raise Refused("FILTER", "what stands before it is no aggregate function", "leave it out")
+    return _aggregate(node.this, place, filter_clause(node, place))
+
+
+def filter_clause(node: exp.Expression, place: Place) -> str:
+    """FILTER (WHERE …) as it stands behind a call."""
+    return f" FILTER (WHERE {as_truth(place.within_aggregate().known(node.expression.this)).sql})"
+
+
+def _aggregate(node: exp.Expression, place: Place, suffix: str) -> Term:
+    if not place.aggregates:
+        raise Refused("an aggregate here", "it may stand only in a query's result, HAVING and ORDER BY")
+    place.aggregated = True
+    return _computed(node, place, suffix)
+
+
+def aggregate_over(node: exp.Expression, place: Place, suffix: str, *, moving: bool) -> Term:
+    """An aggregate function over a window's frame, in the window's order; `moving` when rows leave the frame."""
+    term = _computed(node, replace(place, scan_order=WINDOW_ORDER), suffix)
+    if moving and term.storage is not Storage.INTEGER and str(node.this).removeprefix(FUNCTION) in _SUMS:
+        # SQLite subtracts what leaves the frame, which is not the sum of what is left.
+        raise Refused("a sum of floats over a moving frame", "SQLite's last bits are those of a running sum", "CAST it")
+    return term
+
+
+_SUMS = frozenset({"sum", "avg", "total"})
+
+
+def _computed(node: exp.Expression, place: Place, suffix: str) -> Term:
+    require(node, "this", "expressions")
+    name = str(node.this).removeprefix(FUNCTION)
+    nodes = node.expressions or [exp.Star()]
+    if not node.expressions and name != "count":
+        raise Refused(f"{name}()", "it has no argument")
+    sql, storage = AGGREGATES[name](Argument(nodes, name, place, suffix), place)
+    return computed(sql, storage)

@@ -1,8 +1,8 @@
 """Columns outside of aggregates in a query that aggregates (lang_select.html, sections 2.4 and 2.5).
 
 SQLite takes them from one row of the group: from the row that holds the minimum or maximum where the query has one
-min() or max(), which is the first such row; from the last row where that is NULL; and else from the first row. First and
-last are said of the order in which SQLite visits the rows (`scan`): where that is not provable the column is refused.
+min() or max(), which is the first such row; from the last row where that is NULL; and else from the first row. First
+and last are said of the order in which SQLite visits the rows (`scan`): where that is not provable it is refused.
 """
 
 from __future__ import annotations

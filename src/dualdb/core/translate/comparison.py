@@ -87,7 +87,7 @@ def key_of(term: Term, collation: str = "BINARY") -> str:
 
 
 def is_told_by_bytes(term: Term) -> bool:
-    """Whether equal values of any class have the same bytes: a column whose affinity makes 1 of 1.0, or a text of both."""
+    """Whether equal values of any class have the same bytes, for their affinity makes 1 of 1.0, or a text of both."""
     return term.affinity in {Affinity.INTEGER, Affinity.NUMERIC, Affinity.TEXT} and (
         (term.collation or "BINARY") == "BINARY"
     )

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from dualdb.core.names import quoted
 from dualdb.core.sqltext import fold
+from dualdb.core.translate.comparison import ordered_as_bytes
 from dualdb.core.translate.conversion import encoded, typed
 from dualdb.core.translate.limits import limits
 from dualdb.core.translate.operators import unified
@@ -19,7 +20,7 @@ from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import Query, Storage, Term
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _WORDS: Mapping[type[exp.Expression], str] = {
     exp.Union: "UNION",
@@ -100,11 +101,11 @@ def _common(first: Term, second: Term) -> Term:
     _, storage = unified([replace(first, sql="_"), replace(second, sql="_")])
     collation = first.collation if first.collation is not None else second.collation
     affinity = first.affinity if first.affinity is second.affinity else None
-    return Term(sql="", storage=storage, collation=collation, affinity=affinity, in_c=first.in_c and second.in_c)
+    return Term(sql="", storage=storage, collation=collation, affinity=affinity, in_c=storage is Storage.TEXT)
 
 
 def _check_equality(queries: Sequence[Query], common: Mapping[str, Term]) -> None:
-    """Refuse to take equal rows for one where equal values need not be the same: which of them comes out?"""
+    """Refuse to take equal rows for one where equal values need not be the same, and any may come out."""
     for place, (name, term) in enumerate(common.items()):
         found = {list(query.fields.values())[place].storage for query in queries}
         if Storage.ANY in found or (found & _FLOATS and found & {Storage.INTEGER, Storage.TRUTH}):
@@ -115,19 +116,18 @@ def _check_equality(queries: Sequence[Query], common: Mapping[str, Term]) -> Non
             raise Refused("a compound SELECT of collated texts", "any of several equal texts may come out")
 
 
-def _brought(query: Query, wanted: object) -> str:
-    """The query with its columns brought to the common classes."""
+def _brought(query: Query, wanted: Iterable[Term]) -> str:
+    """The query with its columns brought to the common classes, its texts to the order of bytes."""
     columns, changed = [], False
-    for (name, term), common in zip(query.fields.items(), wanted, strict=True):  # type: ignore[call-overload]
+    for (name, term), common in zip(query.fields.items(), wanted, strict=True):
         column = replace(term, sql=f'"_part".{quoted(name)}', constant=None)
-        if common.storage is not term.storage:
-            changed = True
-            column = replace(
-                encoded(column) if common.storage is Storage.ANY and term.storage is not Storage.NULL else column,
-                storage=common.storage,
-            )
-            if term.storage is Storage.NULL:
-                column = replace(column, sql=f"NULL::{common.storage.type_name}")
+        if term.storage is Storage.NULL and common.storage is not Storage.NULL:
+            column = replace(column, sql=f"NULL::{common.storage.type_name}", storage=common.storage)
+        elif common.storage is Storage.ANY:
+            column = encoded(column)
+        if column.storage is Storage.TEXT:
+            column = ordered_as_bytes(column)
+        changed = changed or column.sql != f'"_part".{quoted(name)}'
         columns.append(f"{column.sql} AS {quoted(name)}")
     return f'SELECT {", ".join(columns)} FROM ({query.sql}) AS "_part"' if changed else query.sql
 
@@ -152,7 +152,7 @@ def _order(node: exp.Expression, fields: Mapping[str, Term]) -> str:
 
 
 def values(node: exp.Values, parent: Place) -> Query:
-    """VALUES (…), (…): rows one after the other, their columns called column1, column2 …"""
+    """VALUES (…), (…): rows one after the other, their columns are column1, column2 and so on."""
     require(node, "expressions", "alias")
     place = Place(work=parent.work, parent=parent if parent.sources or parent.parent is not None else None)
     rows = [[place.known(one) for one in _row(row)] for row in node.expressions]

@@ -11,6 +11,7 @@ from dualdb.core.names import quoted
 from dualdb.core.sqltext import fold
 from dualdb.core.translate.comparison import compare
 from dualdb.core.translate.conversion import as_truth
+from dualdb.core.translate.operators import unified
 from dualdb.core.translate.place import Place, Source, require, source_of
 from dualdb.core.translate.refusal import Refused, unknown_table
 
@@ -33,7 +34,7 @@ _KINDS: Mapping[tuple[str, str], str] = {
 
 
 _COLLAPSED = 7
-"""So many joins PostgreSQL reorders (join_collapse_limit); of more tables it keeps the order, if they are not in a list."""
+"""So many joins PostgreSQL reorders (join_collapse_limit); beyond it keeps them as written, but for a plain list."""
 _JOINING = ("side", "kind", "on", "using", "method")
 
 
@@ -64,6 +65,8 @@ def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) ->
         if any(fold(other.name) == fold(source.name) for other in sources):
             raise Refused(f"two sources named {source.name!r}", "a name would mean either", "give one of them an alias")
         words, condition, source = _condition(join, sources, source, parent)
+        if source.merged and words in {"RIGHT JOIN", "FULL JOIN"}:
+            sources = [_with_either(other, source) for other in sources]
         sources.append(source)
         text += f", {joined}" if commas else f" {words} {joined}{condition}"
     return From(sql=f" FROM {text}", sources=tuple(sources))
@@ -75,8 +78,6 @@ def _condition(join: exp.Join, sources: Sequence[Source], source: Source, parent
     if words is None or str(join.args.get("method") or "").upper() not in {"", "NATURAL"}:
         raise Refused("this kind of join", "no rule covers it")
     merged = _merged_names(join, sources, source)
-    if merged and words not in {"JOIN", "LEFT JOIN"}:
-        raise Refused(f"{words} … USING", "the merged column comes from either side", "write ON")
     source = replace(source, merged=frozenset(fold(name) for name in merged))
     place = Place(work=parent.work, sources=(*sources, source), parent=parent)
     tests = [_equal(name, sources, source, place) for name in merged]
@@ -104,6 +105,19 @@ def _equal(name: str, sources: Sequence[Source], source: Source, place: Place) -
     if right is None or len(left) != 1:
         raise Refused(f"USING ({name})", "it does not name one column on either side", "write ON")
     return compare("=", left[0][1], right[1], place.work).sql
+
+
+def _with_either(other: Source, source: Source) -> Source:
+    """A source on the left whose merged columns are, without a qualifier, those of either side."""
+    shared = dict(other.shared)
+    for name in source.merged:
+        left, right = other.find(name), source.find(name)
+        if left is None or right is None or name in other.merged:
+            continue
+        (first, second), storage = unified([shared.get(name, left[1]), right[1]])
+        either = f"coalesce({first.sql}, {second.sql})"
+        shared[name] = replace(left[1], sql=either, storage=storage, column=None, label=None)
+    return replace(other, shared=shared)
 
 
 def _source(node: exp.Expression, parent: Place) -> tuple[str, Source]:

@@ -194,6 +194,8 @@ def membership(node: exp.Expression, place: Place) -> Term:
         return _in_query(node.this, _whole_table(node.args["field"]), place)
     if not node.expressions:
         return truth("FALSE")
+    if isinstance(node.expressions[0], exp.Values):
+        return _in_query(node.this, node.expressions[0], place)
     subject = place.term(node.this)
     members = [_without_affinity(place.term(one)) for one in node.expressions]
     sides = [equal_sides(subject, member, place.work) for member in members]

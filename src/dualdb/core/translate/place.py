@@ -40,6 +40,8 @@ class Source:
     """The table, if it is one."""
     merged: frozenset[str] = frozenset()
     """Lower-cased names that JOIN … USING or NATURAL JOIN merged into a source further left."""
+    shared: Mapping[str, Term] = field(default_factory=dict)
+    """What a name means without a qualifier where a RIGHT or FULL JOIN has merged it: the value of either side."""
 
     def find(self, name: str) -> tuple[str, Term] | None:
         """The field of that name, case-insensitively."""
@@ -151,6 +153,9 @@ class Place:
         return term
 
     def _find(self, name: str, qualifier: str) -> Term | None:
+        for source in self.sources if not qualifier else ():
+            if fold(name) in source.shared:
+                return self._used(source, name, source.shared[fold(name)])
         candidates = [
             (source, *found)
             for source in self.sources

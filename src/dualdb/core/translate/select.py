@@ -29,7 +29,7 @@ from dualdb.core.translate.with_clause import with_clause
 from dualdb.core.translate.work import holds_parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dualdb.core.translate.place import Source
     from dualdb.core.translate.term import Term
@@ -114,12 +114,14 @@ class _Select:
         terms = [self._result(item) for item in self.items]
         having = self.node.args.get("having")
         having_sql = f" HAVING {as_truth(self.after.known(having.this)).sql}" if having is not None else ""
-        order_sql = self._order(terms, groups)
         fields = _unique_names([item.name for item in self.items], terms)
-        distinct = self._distinct(terms)
         group_sql = f" GROUP BY {', '.join(term.sql for term in groups)}" if groups else ""
-        results = ", ".join(self._written(name, term) for name, term in fields.items())
-        sql = f"SELECT {distinct}{results}{self.from_sql}{where_sql}{group_sql}{having_sql}{order_sql}"
+        rest = f"{self.from_sql}{where_sql}{group_sql}{having_sql}"
+        if self.node.args.get("distinct") is not None:
+            sql = self._distinct(fields, rest)
+        else:
+            results = ", ".join(self._written(name, term) for name, term in fields.items())
+            sql = f"SELECT {results}{rest}{self._order(terms, groups)}"
         return Query(
             sql=sql + limits(self.node, self.parent),
             fields=fields,
@@ -157,7 +159,8 @@ class _Select:
         for source in sources:
             for name, term in source.fields.items():
                 if wanted or fold(name) not in source.merged:
-                    yield Item(name=name, term=term, source=source)
+                    either = None if wanted else source.shared.get(fold(name))
+                    yield Item(name=name, term=either or term, source=source)
 
     def _result(self, item: Item) -> Term:
         if item.node is not None:
@@ -207,40 +210,67 @@ class _Select:
             this=exp.to_identifier(item.name, quoted=True), table=exp.to_identifier(item.source.name, quoted=True)
         )
 
-    def _distinct(self, terms: Sequence[Term]) -> str:
-        clause = self.node.args.get("distinct")
-        if clause is None:
-            return ""
-        require(clause)
-        for term in terms:
-            if term.storage is Storage.ANY and not is_told_by_bytes(term):
-                raise Refused("DISTINCT over values of any class", "any of several equal values may come out")
-            if term.storage is Storage.TEXT and (term.collation or "BINARY") != "BINARY":
-                raise Refused(f"DISTINCT under COLLATE {term.collation}", "any of several equal texts may come out")
-        return "DISTINCT "
+    def _distinct(self, fields: Mapping[str, Term], rest: str) -> str:
+        """SELECT DISTINCT: of rows that are equal the one that was found first."""
+        require(self.node.args["distinct"])
+        terms = list(fields.values())
+        order = self.node.args.get("order")
+        columns = [replace(term, sql=f'"_distinct".{quoted(name)}', constant=None) for name, term in fields.items()]
+        ordered = [self._ordered_result(one, terms, columns) for one in order.expressions] if order is not None else []
+        if all(_is_told(term) for term in terms):
+            if all(text.split(" ")[0] == column.sql for text, column in ordered):
+                # PostgreSQL orders by result columns only, as they stand there.
+                results = ", ".join(self._written(name, term) for name, term in fields.items())
+                texts = [text.replace(column.sql, terms[columns.index(column)].sql, 1) for text, column in ordered]
+                return f"SELECT DISTINCT {results}{rest}" + (f" ORDER BY {', '.join(texts)}" if texts else "")
+            distinct = "DISTINCT"
+            inner_order = ""
+        else:
+            if self.after.scan_order is None or self.aggregated:
+                raise Refused(
+                    "DISTINCT", "which of several equal values comes out is not provable", "group by a column"
+                )
+            keys = [_told(term) for term in terms]
+            distinct = f"DISTINCT ON ({', '.join(keys)})"
+            inner_order = f" ORDER BY {', '.join([*keys, self.after.scan_order])}"
+        results = ", ".join(f"{typed(term)} AS {quoted(name)}" for name, term in fields.items())
+        outer = f" ORDER BY {', '.join(text for text, _ in ordered)}" if ordered else ""
+        return f'SELECT * FROM (SELECT {distinct} {results}{rest}{inner_order}) AS "_distinct"{outer}'
+
+    def _ordered_result(self, node: exp.Expression, terms: Sequence[Term], columns: Sequence[Term]) -> tuple[str, Term]:
+        """A term of ORDER BY beside DISTINCT, which is one of the result columns, and that column."""
+        require(node, "this", "desc", "nulls_first")
+        value, collation = node.this, None
+        if isinstance(value, exp.Collate):
+            value, collation = value.this, value.expression.name.upper()
+        position = self._position(value)
+        if position is None:
+            texts = [other.sql for other in terms]
+            term = plain_value(self.after.known(value))
+            if term.sql not in texts:
+                raise Refused("ORDER BY beside DISTINCT", "it orders by what is not in the result", "select it as well")
+            position = texts.index(term.sql)
+        column = columns[position]
+        by = column if collation is None else replace(column, collation=collation)
+        return order_term(by, node, not_null=self._is_not_null(terms[position])), column
 
     def _order(self, terms: Sequence[Term], groups: Sequence[Term]) -> str:
         order = self.node.args.get("order")
         if order is None:
             return ""
         require(order, "expressions")
-        distinct = self.node.args.get("distinct") is not None
-        ordered = [self._ordered(one, terms, distinct=distinct) for one in order.expressions]
-        if not distinct and not groups and not self.aggregated and self.after.scan_order is not None:
+        ordered = [self._ordered(one, terms) for one in order.expressions]
+        if not groups and not self.aggregated and self.after.scan_order is not None:
             # SQLite's sorter leaves equal rows in the order in which they were found.
             found = self.after.scan_order.split(", ")
             if not any(term.removesuffix(" DESC") == found[-1] for term in ordered):
                 ordered += found
         return " ORDER BY " + ", ".join(ordered)
 
-    def _ordered(self, node: exp.Expression, terms: Sequence[Term], *, distinct: bool) -> str:
+    def _ordered(self, node: exp.Expression, terms: Sequence[Term]) -> str:
         require(node, "this", "desc", "nulls_first")
         position = self._position(node.this)
         term = terms[position] if position is not None else plain_value(self.after.known(node.this))
-        if distinct and position is None:
-            texts = [other.sql for other in terms]
-            if term.sql not in texts:
-                raise Refused("ORDER BY beside DISTINCT", "it orders by what is not in the result", "select it as well")
         return order_term(term, node, not_null=self._is_not_null(term))
 
     def _position(self, node: exp.Expression) -> int | None:
@@ -262,6 +292,22 @@ class _Select:
         if not self.named:
             return term.sql
         return f"{typed(term) if term.is_constant else term.sql} AS {quoted(name)}"
+
+
+def _is_told(term: Term) -> bool:
+    """Whether equal values are the same value."""
+    if term.storage is Storage.ANY:
+        return is_told_by_bytes(term)
+    return term.storage is not Storage.TEXT or (term.collation or "BINARY") == "BINARY"
+
+
+def _told(term: Term) -> str:
+    """What is equal where the values are."""
+    if term.storage is Storage.ANY:
+        return key_of(term, term.collation or "BINARY")
+    if term.storage is Storage.TEXT:
+        return folded(term, term.collation or "BINARY").sql
+    return typed(term)
 
 
 def _unique_names(names: Sequence[str], terms: Sequence[Term]) -> dict[str, Term]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.sqltext import fold
-from dualdb.core.translate.aggregates import aggregate_over, is_aggregate
+from dualdb.core.translate.aggregates import aggregate_over, filter_clause, is_aggregate
 from dualdb.core.translate.comparison import folded, is_told_by_bytes, key_of
-from dualdb.core.translate.conversion import as_integer, as_truth, plain_value, typed
+from dualdb.core.translate.conversion import as_integer, plain_value, typed
 from dualdb.core.translate.operators import unified
 from dualdb.core.translate.ordering import order_term
 from dualdb.core.translate.place import require
@@ -47,42 +47,39 @@ def window(node: exp.Expression, place: Place) -> Term:
     require(node, "this", "partition_by", "order", "spec", "alias", "over", "first")
     if not place.aggregates:
         raise Refused("a window function here", "it may stand only in a query's result and in ORDER BY")
-    definition = _Window(node, place)
+    over = _Window(node, place)
     called, condition = node.this, ""
     if isinstance(called, exp.Filter):
-        condition = f" FILTER (WHERE {as_truth(place.known(called.expression.this)).sql})"
-        called = called.this
+        called, condition = called.this, filter_clause(called, place)
     if not isinstance(called, exp.Anonymous):
         raise Refused("OVER", "what stands before it is no function")
     name = str(called.this).removeprefix(FUNCTION)
-    term = _called(name, called, place, definition, filtered=bool(condition))
-    over = definition.sql(by_row=name in _BY_ROW)
-    if "\x01" not in term.sql:
-        return replace(term, sql=f"{term.sql}{condition} OVER ({over})")
-    return replace(term, sql=term.sql.replace("\x01", f"{condition} OVER ({over})"))
-
-
-def _called(name: str, called: exp.Expression, place: Place, over: _Window, *, filtered: bool) -> Term:
-    """The function before OVER; \\x01 stands where that goes, if not at the end."""
-    nodes = called.expressions
+    suffix = f"{condition} OVER ({over.sql(by_row=name in _BY_ROW)})"
     if is_aggregate(called):
-        return aggregate_over(called, place, moving=over.moving)
-    if filtered:
+        return aggregate_over(called, place, suffix, moving=over.moving)
+    if condition:
         raise Refused(f"FILTER with {name}()", "SQLite has it for aggregates only", "leave it out")
+    return _called(name, called.expressions, place, suffix)
+
+
+def _called(name: str, nodes: Sequence[exp.Expression], place: Place, over: str) -> Term:
+    """A function that only stands before OVER."""
     if name in _RANKS and not nodes:
-        return computed(f"{name}()", _RANKS[name])
+        return computed(f"{name}(){over}", _RANKS[name])
     if name == "ntile" and len(nodes) == 1:
-        return computed(f"ntile({as_integer(place.known(nodes[0])).sql}::integer)\x01::bigint", Storage.INTEGER)
+        parts = as_integer(place.known(nodes[0])).sql
+        return computed(f"(ntile({parts}::integer){over})::bigint", Storage.INTEGER)
     if name in {"lag", "lead"} and 1 <= len(nodes) <= 3:  # noqa: PLR2004 - value, offset, default
-        return _neighbour(name, nodes, place)
+        text, storage = _neighbour(name, nodes, place)
+        return computed(text + over, storage)
     if name in _VALUES and len(nodes) == (2 if name == "nth_value" else 1):
         term = plain_value(place.known(nodes[0]))
         number = f", {as_integer(place.known(nodes[1])).sql}::integer" if name == "nth_value" else ""
-        return replace(computed(f"{name}({typed(term)}{number})", term.storage), collation=term.collation)
+        return replace(computed(f"{name}({typed(term)}{number}){over}", term.storage), collation=term.collation)
     raise Refused(f"{name}() as a window function", "no rule covers it")
 
 
-def _neighbour(name: str, nodes: Sequence[exp.Expression], place: Place) -> Term:
+def _neighbour(name: str, nodes: Sequence[exp.Expression], place: Place) -> tuple[str, Storage]:
     offset = ""
     if len(nodes) > 1:
         places = place.known(nodes[1]).constant
@@ -91,7 +88,7 @@ def _neighbour(name: str, nodes: Sequence[exp.Expression], place: Place) -> Term
         offset = f", {places}"
     (value, *default), storage = unified([place.known(one) for one in (nodes[0], *nodes[2:])])
     filling = f", {typed(default[0])}" if default else ""
-    return computed(f"{name}({typed(value)}{offset}{filling})", storage)
+    return f"{name}({typed(value)}{offset}{filling})", storage
 
 
 class _Window:
@@ -107,8 +104,6 @@ class _Window:
         self._partition = self._of("partition_by", node, base) or []
         self._order = self._of("order", node, base)
         self._spec = self._of("spec", node, base)
-        if self._spec is not None:
-            require(self._spec, "kind", "start", "start_side", "end", "end_side", "exclude")
 
     def _of(self, part: str, node: exp.Expression, base: exp.Expression | None) -> object:
         return node.args.get(part) or (base.args.get(part) if base is not None else None)
@@ -138,10 +133,10 @@ class _Window:
         if partition:
             parts.append(f"PARTITION BY {', '.join(partition)}")
         terms = [self._ordered(one) for one in self._order.expressions] if isinstance(self._order, exp.Order) else []
-        if by_row or not self.peers:
+        found = self._place.scan_order
+        if (by_row or not self.peers) and found is not None and self._place.bare is None:
             # Of rows that are equal in the order SQLite's sorter leaves the one first that was found first.
-            if self._place.scan_order is not None and self._place.bare is None:
-                terms += [one for one in self._place.scan_order.split(", ") if one not in terms]
+            terms += [one for one in found.split(", ") if one not in terms]
         if terms:
             parts.append(f"ORDER BY {', '.join(terms)}")
         if isinstance(self._spec, exp.Expression):
@@ -162,6 +157,7 @@ class _Window:
         return order_term(plain_value(self._place.known(node.this)), node, not_null=False)
 
     def _frame(self, spec: exp.Expression) -> str:
+        require(spec, "kind", "start", "start_side", "end", "end_side", "exclude")
         start = self._bound(spec.args.get("start"), spec.args.get("start_side"))
         end = spec.args.get("end")
         if end is None:

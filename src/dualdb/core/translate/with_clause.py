@@ -54,8 +54,8 @@ def _written(name: str, columns: Sequence[str], sql: str) -> str:
     return f"{quoted(name)} ({', '.join(quoted(column) for column in columns)}) AS ({sql})"
 
 
-def _fields(name: str, names: Sequence[str], query: Query) -> tuple[Sequence[str], Mapping[str, Term]]:
-    names = names or list(query.fields)
+def _fields(name: str, names: Sequence[str], query: Query) -> tuple[list[str], Mapping[str, Term]]:
+    names = list(names) or list(query.fields)
     if len(names) != len(query.fields):
         raise Refused(f"WITH {name}", "it names another number of columns than it selects", "correct it")
     return names, dict(zip(names, query.fields.values(), strict=True))
@@ -92,7 +92,9 @@ def _recursive(cte: exp.Expression, names: Sequence[str], work: Work) -> Iterato
         steps = [work.grammar.subquery(part, Place(work=work), named=True) for part in all_parts[len(firsts) :]]
         wanted = [begun.renamed(names), *(step.renamed(names) for step in steps)]
         common = in_common(wanted)
-        if all(common[name].storage is fields[name].storage for name in names):
+        if all(
+            common[name].storage is fields[name].storage and common[name].in_c == fields[name].in_c for name in names
+        ):
             break
         fields = {name: replace(term, affinity=None, column=None) for name, term in common.items()}
     word = words[len(firsts) - 1]
