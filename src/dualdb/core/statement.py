@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from dualdb.core.schema import Affinity, TargetType
 
 
+def row_parameter(position: int) -> str:
+    """What a parameter is called that takes a row's value (`Plan.each`); no name of the application's has a dot."""
+    return f"row.{position}"
+
+
 class Kind(Enum):
     """What a statement does, as far as transactions and routing care."""
 
@@ -107,4 +112,12 @@ class Plan:
     rows: Sequence[tuple[int | str, ...]] = ()
     """The whole answer of an emulated PRAGMA, under `columns`; executed nowhere."""
     fingerprint: str = ""
+    each: Plan | None = None
+    """Executed for each row that the last step returns, one after the other; its parameters named `row_parameter` are
+    that row's values. It is what SQLite does row by row, and one statement over all of them at once would not."""
+    row_columns: Sequence[ResultColumn] = ()
+    """The columns of those rows."""
+    policy: str = "ABORT"
+    """What a violated constraint ends (lang_conflict.html): ABORT undoes the statement, FAIL keeps the rows before,
+    ROLLBACK ends the transaction."""
     notes: Sequence[str] = field(default_factory=tuple)

@@ -17,6 +17,7 @@ from dualdb.core.transaction import Event, State
 from dualdb.core.translate.pragmas import CONNECTION, FILE
 from dualdb.driver import schema_change
 from dualdb.driver.answer import Answer, described, prime, shown_names
+from dualdb.driver.binding import UnstorableError
 from dualdb.driver.c_part import (
     LEGACY,
     autocommit,
@@ -27,6 +28,7 @@ from dualdb.driver.c_part import (
     set_isolation_level,
 )
 from dualdb.driver.catalogue import NOTHING
+from dualdb.driver.each import run_each
 from dualdb.driver.failure import OutOfRangeError, failure, read_only, refused
 from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
@@ -222,12 +224,23 @@ def _rows(connection: TargetConnection, statement: Statement, parameters: Any) -
 def _run(remote: Remote, statement: Statement, bound: Any, plan: Plan, messages: list[Message]) -> tuple[Plan, Outcome]:
     """Execute a plan; in its wide form when PostgreSQL's numbers end where SQLite's go on, for nothing has happened."""
     try:
-        return plan, remote.run(plan, messages)
+        return plan, _run_as_planned(remote, bound, plan, messages)
     except OutOfRangeError as error:
         wide, others = remote.planned(statement, bound, wide=True)
         if wide.steps == plan.steps:
             raise sqlite3.NotSupportedError(str(error)) from None
-    return wide, remote.run(wide, others)
+    return wide, _run_as_planned(remote, bound, wide, others)
+
+
+def _run_as_planned(remote: Remote, bound: Any, plan: Plan, messages: list[Message]) -> Outcome:
+    try:
+        return remote.run(plan, messages) if plan.each is None else run_each(remote, plan, messages, bound)
+    except sqlite3.IntegrityError:
+        if plan.policy == "ROLLBACK" and remote.in_transaction:
+            remote.control(Event.ROLLBACK, "ROLLBACK")
+        raise
+    except UnstorableError as refusal:
+        raise refused(str(refusal), f"correct the value, or go back to SQLite: {remote.way_back}") from None
 
 
 def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
@@ -237,8 +250,7 @@ def _noted(remote: Remote, plan: Plan, outcome: Outcome) -> Any:
         remote.total_changes += outcome.written
     if not plan.insert_id:
         return outcome.rows
-    if outcome.rows and outcome.rows[-1][-1] is not None:
-        remote.last_rowid = outcome.rows[-1][-1]
+    remote.last_rowid = next((row[-1] for row in reversed(outcome.rows) if row[-1] is not None), remote.last_rowid)
     return [row[:-1] for row in outcome.rows]
 
 
@@ -363,6 +375,12 @@ class _Batch:
                 self._check()
                 bound = self._remote.bound(statement, row)
                 plan, messages = self._remote.planned(statement, bound)
+                if plan.each is not None or plan.policy != "ABORT":  # no statement of PostgreSQL's alone
+                    self._run()
+                    executed, outcome = _run(self._remote, statement, bound, plan, messages)
+                    _noted(self._remote, executed, outcome)
+                    self._rows.written += outcome.written
+                    continue
                 # Not the row itself, which may be another one by then.
                 self._ready.append((statement, statement.placeholders.given(bound), bound, plan, messages))
                 if self._remote.transaction.state is not State.WRITING:  # it was ended while the row was made

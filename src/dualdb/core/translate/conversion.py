@@ -172,6 +172,8 @@ def into_column(term: Term, column: Column, label: str, work: Work) -> Term:
     if term.storage is Storage.NULL:
         return Term(sql=f"NULL::{storage.type_name}", storage=Storage.NULL)
     sql = _converted(term, column, storage)
+    if sql == term.sql:
+        return term
     if sql is None:
         if term.is_constant and column.stored is not TargetType.ANY and not _is_open_to(term, column):
             raise Refused(

@@ -55,7 +55,7 @@ def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) ->
         return From(sql="", sources=())
     require(clause, "this")
     joins = select.args.get("joins") or []
-    if numbered and not joins and isinstance(clause.this, exp.Subquery) and (found := _numbered(clause.this, parent)):
+    if numbered and not joins and (found := _numbered(clause.this, parent)):
         return found
     text, source = _source(clause.this, parent)
     sources = [source]
@@ -136,16 +136,27 @@ def _source(node: exp.Expression, parent: Place) -> tuple[str, Source]:
     raise Refused("this source in FROM", "no rule covers it", "name a table, or write a subquery")
 
 
-def _numbered(node: exp.Subquery, parent: Place) -> From | None:
+def _numbered(node: exp.Expression, parent: Place) -> From | None:
     """A query whose rows come in an order of its own, with that as a column; None where the order is not provable."""
-    require(node, "this", "alias")
-    query = parent.work.grammar.subquery(node.this, Place(work=parent.work, parent=_outer(parent)), named=True)
-    if query.order is None:
+    if isinstance(node, exp.Subquery):
+        require(node, "this", "alias")
+        inner = Place(work=parent.work, parent=_outer(parent))
+        query = parent.work.grammar.subquery(node.this, inner, named=True, ordered=True)
+        alias, fields, order = node.alias or "_subquery", query.fields, query.order
+        sql = f"({query.sql}{order})"
+    elif isinstance(node, exp.Table) and (common := parent.work.queries.get(fold(node.name))) and not node.text("db"):
+        alias, fields, order = node.alias or node.name, common.fields, common.order
+        sql = quoted(common.name)
+    else:
         return None
-    alias = node.alias or "_subquery"
-    inner = f'SELECT *, row_number() OVER () AS "{_NUMBER}" FROM ({query.sql}{query.order}) AS "_ordered"'
-    source = _derived(alias, query.fields)
-    return From(sql=f" FROM ({inner}) AS {quoted(alias)}", sources=(source,), order=f'{quoted(alias)}."{_NUMBER}"')
+    if order is None:
+        return None
+    numbered = f'SELECT *, row_number() OVER () AS "{_NUMBER}" FROM {sql} AS "_ordered"'
+    return From(
+        sql=f" FROM ({numbered}) AS {quoted(alias)}",
+        sources=(_derived(alias, fields),),
+        order=f'{quoted(alias)}."{_NUMBER}"',
+    )
 
 
 _NUMBER = "_dualdb_number"

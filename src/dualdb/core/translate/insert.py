@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.names import literal, quoted, target_name
+from dualdb.core.names import quoted
 from dualdb.core.schema import HIDDEN_ROWID
 from dualdb.core.sqltext import fold
 from dualdb.core.statement import Kind, Plan
@@ -26,8 +26,10 @@ from dualdb.core.translate.term import STORED_AS, Storage, Term
 from dualdb.core.translate.upsert import upsert_clause
 from dualdb.core.translate.written import (
     check_sql,
+    claimed,
     compared,
     default_term,
+    result_column,
     returning,
     target_of,
     unique_keys,
@@ -43,24 +45,20 @@ if TYPE_CHECKING:
 
 def insert(node: exp.Insert, work: Work, conflict: str | None) -> Plan:
     """The plan of an INSERT or REPLACE."""
-    require(node, "this", "expression", "conflict", "returning", "default")
+    require(node, "this", "expression", "conflict", "returning", "default", "with_")
     schema = node.this if isinstance(node.this, exp.Schema) else None
     table, alias = written_table(schema.this if schema is not None else node.this, work)
     names = [one.name for one in schema.expressions] if schema is not None else None
     slots = _slots(table, names)
     policy = (conflict or "ABORT").upper()
-    if policy not in {"ABORT", "REPLACE", "IGNORE"}:
-        raise Refused(f"INSERT OR {policy}", "PostgreSQL cannot keep or undo that much", "use INSERT")
-    if policy != "ABORT" and node.args.get("conflict") is not None:
+    if policy not in {"ABORT", "REPLACE", "IGNORE", "FAIL", "ROLLBACK"}:
+        raise Refused(f"INSERT OR {policy}", "SQLite has no such clause", "correct the statement")
+    if policy in {"REPLACE", "IGNORE"} and node.args.get("conflict") is not None:
         raise Refused(f"INSERT OR {policy} … ON CONFLICT", "no rule covers both", "use one of them")
     statement = _Insert(node, work, table, alias, slots)
-    if isinstance(node.expression, (exp.Select, exp.SetOperation)):
-        return statement.from_query(policy)
-    if isinstance(node.expression, exp.Values):
-        return statement.from_values(policy)
-    if node.args.get("default") and policy == "ABORT":
-        return statement.of_defaults()
-    raise Refused("this form of INSERT", "no rule covers it", "use VALUES or SELECT")
+    if policy in {"FAIL", "ROLLBACK"}:
+        return replace(statement.plan("ABORT", by_row=policy == "FAIL"), policy=policy)
+    return statement.plan(policy)
 
 
 def _slots(table: Table, names: Sequence[str] | None) -> list[Column]:
@@ -88,7 +86,7 @@ class _Insert:
     """One INSERT under way."""
 
     def __init__(self, node: exp.Insert, work: Work, table: Table, alias: str, slots: Sequence[Column]) -> None:
-        self.node, self.work, self.table, self.slots = node, work, table, slots
+        self.node, self.work, self.table, self.alias, self.slots = node, work, table, alias, slots
         self.target = target_of(table, work)
         self.as_alias = f" AS {quoted(alias)}" if alias != table.name else ""
         self.source = source_of(table, alias)
@@ -108,6 +106,45 @@ class _Insert:
         column = f"{name}.{quoted(rowid.name)}"
         return f"CASE WHEN {name}.xmax = 0 THEN {column} END" if "DO UPDATE" in self.upsert else column
 
+    def plan(self, policy: str, *, by_row: bool = False) -> Plan:
+        """The plan under a conflict policy; `by_row` where the rows before one that fails shall stay."""
+        what = self.node.expression
+        if isinstance(what, exp.Values):
+            several = len(what.expressions) > 1
+            return self.by_row(policy) if several and (by_row or self._may_leave_id) else self.from_values(policy)
+        if isinstance(what, (exp.Select, exp.SetOperation, exp.Subquery)):
+            if by_row or policy != "ABORT" or self.upsert not in {"", " ON CONFLICT DO NOTHING"}:
+                return self.by_row(policy)
+            return self.from_query()
+        if self.node.args.get("default") and policy == "ABORT":
+            return self.of_defaults()
+        raise Refused("this form of INSERT", "no rule covers it", "use VALUES or SELECT")
+
+    def by_row(self, policy: str) -> Plan:
+        """Row by row, as SQLite does: each sees what became of those before it."""
+        query = subquery(self.node.expression, Place(work=self.work), named=True, ordered=True)
+        if len(query.fields) != len(self.slots):
+            raise Refused("this INSERT", f"{len(query.fields)} values for {len(self.slots)} columns", "correct it")
+        if query.order is None:
+            raise Refused("INSERT … SELECT", "it depends on an order of the rows that is not provable", "add ORDER BY")
+        inner = self.work.inner(len(self.slots))
+        bound = [exp.Placeholder(this=f"p{inner.row_begins + position}") for position in range(len(self.slots))]
+        one = self.node.copy()
+        one.set("expression", exp.Values(expressions=[exp.Tuple(expressions=bound)]))
+        one.set("with_", None)
+        each = _Insert(one, inner, self.table, self.alias, self.slots).from_values(policy)
+        return Plan(
+            kind=Kind.WRITE,
+            steps=(self.work.finish(query.sql + query.order),),
+            row_columns=tuple(result_column(name, term) for name, term in query.fields.items()),
+            each=each,
+            columns=each.columns,
+            insert_id=each.insert_id,
+            reads=frozenset(self.work.reads),
+            writes=frozenset({fold(self.table.name)}),
+            notes=tuple(self.work.notes),
+        )
+
     def from_values(self, policy: str) -> Plan:
         """INSERT … VALUES."""
         rows = [self._row(row, policy) for row in self.node.expression.expressions]
@@ -120,15 +157,28 @@ class _Insert:
                 [f"INSERT INTO {self.target}{self.as_alias} ({columns}) {rows_sql} ON CONFLICT DO NOTHING"]
             )
         values = ", ".join(self._written(row) for row in rows)
-        return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({self.columns}) VALUES {values}{self.upsert}"])
+        columns = self.columns
+        if self._may_leave_id and len(rows) == 1 and self.table.rowid is not None:
+            columns = f"{quoted(self.table.rowid.name)}, {columns}"
+            values = f"({self._id_unless_there(rows[0], self.table.rowid)}, {values[1:]}"
+        return self._plan([f"INSERT INTO {self.target}{self.as_alias} ({columns}) VALUES {values}{self.upsert}"])
 
-    def from_query(self, policy: str) -> Plan:
+    @property
+    def _may_leave_id(self) -> bool:
+        """Whether an upsert that finds its row takes no id: AUTOINCREMENT takes one all the same."""
+        return "DO UPDATE" in self.upsert and self.gives_id and not self.table.autoincrement
+
+    def _id_unless_there(self, row: Sequence[Term], rowid: Column) -> str:
+        """The new row's id, taken only if there is none that it conflicts with; -1 then, as SQLite has it."""
+        claim = self._claimed(Term(sql="NULL::bigint", storage=Storage.INTEGER), rowid)
+        conflicts = self._conflicts(row)
+        if not conflicts:
+            return claim
+        return f"CASE WHEN EXISTS (SELECT FROM {self.target} WHERE {conflicts}) THEN -1 ELSE {claim} END"
+
+    def from_query(self) -> Plan:
         """INSERT … SELECT."""
-        if policy != "ABORT":
-            raise Refused(f"INSERT OR {policy} … SELECT", "no rule covers it", "insert the rows one by one")
-        if self.upsert and self.upsert != " ON CONFLICT DO NOTHING":
-            raise Refused("INSERT … SELECT … ON CONFLICT", "the rows' order would matter", "insert the rows one by one")
-        query = subquery(self.node.expression, Place(work=self.work), named=True)
+        query = subquery(self.node.expression, Place(work=self.work), named=True, ordered=True)
         if len(query.fields) != len(self.slots):
             raise Refused("this INSERT", f"{len(query.fields)} values for {len(self.slots)} columns", "correct it")
         values = []
@@ -192,7 +242,7 @@ class _Insert:
             return term.sql
         if term.storage is Storage.NULL:
             return "DEFAULT"
-        return f"sqlite.claim_id({literal(self.target)}, {literal(target_name(slot.name))}, {term.sql})"
+        return claimed(self.table, slot, term.sql, self.work)
 
     # OR REPLACE ---------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,7 @@ _GRAMMAR = frozenset(
 )
 """Keywords that mean something in the statements that are translated; any other word is a name here."""
 _BEFORE_OPERAND = _GRAMMAR - {"CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "END", "FALSE", "NULL", "TRUE"}
+_WRITES = frozenset({"INSERT", "REPLACE", "UPDATE"})
 _FRAMES = frozenset({"ROWS", "RANGE", "GROUPS"})
 _FRAME_WORDS = _FRAMES | {
     "BETWEEN", "UNBOUNDED", "PRECEDING", "FOLLOWING", "CURRENT", "ROW", "AND",
@@ -122,7 +123,7 @@ class Prepared:
     strings: frozenset[str]
     """What stands in double quotes: a name, or a string where no such name exists."""
     conflict: str | None
-    """The word after OR in INSERT OR … or REPLACE."""
+    """The word after OR in INSERT OR … and UPDATE OR …, or REPLACE."""
 
 
 def prepare(tokens: Sequence[Token]) -> Prepared:
@@ -186,14 +187,26 @@ class _Parameters:
 
 
 def _without_conflict_clause(tokens: Sequence[Token]) -> tuple[Sequence[Token], str | None]:
-    words = [token.word() for token in tokens[:3]]
+    place = _verb(tokens)
+    words = [token.word() for token in tokens[place : place + 3]]
+    before, verb, after = tokens[:place], tokens[place], tokens[place + 1 :]
     if words[0] == "REPLACE":
-        return (Token("id", "INSERT", tokens[0].start), *tokens[1:]), "REPLACE"
-    if words[:2] == ["INSERT", "OR"]:
-        return (tokens[0], *tokens[3:]), words[2]
-    if words[:2] == ["UPDATE", "OR"]:
-        raise Refused(f"UPDATE OR {words[2]}", "PostgreSQL cannot skip or replace rows in an UPDATE")
+        return (*before, Token("id", "INSERT", verb.start), *after), "REPLACE"
+    if words[:2] in (["INSERT", "OR"], ["UPDATE", "OR"]):
+        return (*before, verb, *after[2:]), words[2]
     return tokens, None
+
+
+def _verb(tokens: Sequence[Token]) -> int:
+    """Where the statement begins that stands behind a WITH clause, if there is one."""
+    depth = 0
+    if tokens[0].word() != "WITH":
+        return 0
+    for place, token in enumerate(tokens):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.word() in _WRITES and tokens[place + 1].text != "(":
+            return place
+    return 0
 
 
 def _functions(tokens: Sequence[Token]) -> frozenset[int]:

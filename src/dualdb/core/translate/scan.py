@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from dualdb.core.translate.place import Source
 
 
-def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
-    """ORDER BY terms for an aggregate's rows, or None when the order is not provable."""
+def scan_order(select: exp.Select, sources: Sequence[Source], *, writes: bool = False) -> str | None:
+    """ORDER BY terms for an aggregate's rows, or for those that a statement `writes`; None when the order is not
+    provable. Who writes needs the row itself: an index that holds all columns asked for is of no use.
+    """
     if len(sources) != 1 or sources[0].table is None:
         return None
     table = sources[0].table
     names = {fold(column.name) for column in select.find_all(exp.Column)}
     fixed, examined = fixed_columns(select), _examined(select)
-    orders = {_order(index, fixed) for index in table.indexes if _serves(index, table, names, examined)}
+    orders = {
+        _order(index, fixed) for index in table.indexes if _serves(index, table, None if writes else names, examined)
+    }
     if len(orders) > 1 or None in orders:
         return None
     before = orders.pop() or () if orders else ()
@@ -45,14 +49,14 @@ def scan_order(select: exp.Select, sources: Sequence[Source]) -> str | None:
     return ", ".join([*(f"{term} NULLS FIRST" for term in terms), *(f"{prefix}.{term}" for term in key)])
 
 
-def _serves(index: Index, table: Table, names: set[str], examined: set[str]) -> bool:
+def _serves(index: Index, table: Table, names: set[str] | None, examined: set[str]) -> bool:
     """Whether the planner could choose the index: to find rows, to group them, or because it holds all columns."""
     if index.origin == "pk" and table.rowid is None:
         return False
     columns = [fold(term.column) if term.column else "" for term in index.terms]
     # Besides its columns an index holds what finds the row: the rowid, or the WITHOUT ROWID key.
     found_by = table.key.columns if table.rowid is None else (table.rowid.name, *ROWID_NAMES)
-    covering = names <= {*columns, *(fold(name) for name in found_by)}
+    covering = names is not None and names <= {*columns, *(fold(name) for name in found_by)}
     return columns[0] in examined or covering or "" in columns or index.where is not None
 
 
@@ -79,15 +83,25 @@ def _conjuncts(select: exp.Expression) -> Iterator[exp.Expression]:
             yield node
 
 
-def fixed_columns(select: exp.Expression) -> set[str]:
-    """Columns that WHERE holds equal to one constant, and single columns by which the query groups."""
+def fixed_columns(select: exp.Expression, *, of: str | None = None) -> set[str]:
+    """Columns that WHERE holds equal to one constant, and single columns by which the query groups; or those of one of
+    several tables that it holds equal to what the others have.
+    """
     found = set()
     for node in _conjuncts(select):
         if isinstance(node, exp.EQ):
             for side, other in ((node.this, node.expression), (node.expression, node.this)):
-                if isinstance(side, exp.Column) and isinstance(other, (exp.Literal, exp.Placeholder)):
+                if isinstance(side, exp.Column) and _is_fixed(side, other, of):
                     found.add(fold(side.name))
     return found | _grouped(select)
+
+
+def _is_fixed(side: exp.Column, other: exp.Expression, of: str | None) -> bool:
+    if of is None or isinstance(other, (exp.Literal, exp.Placeholder)):
+        return isinstance(other, (exp.Literal, exp.Placeholder))
+    return (
+        fold(side.text("table")) == fold(of) and isinstance(other, exp.Column) and other.text("table") not in {"", of}
+    )
 
 
 def _grouped(select: exp.Expression) -> set[str]:

@@ -52,18 +52,20 @@ class Item:
     alias: str = ""
 
 
-def subquery(node: exp.Expression, parent: Place, *, named: bool = False, texts: Sequence[str] = ()) -> Query:
+def subquery(
+    node: exp.Expression, parent: Place, *, named: bool = False, texts: Sequence[str] = (), ordered: bool = False
+) -> Query:
     """A query of any form; `named` gives its columns their names, for who selects from it; `texts` are the result
-    expressions as written, which name those without alias.
+    expressions as written, which name those without alias; `ordered` when it matters in which order the rows come.
     """
     if isinstance(node, exp.Subquery):
         require(node, "this")
-        return subquery(node.this, parent, named=named, texts=texts)
+        return subquery(node.this, parent, named=named, texts=texts, ordered=ordered)
     outer = dict(parent.work.queries)
     prefix = with_clause(node, parent)
     try:
         if isinstance(node, exp.Select):
-            query = _Select(node, parent, named=named, texts=texts).query()
+            query = _Select(node, parent, named=named, texts=texts, ordered=ordered).query()
         elif isinstance(node, exp.Values):
             query = values(node, parent)
         elif is_compound(node):
@@ -78,7 +80,7 @@ def subquery(node: exp.Expression, parent: Place, *, named: bool = False, texts:
 class _Select:
     """One SELECT under way."""
 
-    def __init__(self, node: exp.Select, parent: Place, *, named: bool, texts: Sequence[str]) -> None:
+    def __init__(self, node: exp.Select, parent: Place, *, named: bool, texts: Sequence[str], ordered: bool) -> None:
         require(node, *_CLAUSES)
         self.node = node
         self.parent = parent
@@ -86,7 +88,7 @@ class _Select:
         self.named = named
         outer = parent if parent.sources or parent.parent is not None else None
         self.aggregated = node.args.get("group") is not None or aggregates(node)
-        clause = from_clause(node, parent, numbered=self.aggregated)
+        clause = from_clause(node, parent, numbered=self.aggregated or ordered)
         self.from_sql, self.sources = clause.sql, clause.sources
         self.items = list(self._items(texts))
         aliases = {fold(item.alias): item.node for item in reversed(self.items) if item.alias and item.node is not None}

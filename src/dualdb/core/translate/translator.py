@@ -25,6 +25,7 @@ from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.result_names import result_texts
 from dualdb.core.translate.select import subquery
 from dualdb.core.translate.syntax import parse
+from dualdb.core.translate.with_clause import with_clause
 from dualdb.core.translate.work import Work
 from dualdb.core.translate.written import result_column
 
@@ -70,13 +71,8 @@ def _translated(sql: str, tokens: Sequence[Token], work: Work) -> Plan:
     prepared = prepare(tokens)
     node = parse(prepared)
     work.use(prepared)
-    match node:
-        case exp.Insert():
-            return insert(node, work, prepared.conflict)
-        case exp.Update():
-            return update(node, work)
-        case exp.Delete():
-            return delete(node, work)
+    if isinstance(node, (exp.Insert, exp.Update, exp.Delete)):
+        return _written(node, work, prepared.conflict)
     if reads_only_schema(node):
         return Plan(kind=Kind.CATALOG)
     query = subquery(node, Place(work=work), texts=result_texts(tokens, sql))
@@ -87,6 +83,21 @@ def _translated(sql: str, tokens: Sequence[Token], work: Work) -> Plan:
         reads=frozenset(work.reads),
         notes=tuple(work.notes),
     )
+
+
+def _written(node: exp.Insert | exp.Update | exp.Delete, work: Work, conflict: str | None) -> Plan:
+    """A statement that writes, and the queries that its WITH names, which are part of whatever reads them first."""
+    prefix = work.prefix = with_clause(node, Place(work=work))
+    match node:
+        case exp.Insert():
+            plan = insert(node, work, conflict)
+        case exp.Update():
+            plan = update(node, work, conflict)
+        case exp.Delete():
+            plan = delete(node, work)
+    if prefix and len(plan.steps) > 1:
+        raise Refused("WITH before this statement", "it is made of several", "write the queries where they are read")
+    return plan
 
 
 def reads_only_schema(node: exp.Expression) -> bool:

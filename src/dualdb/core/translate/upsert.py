@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dualdb.core.schema import Table
     from dualdb.core.translate.place import Source
     from dualdb.core.translate.work import Work
+    from dualdb.core.translate.written import Unique
 
 
 def upsert_clause(node: exp.Expression, source: Source, work: Work) -> str:
@@ -32,7 +33,12 @@ def upsert_clause(node: exp.Expression, source: Source, work: Work) -> str:
     if not node.expressions:
         return f" ON CONFLICT{target} DO NOTHING"
     if not target:
-        raise Refused("ON CONFLICT DO UPDATE", "it names no unique key", "name the key's columns")
+        keys = unique_keys(table)
+        if len(keys) != 1:
+            raise Refused(
+                "ON CONFLICT DO UPDATE", "it names no unique key, and there are several", "name the key's columns"
+            )
+        target = _written(keys[0])
     # An unqualified name means the row that is there already, not the one that was to be inserted.
     hidden = frozenset(fold(name) for name in source.fields)
     excluded = replace(source_of(table, "excluded"), merged=hidden)
@@ -57,7 +63,11 @@ def _target(keys: Sequence[exp.Expression], table: Table) -> str:
     if len(found) != 1:
         reason = "it names no unique key of the table" if not found else "several unique keys have these columns"
         raise Refused("ON CONFLICT", reason, "name the columns of one unique key")
-    return f" ({', '.join(compared(quoted(column.name), column, by) for column, by in found[0].columns)})"
+    return _written(found[0])
+
+
+def _written(key: Unique) -> str:
+    return f" ({', '.join(compared(quoted(column.name), column, by) for column, by in key.columns)})"
 
 
 def _assignment(node: exp.Expression, table: Table, place: Place) -> str:

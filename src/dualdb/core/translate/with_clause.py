@@ -45,7 +45,8 @@ def with_clause(node: exp.Expression, parent: Place) -> str:
         else:
             query = work.grammar.subquery(cte.this, Place(work=work), named=True)
             names, fields = _fields(cte.alias, names, query)
-            work.queries[fold(cte.alias)] = CommonQuery(name=cte.alias, fields=fields)
+            order = "" if query.order == "" or query.is_single else None
+            work.queries[fold(cte.alias)] = CommonQuery(name=cte.alias, fields=fields, order=order)
             parts.append(_written(cte.alias, names, query.sql))
     return f"WITH {'RECURSIVE ' if recursive else ''}{', '.join(parts)} "
 
@@ -107,7 +108,7 @@ def _recursive(cte: exp.Expression, names: Sequence[str], work: Work) -> Iterato
             raise Refused(f"LIMIT in WITH {cte.alias}", "which rows come first is not provable", "limit it outside")
         ended = f"{_ENDED}{cte.alias}"
         yield _written(ended, names, f"SELECT * FROM {quoted(cte.alias)}{limit}")
-        work.queries[fold(cte.alias)] = CommonQuery(name=ended, fields=fields)
+        work.queries[fold(cte.alias)] = CommonQuery(name=ended, fields=fields, order="")
 
 
 def _has(part: exp.Expression, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dualdb.core.names import qualified
 from dualdb.core.schema import TargetType
-from dualdb.core.statement import Parameter, Target
+from dualdb.core.statement import Parameter, Target, row_parameter
 from dualdb.core.translate.refusal import Refused
 from dualdb.core.translate.term import STORED_AS, Storage, Term
 
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 class Subquery(Protocol):
     """What translates a query inside of another statement (`select.subquery`)."""
 
-    def __call__(self, node: exp.Expression, parent: Place, *, named: bool = False, texts: Sequence[str] = ()) -> Query:
+    def __call__(
+        self,
+        node: exp.Expression,
+        parent: Place,
+        *,
+        named: bool = False,
+        texts: Sequence[str] = (),
+        ordered: bool = False,
+    ) -> Query:
         """The query's text and columns."""
 
 
@@ -64,6 +72,8 @@ class CommonQuery:
     name: str
     """As WITH spells it."""
     fields: Mapping[str, Term]
+    order: str | None = None
+    """'' when its rows come in SQLite's order as they are."""
 
 
 class Work:
@@ -91,10 +101,26 @@ class Work:
         self.notes: list[str] = []
         self.queries: dict[str, CommonQuery | None] = {}
         """The queries of WITH in scope, by lower-cased name; None for one that is still to be translated."""
+        self.row_begins = 0
+        """Where the parameters that stand for a row's values begin among the sources."""
+        self.prefix = ""
+        """The WITH clause of a statement that writes, for its first step."""
         self.views_open: set[str] = set()
         """Views that are being translated, lower-cased."""
         self.views_read: set[str] = set()
         """Views that were read, those inside of views too, lower-cased."""
+
+    def inner(self, count: int) -> Work:
+        """A translation of its own for each row of so many values that this one finds (`Plan.each`)."""
+        work = Work(self.schema, self.target_schema, grammar=self.grammar, hints=self.hints, wide=self.wide)
+        work.sources = (*self.sources, *(row_parameter(position) for position in range(count)))
+        work.strings = self.strings
+        work.row_begins = len(self.sources)
+        return work
+
+    def row_value(self, position: int) -> Term:
+        """A value of the row that this translation is for."""
+        return Term(sql="", storage=Storage.OPEN, parameter=row_parameter(position))
 
     def use(self, prepared: Prepared) -> None:
         """Take the parameters and doubtful strings of a prepared statement."""
@@ -124,6 +150,7 @@ class Work:
 
     def finish(self, sql: str) -> Target:
         """One step: the text as psycopg takes it, and its parameters in the order in which they stand in it."""
+        sql, self.prefix = self.prefix + sql, ""
         if "\0" in _MARKER.sub("", sql):
             raise Refused("a NUL character", "PostgreSQL's text cannot hold one", "leave it out")
         order = [self.parameters[int(number)] for number in _MARKER.findall(sql)]

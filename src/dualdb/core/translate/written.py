@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.ddltext import default_expression
-from dualdb.core.names import qualified
+from dualdb.core.names import literal, qualified, target_name
 from dualdb.core.schema import TargetType
 from dualdb.core.sqltext import fold
 from dualdb.core.statement import Decoder, ResultColumn
@@ -151,6 +151,11 @@ def result_column(name: str, term: Term) -> ResultColumn:
         decoder=_DECODERS.get(term.storage, Decoder.AS_IS),
         decltype=term.column.decltype or None if term.column is not None else None,
     )
+
+
+def claimed(table: Table, rowid: Column, sql: str, work: Work) -> str:
+    """An id that the application gives, claimed from the sequence; NULL takes the next one."""
+    return f"sqlite.claim_id({literal(target_of(table, work))}, {literal(target_name(rowid.name))}, {sql})"
 
 
 def target_of(table: Table, work: Work) -> str:
