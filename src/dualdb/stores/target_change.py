@@ -12,6 +12,7 @@ from dualdb.core.names import qualified, quoted
 from dualdb.core.translate.ddl import table_ddl, view_ddl, views_ddl
 from dualdb.core.translate.refusal import Refused
 from dualdb.stores.queries import query
+from dualdb.stores.target_alter import settled, statements
 from dualdb.stores.target_journal import capture_table, fence_table, write_objects
 from dualdb.stores.target_read import ASK
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Schema, Table
     from dualdb.core.translate.ddl import ViewDdl
+    from dualdb.stores.target_alter import Alteration
     from dualdb.stores.target_connection import Target
 
 
@@ -27,14 +29,21 @@ class FencedError(Exception):
     """A move of authority is under way: the schema must not change now."""
 
 
-def follow(connection: Target, before: Schema, after: Schema, target_schema: str) -> None:
-    """Lead the objects from one schema to the other. Raises Refused, FencedError, psycopg's errors."""
+def follow(
+    connection: Target, before: Schema, after: Schema, target_schema: str, alteration: Alteration | None = None
+) -> None:
+    """Lead the objects from one schema to the other, a table that was altered with its rows. Raises Refused,
+    FencedError, psycopg's errors.
+    """
     # 1. hold the control row, so that no fence rises before this commits; 2. change; 3. describe.
     found = connection.execute(query("target/authority.sql", "share_control").encode()).fetchone()
     if found is None or found[0] != "postgres" or found[1] == "moving":
         raise FencedError
-    for statement in _statements(before, after, target_schema):
+    for statement in _statements(before, after, target_schema, alteration):
         connection.execute(statement.encode())
+    if alteration is not None:
+        before = settled(before, alteration)
+        capture_table(connection, alteration.new, target_schema, enabled=True)  # it speaks of names
     for name in after.tables.keys() - before.tables.keys():
         capture_table(connection, after.tables[name], target_schema, enabled=True)
         fence_table(connection, after.tables[name], target_schema, enabled=False)
@@ -42,19 +51,16 @@ def follow(connection: Target, before: Schema, after: Schema, target_schema: str
     connection.execute(query(ASK, "mark").encode())  # like any change it can be asked for when its COMMIT is lost
 
 
-def _statements(before: Schema, after: Schema, target_schema: str) -> Iterator[str]:
+def _statements(before: Schema, after: Schema, target_schema: str, alteration: Alteration | None) -> Iterator[str]:
     standing, wanted = views_ddl(before, target_schema), views_ddl(after, target_schema)
     gone = _gone(standing, wanted, after, target_schema)
     for name in reversed(gone):
         yield f"DROP VIEW IF EXISTS {qualified(target_schema, before.views[name].name)}"
+    if alteration is not None:
+        yield from statements(alteration, target_schema)
+        before = settled(before, alteration)
     for name, table in before.tables.items():
-        if name not in after.tables:
-            yield f"DROP TABLE {qualified(target_schema, table.name)}"
-        else:
-            kept = {index.name for index in after.tables[name].indexes}
-            for index in table.indexes:
-                if index.name not in kept:
-                    yield f"DROP INDEX {qualified(target_schema, index.name)}"
+        yield from _dropped(table, after.tables.get(name), target_schema)
     for name, table in after.tables.items():
         yield from _made(before.tables.get(name), table, target_schema)
     for name in after.views.keys() - before.views.keys() - wanted.keys():
@@ -81,6 +87,16 @@ def _gone(
             view_ddl(after.views[name], after, target_schema)  # it says what is refused
         gone.append(name)
     return gone
+
+
+def _dropped(old: Table, new: Table | None, target_schema: str) -> Iterator[str]:
+    if new is None:
+        yield f"DROP TABLE {qualified(target_schema, old.name)}"
+        return
+    kept = {index.name for index in new.indexes}
+    for index in old.indexes:
+        if index.name not in kept:
+            yield f"DROP INDEX {qualified(target_schema, index.name)}"
 
 
 def _made(old: Table | None, new: Table, target_schema: str) -> Iterator[str]:

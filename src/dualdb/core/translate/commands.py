@@ -91,6 +91,14 @@ def create(tokens: Sequence[Token]) -> Plan:
     return Plan(kind=Kind.DDL, verb="CREATE", object=kind.lower(), name=name, if_exists=exists)
 
 
+def alter(tokens: Sequence[Token]) -> Plan:
+    """ALTER TABLE name …: what it comes to is told from the schema before and after it."""
+    if len(tokens) < 2 or tokens[1].word() != "TABLE":  # noqa: PLR2004 - the word behind the first
+        raise Refused("ALTER", "only tables are altered", "correct the statement")
+    name, _ = _object(tokens, 2)
+    return Plan(kind=Kind.DDL, verb="ALTER", object="table", name=name)
+
+
 def drop(tokens: Sequence[Token]) -> Plan:
     """DROP TABLE, INDEX, VIEW [IF EXISTS] name."""
     kind = tokens[1].word() if len(tokens) > 1 else ""
@@ -127,6 +135,7 @@ def maintenance(tokens: Sequence[Token]) -> Plan:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "ALTER": alter,
     "ANALYZE": maintenance,
     "BEGIN": begin,
     "COMMIT": commit,

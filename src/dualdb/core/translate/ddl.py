@@ -101,6 +101,18 @@ def table_ddl(table: Table, target_schema: str) -> tuple[TableDdl, Sequence[tupl
     return TableDdl(create=create, indexes=tuple(_indexes(table, work, refusals))), tuple(refusals)
 
 
+def added_column(table: Table, column: Column, old: Table, target_schema: str) -> tuple[str, Sequence[str]]:
+    """A column that ALTER TABLE has added to `old`, and the CHECKs that came with it; raises Refused."""
+    refusals: Refusals = []
+    work = _work(Schema(tables={fold(table.name): table}), target_schema)
+    text = _column(table, column, work, refusals)
+    known = _checks(old, _work(Schema(tables={fold(old.name): old}), target_schema), [])
+    checks = [check for check in _checks(table, work, refusals) if check not in known]
+    for what, reason in refusals:
+        raise Refused(what, reason)
+    return text, checks
+
+
 def views_ddl(schema: Schema, target_schema: str) -> Mapping[str, ViewDdl]:
     """The views that have a translation, in an order in which each finds what it reads."""
     return _views(schema, target_schema, [])

@@ -31,10 +31,7 @@ def call(node: exp.Expression, place: Place) -> Term:
     """A function call, by the function's name."""
     require(node, "this", "expressions")
     name = str(node.this).removeprefix(FUNCTION)
-    function = place.work.grammar.functions.get(name)
-    if function is None:
-        raise Refused(f"{name}()", "no rule covers this function")
-    return function(node.expressions, place)
+    return place.work.function(name)(node.expressions, place)
 
 
 def _count(nodes: Nodes, name: str, *counts: int) -> None:

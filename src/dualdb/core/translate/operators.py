@@ -334,7 +334,7 @@ def concatenation(node: exp.Expression, place: Place) -> Term:
     if _marker(node.this) == PLUS:
         return replace(plain_value(place.known(node.expression)), affinity=None, column=None, label=None)
     if isinstance(node.this, exp.DPipe) and (arrow := _marker(node.this.expression)) is not None:
-        return place.work.grammar.functions[arrow]((node.this.this, node.expression), place)
+        return place.work.function(arrow)((node.this.this, node.expression), place)
     left, right = (as_text(place.known(one)) for one in (node.this, node.expression))
     if Storage.NULL in {left.storage, right.storage}:
         return null()

@@ -131,6 +131,13 @@ class Work:
         """A table, view or index of the application as it stands in PostgreSQL's text."""
         return qualified(self.target_schema, name)
 
+    def function(self, name: str) -> Function:
+        """The rule of a scalar function; raises Refused where there is none."""
+        found = self.grammar.functions.get(name)
+        if found is None:
+            raise Refused(f"{name}()", "no rule covers this function")
+        return found
+
     def placeholder(
         self, term: Term, storage: Storage, *, affinity: Affinity | None, stored: TargetType, label: str | None = None
     ) -> Term:
