@@ -430,3 +430,13 @@ RETURN CASE
   WHEN places > -64 THEN value << (- places)::integer
   ELSE 0
 END;
+
+-- What sum() adds of a value: an integer of what is or looks like one, a float of all else (sqlite3_value_numeric_type).
+CREATE OR REPLACE FUNCTION sqlite.summand(value bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+  WHEN get_byte(value, 0) <= 2 THEN value
+  ELSE coalesce(
+    CASE WHEN get_byte(value, 0) = 3 THEN sqlite.whole_number_in(sqlite.ascii_of(value)) END,
+    sqlite.value(sqlite.to_real(value)))
+END;

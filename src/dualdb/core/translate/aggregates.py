@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dualdb.core.translate.comparison import folded, key_of, ordered_as_bytes
-from dualdb.core.translate.conversion import as_text, as_truth, encoded, plain_value, typed
+from dualdb.core.translate.comparison import folded, is_told_by_bytes, key_of, ordered_as_bytes
+from dualdb.core.translate.conversion import as_real, as_text, as_truth, encoded, plain_value, typed
 from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import FUNCTION
 from dualdb.core.translate.refusal import Refused
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     Aggregate = Callable[["Argument", Place], tuple[str, Storage]]
 
+OVER = " OVER ("
+"""How a window begins behind a call."""
+_BINARY = frozenset({None, "BINARY"})
 WINDOW_ORDER = "\x01window"
 """Stands for the order of a window, which the aggregate need not be told."""
 FLOAT_ORDER = "the rows' order in a float sum is not provable: its last bits may differ"
@@ -54,6 +57,22 @@ class Argument:
         ordered = "" if order is None or order == WINDOW_ORDER else f" ORDER BY {order}"
         return f"{function}({distinct}{text}{ordered}){self._suffix}"
 
+    def sorted(self, function: str, text: str, order: str) -> str:
+        """An aggregate that PostgreSQL computes over values that are not NULL, in this order; not over a window."""
+        if OVER in self._suffix:
+            raise Refused(f"{self.name}() over a window", "PostgreSQL cannot order the rows there", "use a subquery")
+        found = f"{text} IS NOT NULL"
+        if self._suffix:
+            return f"{function}({text} ORDER BY {order}){self._suffix.removesuffix(')')} AND {found})"
+        return f"{function}({text} ORDER BY {order}) FILTER (WHERE {found})"
+
+    def first_met(self, function: str, text: str, place: Place) -> str:
+        """An aggregate over different values `v`, each numbered by where it was met first, `n`."""
+        if place.scan_order is None or (self.term.storage is Storage.TEXT and self.term.collation not in _BINARY):
+            raise Refused(f"{self.name}(DISTINCT …)", "the order of its rows is not provable", "use a subquery")
+        rows = f"unnest({self.sorted('array_agg', text, place.scan_order)}) WITH ORDINALITY AS u (v, n)"
+        return f"(SELECT {function} FROM (SELECT v, min(n) AS n FROM {rows} GROUP BY v) AS d)"
+
     def refused(self) -> Refused:
         """The refusal of this class of argument."""
         return Refused(f"{self.name}() over {self.term.storage.value}", "SQLite's result depends on each value's class")
@@ -71,38 +90,24 @@ def count(argument: Argument, _: Place) -> tuple[str, Storage]:
     return argument.call("count", text), Storage.INTEGER
 
 
-def extreme(argument: Argument, _: Place) -> tuple[str, Storage]:
-    """Translate min(x), max(x)."""
+def extreme(argument: Argument, place: Place) -> tuple[str, Storage]:
+    """Translate min(x), max(x): of values that are equal the one that was met first."""
     term = argument.term
     collation = term.collation or "BINARY"
-    if term.storage in {Storage.TEXT, Storage.ANY} and collation != "BINARY":
-        raise Refused(f"{argument.name}() under COLLATE {collation}", "any of several equal texts may come out")
-    if term.storage in {Storage.ANY, Storage.BLOB}:
-        return argument.call(f"sqlite.{argument.name}", encoded(term).sql), Storage.ANY
-    if term.storage is Storage.TEXT:
+    if term.storage in _ORDERED:
+        return argument.call(argument.name, typed(term)), term.storage
+    if term.storage is Storage.TEXT and collation == "BINARY":
         return argument.call(argument.name, ordered_as_bytes(term).sql), Storage.TEXT
-    return argument.call(argument.name, typed(term)), term.storage
+    key = folded(term, collation).sql if term.storage is Storage.TEXT else key_of(term, collation)
+    order = [f"{key}{' DESC' if argument.name == 'max' else ''} NULLS LAST"]
+    if not (term.storage is Storage.BLOB or is_told_by_bytes(term)):
+        if place.scan_order is None:
+            raise Refused(f"{argument.name}()", "which of several equal values comes out is not provable", "CAST it")
+        order.append(place.scan_order)
+    return f"({argument.sorted('array_agg', term.sql, ', '.join(order))})[1]", term.storage
 
 
-def _float_sum(function: str, argument: Argument, place: Place) -> str:
-    """A sum of floats, added up in SQLite's order."""
-    term = argument.term
-    text = term.sql if term.storage in {Storage.REAL, Storage.NUMBER} else f"{term.sql}::double precision"
-    if argument.distinct and term.storage is not Storage.INTEGER:
-        raise Refused(f"{function}(DISTINCT …) over floats", "the order of the sum is SQLite's own")
-    if place.scan_order is None and term.storage is not Storage.INTEGER and FLOAT_ORDER not in place.work.notes:
-        place.work.notes.append(FLOAT_ORDER)
-    return argument.call(function, text, order=None if argument.distinct else place.scan_order)
-
-
-def _value_sum(argument: Argument, place: Place) -> str:
-    """A sum over values of any class, each as the number that it is or begins with."""
-    if argument.distinct or place.scan_order is None:
-        raise argument.refused()
-    return argument.call(f"sqlite.{argument.name}", encoded(argument.term).sql, order=place.scan_order)
-
-
-_TYPED_SUMS = frozenset({Storage.INTEGER, Storage.REAL, Storage.NUMBER, Storage.NULL})
+_ORDERED = frozenset({Storage.INTEGER, Storage.REAL, Storage.NUMBER})
 
 
 def add(argument: Argument, place: Place) -> tuple[str, Storage]:
@@ -111,34 +116,53 @@ def add(argument: Argument, place: Place) -> tuple[str, Storage]:
         # SQLite raises an overflow where bigint does.
         return f"({argument.call('sum', argument.term.sql)})::bigint", Storage.INTEGER
     if argument.term.storage is Storage.REAL:
-        return f"nullif({_float_sum('sum', argument, place)} + 0, 'NaN')", Storage.REAL
-    return _value_sum(argument, place), Storage.ANY
+        return f"nullif({_float_sum(argument, place)} + 0, 'NaN')", Storage.REAL
+    # Of several classes: an integer as long as all of them are (sumStep and sumFinalize in func.c).
+    value = f"sqlite.summand({encoded(argument.term).sql})"
+    if argument.distinct:
+        raise argument.refused()
+    all_integers = argument.call("bool_and", f"get_byte({value}, 0) = 1")
+    integers = f"sqlite.value(({argument.call('sum', f'sqlite.integer_of({value})')})::bigint)"
+    floats = f"sqlite.value({_float_sum(argument, place)} + 0)"
+    return f"CASE WHEN {all_integers} THEN {integers} ELSE {floats} END", Storage.ANY
 
 
 def average(argument: Argument, place: Place) -> tuple[str, Storage]:
     """Translate avg(x): always a float, the sum as float divided by the count."""
-    if argument.term.storage not in _TYPED_SUMS:
-        return _value_sum(argument, place), Storage.REAL
-    sums, counts = _float_sum("sum", argument, place), argument.call("count", argument.term.sql)
+    sums, counts = _float_sum(argument, place), argument.call("count", argument.term.sql)
     return f"nullif(({sums} + 0) / nullif({counts}, 0), 'NaN')", Storage.REAL
 
 
 def total(argument: Argument, place: Place) -> tuple[str, Storage]:
     """The sum as a float, 0.0 over nothing."""
-    if argument.term.storage not in _TYPED_SUMS:
-        return _value_sum(argument, place), Storage.REAL
-    return f"nullif(coalesce({_float_sum('sum', argument, place)}, 0) + 0, 'NaN')", Storage.REAL
+    return f"nullif(coalesce({_float_sum(argument, place)}, 0) + 0, 'NaN')", Storage.REAL
+
+
+def _float_sum(argument: Argument, place: Place) -> str:
+    """A sum of floats, added up in SQLite's order."""
+    term, text = argument.term, as_real(argument.term).sql
+    if term.storage is Storage.INTEGER:  # below 2^53 the order is of no importance
+        return argument.call("sum", text, order=None if argument.distinct else place.scan_order)
+    if argument.distinct:
+        return argument.first_met("sum(v ORDER BY n)", text, place)
+    if place.scan_order is None and FLOAT_ORDER not in place.work.notes:
+        place.work.notes.append(FLOAT_ORDER)
+    return argument.call("sum", text, order=place.scan_order)
 
 
 def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
     """Translate group_concat(x [, separator]), where the rows' order is provable."""
-    if place.scan_order is None or argument.distinct or len(argument.others) > 1:
+    if place.scan_order is None or len(argument.others) > 1:
         raise Refused("group_concat()", "the order of its rows is not provable", "concatenate in the application")
     separator = "','"
     if argument.others:
-        separator = as_text(place.within_aggregate().known(argument.others[0])).sql
-    text = f"{as_text(argument.term).sql}, {separator}"
-    return argument.call("string_agg", text, order=place.scan_order), Storage.TEXT
+        separator = typed(as_text(place.within_aggregate().known(argument.others[0])))
+    text = as_text(argument.term).sql
+    if argument.distinct:
+        if argument.term.storage is Storage.ANY and not is_told_by_bytes(argument.term):
+            raise argument.refused()
+        return argument.first_met(f"string_agg(v, {separator} ORDER BY n)", text, place), Storage.TEXT
+    return argument.call("string_agg", f"{text}, {separator}", order=place.scan_order), Storage.TEXT
 
 
 _SEPARATED = frozenset({"group_concat", "string_agg"})

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from dualdb.core.schema import TargetType
 from dualdb.core.translate.comparison import compare, ordered_as_bytes
-from dualdb.core.translate.conversion import as_integer, as_text, as_truth, plain_value
+from dualdb.core.translate.conversion import as_integer, as_text, as_truth, encoded, plain_value
 from dualdb.core.translate.operators import unified
 from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import FUNCTION
@@ -123,12 +123,12 @@ def hexadecimal(nodes: Nodes, place: Place) -> Term:
 
 
 def type_name(nodes: Nodes, place: Place) -> Term:
-    """Translate typeof(x), where the class does not vary by row."""
+    """Translate typeof(x)."""
     _count(nodes, "typeof", 1)
     term = plain_value(place.known(nodes[0]))
     names = {Storage.INTEGER: "integer", Storage.REAL: "real", Storage.TEXT: "text", Storage.BLOB: "blob"}
     if term.storage not in names:
-        raise Refused(f"typeof() of {term.storage.value}", "the class varies by row")
+        return computed(f"sqlite.typeof({encoded(term).sql})", Storage.TEXT)
     return computed(f"CASE WHEN {term.sql} IS NULL THEN 'null' ELSE '{names[term.storage]}' END", Storage.TEXT)
 
 

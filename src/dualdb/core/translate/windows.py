@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.sqltext import fold
-from dualdb.core.translate.aggregates import aggregate_over, filter_clause, is_aggregate
+from dualdb.core.translate.aggregates import OVER, aggregate_over, filter_clause, is_aggregate
 from dualdb.core.translate.comparison import folded, is_told_by_bytes, key_of
 from dualdb.core.translate.conversion import as_integer, plain_value, typed
 from dualdb.core.translate.operators import unified
@@ -54,7 +54,7 @@ def window(node: exp.Expression, place: Place) -> Term:
     if not isinstance(called, exp.Anonymous):
         raise Refused("OVER", "what stands before it is no function")
     name = str(called.this).removeprefix(FUNCTION)
-    suffix = f"{condition} OVER ({over.sql(by_row=name in _BY_ROW)})"
+    suffix = f"{condition}{OVER}{over.sql(by_row=name in _BY_ROW)})"
     if is_aggregate(called):
         return aggregate_over(called, place, suffix, moving=over.moving)
     if condition:
