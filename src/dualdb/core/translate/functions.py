@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from dualdb.core.schema import TargetType
-from dualdb.core.translate.comparison import compare, ordered_as_bytes
-from dualdb.core.translate.conversion import as_integer, as_text, as_truth, encoded, plain_value
+from dualdb.core.translate.comparison import check_collation, compare, ordered_as_bytes
+from dualdb.core.translate.conversion import as_integer, as_real, as_text, as_truth, encoded, plain_value
 from dualdb.core.translate.operators import unified
 from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import FUNCTION
@@ -40,7 +40,11 @@ def _count(nodes: Nodes, name: str, *counts: int) -> None:
 
 
 def _text(node: exp.Expression, place: Place, name: str) -> Term:
-    term = as_text(place.known(node))
+    return _as_text_argument(place.known(node), name)
+
+
+def _as_text_argument(value: Term, name: str) -> Term:
+    term = as_text(value)
     if term.storage is Storage.NULL:
         return term
     if not isinstance(term.constant, str):
@@ -52,19 +56,23 @@ def absolute(nodes: Nodes, place: Place) -> Term:
     """The absolute value: abs(x)."""
     _count(nodes, "abs", 1)
     term = plain_value(place.known(nodes[0]))
-    if term.storage is Storage.REAL:
-        return computed(f"sqlite.absolute({term.sql})", Storage.REAL)
-    if term.storage is Storage.INTEGER:
-        return computed(f"abs({as_integer(term).sql})", Storage.INTEGER)
-    raise Refused(f"abs() of {term.storage.value}", "SQLite reads a number from it")
+    match term.storage:
+        case Storage.REAL:
+            return computed(f"sqlite.absolute({term.sql})", Storage.REAL)
+        case Storage.INTEGER:
+            return computed(f"abs({as_integer(term).sql})", Storage.INTEGER)
+    return computed(f"sqlite.absolute({encoded(term).sql})", Storage.ANY)
 
 
 def length(nodes: Nodes, place: Place) -> Term:
     """Characters of a text, bytes of a blob."""
     _count(nodes, "length", 1)
     term = place.known(nodes[0])
-    if term.storage is Storage.BLOB:
-        return computed(f"octet_length({term.sql})::bigint", Storage.INTEGER)
+    match term.storage:
+        case Storage.BLOB:
+            return computed(f"octet_length({term.sql})::bigint", Storage.INTEGER)
+        case Storage.ANY:
+            return computed(f"sqlite.length({term.sql})", Storage.INTEGER)
     return computed(f"length({as_text(term).sql})::bigint", Storage.INTEGER)
 
 
@@ -99,27 +107,39 @@ def replaced(nodes: Nodes, place: Place) -> Term:
 
 
 def position(nodes: Nodes, place: Place) -> Term:
-    """Translate instr(x, y)."""
+    """Translate instr(x, y): where y begins in x, by characters, or by bytes where both are blobs."""
     _count(nodes, "instr", 2)
-    subject, part = (_text(node, place, "instr") for node in nodes)
+    terms = [place.known(node) for node in nodes]
+    if _may_be_blobs(*terms):
+        return computed(f"sqlite.instr({', '.join(encoded(term).sql for term in terms)})", Storage.INTEGER)
+    subject, part = (_as_text_argument(term, "instr") for term in terms)
     return computed(f"strpos({ordered_as_bytes(subject).sql}, {part.sql})::bigint", Storage.INTEGER)
 
 
 def part(nodes: Nodes, place: Place) -> Term:
     """Translate substr(x, start [, length]) with its negative starts and lengths."""
     _count(nodes, "substr", 2, 3)
-    subject = _text(nodes[0], place, "substr")
+    subject = place.known(nodes[0])
     numbers = ", ".join(as_integer(place.known(node)).sql for node in nodes[1:])
-    return computed(f"sqlite.substr({subject.sql}, {numbers})", Storage.TEXT)
+    if _may_be_blobs(subject):
+        return computed(f"sqlite.substr({encoded(subject).sql}, {numbers})", Storage.ANY)
+    return computed(f"sqlite.substr({_as_text_argument(subject, 'substr').sql}, {numbers})", Storage.TEXT)
+
+
+def _may_be_blobs(*terms: Term) -> bool:
+    return all(term.storage in {Storage.BLOB, Storage.ANY} for term in terms)
 
 
 def hexadecimal(nodes: Nodes, place: Place) -> Term:
-    """Translate hex(blob)."""
+    """Translate hex(x): the bytes of a blob, or of what the value is as text."""
     _count(nodes, "hex", 1)
     term = place.known(nodes[0])
-    if term.storage is not Storage.BLOB:
-        raise Refused(f"hex() of {term.storage.value}", "no rule covers it")
-    return computed(f"upper(coalesce(encode({term.sql}, 'hex'), ''))", Storage.TEXT)
+    bytes_of = term.sql
+    if term.storage is Storage.ANY:
+        bytes_of = f"substr(CASE get_byte({term.sql}, 0) WHEN 4 THEN {term.sql} ELSE sqlite.as_text({term.sql}) END, 2)"
+    elif term.storage is not Storage.BLOB:
+        bytes_of = f"substr({encoded(as_text(term)).sql}, 2)"
+    return computed(f"upper(coalesce(encode({bytes_of}, 'hex'), ''))", Storage.TEXT)
 
 
 def type_name(nodes: Nodes, place: Place) -> Term:
@@ -176,10 +196,57 @@ def rounded(nodes: Nodes, place: Place) -> Term:
     term = plain_value(place.known(nodes[0]))
     if term.storage is Storage.NULL:
         return null()
-    if term.storage not in {Storage.INTEGER, Storage.REAL, Storage.NUMBER}:
-        raise Refused(f"round() of {term.storage.value}", "SQLite reads a number from it")
     digits = as_integer(place.known(nodes[1])).sql if len(nodes) > 1 else "0::bigint"
-    return computed(f"sqlite.round({term.sql}::double precision, {digits})", Storage.REAL)
+    return computed(f"sqlite.round({as_real(term).sql}, {digits})", Storage.REAL)
+
+
+def _extreme(name: str) -> Function:
+    def rule(nodes: Nodes, place: Place) -> Term:
+        terms = [plain_value(place.known(node)) for node in nodes]
+        collation = next((term.collation for term in terms if term.collation), "BINARY")
+        check_collation(collation)
+        values = ", ".join(encoded(term).sql for term in terms)
+        return computed(f"sqlite.{name}('{collation}', {values})", Storage.ANY)
+
+    rule.__doc__ = f"{name[:3]}(x, y, …): the {name} of several values, NULL where one is NULL."
+    return rule
+
+
+def _over_values(name: str, storage: Storage, *counts: int) -> Function:
+    """A function of the schema `sqlite` over values of any class."""
+
+    def rule(nodes: Nodes, place: Place) -> Term:
+        _count(nodes, name, *counts)
+        values = ", ".join(encoded(plain_value(place.known(node))).sql for node in nodes)
+        return computed(f"sqlite.{name}({values})", storage)
+
+    rule.__doc__ = f"{name}() over values of any class."
+    return rule
+
+
+def characters(nodes: Nodes, place: Place) -> Term:
+    """The characters of these code points: char(x, …)."""
+    codes = ", ".join(f"coalesce({as_integer(place.known(node)).sql}, 0)" for node in nodes)
+    return computed(f"sqlite.char(VARIADIC ARRAY[{codes}]::bigint[])", Storage.TEXT)
+
+
+def chance(nodes: Nodes, _: Place) -> Term:
+    """A random integer."""
+    _count(nodes, "random", 0)
+    return computed("sqlite.random()", Storage.INTEGER)
+
+
+def random_bytes(nodes: Nodes, place: Place) -> Term:
+    """So many random bytes."""
+    _count(nodes, "randomblob", 1)
+    return computed(f"sqlite.randomblob({as_integer(place.known(nodes[0])).sql})", Storage.ANY)
+
+
+def zeros(nodes: Nodes, place: Place) -> Term:
+    """So many bytes of zero."""
+    _count(nodes, "zeroblob", 1)
+    size = as_integer(place.known(nodes[0])).sql
+    return computed(f"decode(repeat('00', greatest({size}, 0)::integer), 'hex')", Storage.BLOB)
 
 
 def current_timestamp(_nodes: object, _place: object) -> Term:
@@ -224,8 +291,8 @@ def _session(name: str) -> Function:
 
 
 def certainly(nodes: Nodes, place: Place) -> Term:
-    """Translate likely(x), unlikely(x): x, with a hint for SQLite's planner."""
-    _count(nodes, "likely", 1)
+    """Translate likely(x), unlikely(x), likelihood(x, y): x, with a hint for SQLite's planner."""
+    _count(nodes, "likely", 1, 2)
     return place.known(nodes[0]).bare()
 
 
@@ -252,6 +319,7 @@ def character_code(nodes: Nodes, place: Place) -> Term:
 FUNCTIONS: Mapping[str, Function] = {
     "abs": absolute,
     "coalesce": coalesce,
+    "char": characters,
     "changes": _session("changes"),
     "date": _only_now(current_date, "date"),
     "datetime": _only_now(current_timestamp, "datetime"),
@@ -262,12 +330,19 @@ FUNCTIONS: Mapping[str, Function] = {
     "instr": position,
     "last_insert_rowid": _session("last_insert_rowid"),
     "length": length,
+    "likelihood": certainly,
     "likely": certainly,
     "lower": lower,
     "ltrim": _trim("ltrim", "ltrim"),
+    "max": _extreme("maximum"),
+    "min": _extreme("minimum"),
     "nullif": nullif,
+    "quote": _over_values("quote", Storage.TEXT, 1),
+    "random": chance,
+    "randomblob": random_bytes,
     "replace": replaced,
     "round": rounded,
+    "sign": _over_values("sign", Storage.INTEGER, 1),
     "rtrim": _trim("rtrim", "rtrim"),
     "substr": part,
     "substring": part,
@@ -279,4 +354,5 @@ FUNCTIONS: Mapping[str, Function] = {
     "unixepoch": _only_now(epoch, "unixepoch"),
     "unlikely": certainly,
     "upper": upper,
+    "zeroblob": zeros,
 }

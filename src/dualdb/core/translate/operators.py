@@ -46,19 +46,25 @@ _SIGNS: Mapping[type[exp.Expression], str] = {
     exp.BitwiseAnd: "&",
     exp.BitwiseOr: "|",
 }
-_ORDERINGS = (exp.LT, exp.LTE, exp.GT, exp.GTE)
-_EQUALITIES = (exp.EQ, exp.NEQ, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Like, exp.Glob, exp.Between)
-_EQUALITIES_AND_NOT = (*_EQUALITIES, exp.Escape, exp.Not, exp.Match, exp.RegexpLike)
+_ROTATED = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Like, exp.Glob, exp.Between, exp.Escape)
+"""What sqlglot binds tighter than comparisons, and SQLite as tight as = (lang_expr.html, section 2)."""
 
 
-def check_precedence(node: exp.Expression, *operands: str) -> None:
-    """Refuse a comparison directly inside another where sqlglot's precedence is not SQLite's (lang_expr.html, 2)."""
-    for name in operands:
-        operand = node.args.get(name)
-        allowed_orderings = isinstance(node, (exp.EQ, exp.NEQ))
-        nested = isinstance(operand, _EQUALITIES_AND_NOT) or (isinstance(operand, _ORDERINGS) and not allowed_orderings)
-        if nested and not (isinstance(node, _ORDERINGS) and isinstance(operand, _ORDERINGS) and name == "this"):
-            raise Refused("a comparison of a comparison", "its precedence is easily misread", "put it in parentheses")
+def _in_sqlites_order(node: exp.Expression) -> exp.Expression:
+    """The comparison as SQLite reads it: `a = b IN (c)` is `(a = b) IN (c)`."""
+    right = node.expression
+    if isinstance(right, exp.Not):
+        raise Refused("NOT behind a comparison", "its precedence is easily misread", "put it in parentheses")
+    if not isinstance(right, _ROTATED):
+        return node
+    turned = right.copy()
+    innermost = turned
+    while isinstance(innermost.this, _ROTATED):
+        innermost = innermost.this
+    compared = node.copy()
+    compared.set("expression", innermost.this.copy())
+    innermost.set("this", compared)
+    return turned
 
 
 def literal(node: exp.Expression, _: Place) -> Term:
@@ -112,7 +118,9 @@ def parenthesised(node: exp.Expression, place: Place) -> Term:
 def comparison(node: exp.Expression, place: Place) -> Term:
     """= == <> != < <= > >= and IS [NOT] between values, or between rows of them (rowvalue.html)."""
     require(node, "this", "expression")
-    check_precedence(node, "this", "expression")
+    turned = _in_sqlites_order(node)
+    if turned is not node:
+        return place.term(turned)
     if isinstance(node.this, exp.Tuple) or isinstance(node.expression, exp.Tuple):
         return _rows_compared(_SIGNS[type(node)], _row(node.this, place), _row(node.expression, place), place)
     return compare(_SIGNS[type(node)], place.term(node.this), place.term(node.expression), place.work)
@@ -146,7 +154,6 @@ def _rows_compared(sign: str, left: Sequence[Term], right: Sequence[Term], place
 def is_value(node: exp.Expression, place: Place) -> Term:
     """X IS y: NULL, TRUE, FALSE, or a value; with NULL an equality that is never NULL (lang_expr.html, section 2)."""
     require(node, "this", "expression")
-    check_precedence(node, "this")
     if isinstance(node.expression, exp.Null):
         return truth(f"({place.known(node.this).sql} IS NULL)")
     if isinstance(node.expression, exp.Boolean):
@@ -178,7 +185,6 @@ def logic(node: exp.Expression, place: Place) -> Term:
 def between(node: exp.Expression, place: Place) -> Term:
     """X BETWEEN low AND high, which is two comparisons (lang_expr.html, section 8)."""
     require(node, "this", "low", "high")
-    check_precedence(node, "this", "low", "high")
     low = compare(">=", place.term(node.this), place.term(node.args["low"]), place.work)
     high = compare("<=", place.term(node.this), place.term(node.args["high"]), place.work)
     return truth(f"({low.sql} AND {high.sql})")
@@ -187,7 +193,6 @@ def between(node: exp.Expression, place: Place) -> Term:
 def membership(node: exp.Expression, place: Place) -> Term:
     """X IN (…); the values of the list have no affinity (datatype3.html, section 4.2)."""
     require(node, "this", "expressions", "query", "field")
-    check_precedence(node, "this")
     if node.args.get("query") is not None:
         return _in_query(node.this, node.args["query"], place)
     if node.args.get("field") is not None:
@@ -363,7 +368,6 @@ def escaped(node: exp.Expression, place: Place) -> Term:
 
 def _like(node: exp.Expression, place: Place, escape: str) -> Term:
     require(node, "this", "expression", "negate")
-    check_precedence(node, "this", "expression")
     subject, pattern = (_pattern_text(one, place) for one in (node.this, node.expression))
     if Storage.NULL in {subject.storage, pattern.storage}:
         return truth("NULL::boolean")
