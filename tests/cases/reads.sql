@@ -30,7 +30,7 @@ SELECT ("job"."n" / 2), ("job"."n" / nullif("job"."n", 0)), nullif("job"."r"::do
 
 -- A comparison in the result is 0 or 1, a number in a condition is true when it is not zero.
 SELECT n > 1 FROM job WHERE flag;
-SELECT (("job"."n" > 1))::int FROM "public"."job" WHERE ("job"."flag" <> 0);
+SELECT (("job"."n" > 1))::int::bigint FROM "public"."job" WHERE ("job"."flag" <> 0);
 
 -- A literal takes the column's affinity.
 SELECT id FROM job WHERE n = '7' AND name = 7;

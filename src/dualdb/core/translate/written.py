@@ -74,13 +74,13 @@ def _unique(table: Table, index: Index) -> Unique:
     if len(columns) < len(index.terms) or index.where is not None:
         what = f"a conflict clause on {table.name}"
         raise Refused(what, f"its unique index {index.name!r} is partial or over an expression")
-    if any(column.stored is TargetType.ANY for column, _ in columns):
-        raise Refused(f"a conflict clause on {table.name}", f"its unique index {index.name!r} is over mixed classes")
     return Unique(columns=tuple(columns))
 
 
 def compared(sql: str, column: Column, collation: str) -> str:
     """A value of that column such that `=` compares it by the collation."""
+    if column.stored is TargetType.ANY:
+        return f"sqlite.key({sql})" if collation == "BINARY" else f"sqlite.key({sql}, '{collation}')"
     return in_collation(sql, collation) if column.stored is TargetType.TEXT else sql
 
 
