@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[Sequence[str], str, str]] = {
         "SQLITE_READONLY",
     ),
     "a datatype": (
-        ["DO $$ BEGIN RAISE datatype_mismatch USING MESSAGE = 'datatype mismatch'; END $$"],
+        ["DO $$ BEGIN RAISE SQLSTATE 'DD004' USING MESSAGE = 'datatype mismatch'; END $$"],
         "datatype mismatch",
         "SQLITE_MISMATCH",
     ),

@@ -413,10 +413,14 @@ def _has_left(connection: SourceConnection) -> bool:
 
 
 def _dumped(connection: SourceConnection, lines: Iterator[str]) -> Iterator[str]:
+    """The lines of a dump, which is refused where a move overtakes it: half of it would be another database's."""
     try:
-        yield from lines
+        for line in lines:
+            if connection._dualdb.remote is not None:
+                behaviour(connection).iterdump(connection)
+            yield line
     except sqlite3.Error:
-        if connection._dualdb.remote is not None:  # a move has overtaken it
+        if connection._dualdb.remote is not None:
             behaviour(connection).iterdump(connection)
         raise
 

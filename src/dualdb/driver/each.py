@@ -47,6 +47,8 @@ def run_each(remote: Remote, plan: Plan, messages: Sequence[Message], bound: Bou
         for outcome in _outcomes(remote, plan.each, _values(found, plan.row_columns), bound, at_once):
             rows.extend(outcome.rows)
             written += outcome.written
+            if plan.insert_id and plan.policy == "FAIL":  # these rows stay, whatever comes
+                remote.last_rowid = next((row[-1] for row in outcome.rows if row[-1] is not None), remote.last_rowid)
     except (sqlite3.Error, UnstorableError):
         _give_up(remote, plan.policy, alone=alone)
         raise
