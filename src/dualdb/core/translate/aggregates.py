@@ -237,8 +237,9 @@ def filter_clause(node: exp.Expression, place: Place) -> str:
 def _aggregate(node: exp.Expression, place: Place, suffix: str) -> Term:
     if not place.aggregates:
         raise Refused("an aggregate here", "it may stand only in a query's result, HAVING and ORDER BY")
-    place.aggregated = True
-    return _computed(node, place, suffix)
+    term = _computed(node, place, suffix)
+    place.calls.append(term.sql)
+    return term
 
 
 def aggregate_over(node: exp.Expression, place: Place, suffix: str, *, moving: bool) -> Term:

@@ -54,10 +54,10 @@ def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) ->
     if clause is None:
         return From(sql="", sources=())
     require(clause, "this")
-    joins = select.args.get("joins") or []
-    if numbered and not joins and (found := _numbered(clause.this, parent)):
+    first, joins = _unnested(clause.this, select.args.get("joins") or [])
+    if numbered and not joins and (found := _numbered(first, parent)):
         return found
-    text, source = _source(clause.this, parent)
+    text, source = _source(first, parent)
     sources = [source]
     commas = len(joins) > _COLLAPSED and not any(join.args.get(word) for join in joins for word in _JOINING)
     for join in joins:
@@ -70,6 +70,16 @@ def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) ->
         sources.append(source)
         text += f", {joined}" if commas else f" {words} {joined}{condition}"
     return From(sql=f" FROM {text}", sources=tuple(sources))
+
+
+def _unnested(node: exp.Expression, joins: Sequence[exp.Expression]) -> tuple[exp.Expression, Sequence[exp.Join]]:
+    """FROM (a JOIN b) JOIN c without its parentheses, which change nothing at the left."""
+    while isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Table, exp.Subquery)) and not node.alias:
+        inner = node.this.copy()
+        joins = [*(inner.args.get("joins") or []), *(node.args.get("joins") or []), *joins]
+        inner.set("joins", None)
+        node = inner
+    return node, joins
 
 
 def _condition(join: exp.Join, sources: Sequence[Source], source: Source, parent: Place) -> tuple[str, str, Source]:

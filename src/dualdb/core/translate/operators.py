@@ -192,11 +192,9 @@ def between(node: exp.Expression, place: Place) -> Term:
 
 def membership(node: exp.Expression, place: Place) -> Term:
     """X IN (…); the values of the list have no affinity (datatype3.html, section 4.2)."""
-    require(node, "this", "expressions", "query", "field")
+    require(node, "this", "expressions", "query")
     if node.args.get("query") is not None:
         return _in_query(node.this, node.args["query"], place)
-    if node.args.get("field") is not None:
-        return _in_query(node.this, _whole_table(node.args["field"]), place)
     if not node.expressions:
         return truth("FALSE")
     if isinstance(node.expressions[0], exp.Values):
@@ -212,14 +210,6 @@ def membership(node: exp.Expression, place: Place) -> Term:
 
 def _without_affinity(term: Term) -> Term:
     return replace(term, affinity=None, collation=None, explicit=False)
-
-
-def _whole_table(name: exp.Expression) -> exp.Expression:
-    """X IN table, which is x IN (SELECT * FROM table)."""
-    if not isinstance(name, exp.Column):
-        raise Refused("IN", "what follows is no list, query or table", "write a subquery")
-    table = exp.Table(this=name.this, db=name.args.get("table"))
-    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=table))
 
 
 def _in_query(subject: exp.Expression, query_node: exp.Expression, place: Place) -> Term:

@@ -92,8 +92,8 @@ class Place:
     """What a column is that stands outside of aggregates in a query that aggregates; None where it is itself."""
     windows: Mapping[str, exp.Expression] = field(default_factory=dict)
     """The windows that the query names, lower-cased."""
-    aggregated: bool = False
-    """Whether an aggregate function was met."""
+    calls: list[str] = field(default_factory=list)
+    """The texts of the aggregate functions met."""
 
     def term(self, node: exp.Expression) -> Term:
         """The expression translated; raises Refused when no rule claims it."""
@@ -147,10 +147,9 @@ class Place:
             groups=self.groups,
             bare=self.bare,
             windows=self.windows,
+            calls=self.calls,
         )
-        term = inner.term(node)
-        self.aggregated = self.aggregated or inner.aggregated
-        return term
+        return inner.term(node)
 
     def _find(self, name: str, qualifier: str) -> Term | None:
         for source in self.sources if not qualifier else ():

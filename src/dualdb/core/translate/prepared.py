@@ -236,10 +236,10 @@ def _is_cte(tokens: Sequence[Token], position: int) -> bool:
 
 def _plus(tokens: Sequence[Token], position: int) -> str:
     """Unary plus, for which sqlglot has no node."""
-    if tokens[position + 1].kind == "number" or (position and tokens[position + 1].text == "+"):
+    if tokens[position + 1].kind == "number" or tokens[position + 1].text == "+":
         return ""
     if position and tokens[position - 1].text in {"-", "~", "||", *ARROWS}:
-        raise Refused("unary plus after another operator", "no rule covers it", "leave it out")
+        return ""  # what comes out of that operator has no affinity either
     return f":{PLUS} ||"
 
 

@@ -120,10 +120,15 @@ class _Select:
         group_sql = f" GROUP BY {', '.join(term.sql for term in groups)}" if groups else ""
         rest = f"{self.from_sql}{where_sql}{group_sql}{having_sql}"
         if self.node.args.get("distinct") is not None:
+            if self.aggregated and not groups and not having_sql:
+                rest += " HAVING TRUE"
             sql = self._distinct(fields, rest)
         else:
             results = ", ".join(self._written(name, term) for name, term in fields.items())
-            sql = f"SELECT {results}{rest}{self._order(terms, groups)}"
+            order = self._order(terms, groups)
+            if self.aggregated and not groups and not any(call in results + having_sql for call in self.after.calls):
+                rest += " HAVING TRUE"  # what was computed of the aggregates is NULL anyway; it stays one row
+            sql = f"SELECT {results}{rest}{order}"
         return Query(
             sql=sql + limits(self.node, self.parent),
             fields=fields,

@@ -22,4 +22,19 @@ def parse(prepared: Prepared) -> exp.Expression:
         raise Refused("this statement", "its syntax is not understood") from exc
     if not isinstance(node, exp.Expression):
         raise Refused("this statement", "its syntax is not understood")
+    for member in node.find_all(exp.In):
+        _name_query(member)
     return node
+
+
+def _name_query(node: exp.In) -> None:
+    """X IN table, which is x IN (SELECT * FROM table): so that whoever looks for tables finds it."""
+    name = node.args.get("field")
+    if name is None:
+        return
+    if not isinstance(name, exp.Column):
+        raise Refused("IN", "what follows is no list, query or table", "write a subquery")
+    table = exp.Table(this=name.this.copy(), db=name.args["table"].copy() if name.args.get("table") else None)
+    select = exp.Select(expressions=[exp.Star()], from_=exp.From(this=table))
+    node.set("field", None)
+    node.set("query", exp.Subquery(this=select))
