@@ -18,9 +18,10 @@ from dualdb.stores.queries import load, query
 if TYPE_CHECKING:
     from dualdb.stores.target_connection import Target
 
-SCRIPTS = tuple(f"sqlite/{name}.sql" for name in ("schema", "numbers", "values", "text", "scalars", "dates", "writing"))
+_NAMES = ("schema", "numbers", "values", "text", "scalars", "dates", "json", "writing")
+SCRIPTS = tuple(f"sqlite/{name}.sql" for name in _NAMES)
 """What makes them, in this order."""
-_MADE = re.compile(r"^CREATE OR REPLACE FUNCTION sqlite\.(\w+\([^)]*\))", re.MULTILINE)
+_MADE = re.compile(r"^CREATE OR REPLACE (?:FUNCTION|AGGREGATE) sqlite\.(\w+\([^)]*\))", re.MULTILINE)
 
 
 def functions_sql() -> str:

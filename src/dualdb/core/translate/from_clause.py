@@ -76,7 +76,8 @@ def _unnested(node: exp.Expression, joins: Sequence[exp.Expression]) -> tuple[ex
     """FROM (a JOIN b) JOIN c without its parentheses, which change nothing at the left."""
     while isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Table, exp.Subquery)) and not node.alias:
         inner = node.this.copy()
-        joins = [*(inner.args.get("joins") or []), *(node.args.get("joins") or []), *joins]
+        around: list[exp.Join] = [*(inner.args.get("joins") or []), *(node.args.get("joins") or [])]
+        joins = [*around, *joins]
         inner.set("joins", None)
         node = inner
     return node, joins
