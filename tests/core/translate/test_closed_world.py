@@ -30,21 +30,13 @@ REFUSED = [
     "SELECT id FROM t WHERE a IN s",
     # Precedence that sqlglot reads in another way
     "SELECT a = NOT b FROM t",
-    # Results whose class varies from row to row
+    # Equal values of which any may come out
     "SELECT a FROM t UNION SELECT c FROM t",
     "SELECT n FROM t UNION SELECT b FROM t",
     # Functions without a rule
     "SELECT printf('%d', a) FROM t",
     "SELECT format('%d', a) FROM t",
     "SELECT soundex(b) FROM t",
-    "SELECT strftime('%Y', at) FROM t",
-    "SELECT date(at) FROM t",
-    "SELECT datetime(at, '+1 day') FROM t",
-    "SELECT datetime('now', 'localtime') FROM t",
-    "SELECT julianday(at) FROM t",
-    "SELECT json_extract(b, '$.x') FROM t",
-    "SELECT b -> 'x', b ->> 'y' FROM t",
-    "SELECT json_group_array(a) FROM t",
     "SELECT group_concat(t.a) FROM t, s",
     "SELECT my_function(a) FROM t",
     "SELECT pg_sleep(a) FROM t",
@@ -59,7 +51,6 @@ REFUSED = [
     "SELECT DISTINCT a FROM t ORDER BY b",
     # Clauses without a rule
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < a) SELECT x FROM r, t",
-    "SELECT t.a FROM t, json_each(t.b)",
     "SELECT a FROM t LIMIT a",
     "SELECT a FROM t UNION SELECT a FROM s ORDER BY a + 1",
     "SELECT a FROM temp.t",

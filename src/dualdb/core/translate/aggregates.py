@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from dualdb.core.translate.comparison import folded, is_told_by_bytes, key_of, ordered_as_bytes
 from dualdb.core.translate.conversion import as_real, as_text, as_truth, encoded, plain_value, typed
+from dualdb.core.translate.json import group_item, group_member
 from dualdb.core.translate.place import require
 from dualdb.core.translate.prepared import FUNCTION
 from dualdb.core.translate.refusal import Refused
@@ -165,11 +166,35 @@ def joined(argument: Argument, place: Place) -> tuple[str, Storage]:
     return argument.call("string_agg", f"{text}, {separator}", order=place.scan_order), Storage.TEXT
 
 
-_SEPARATED = frozenset({"group_concat", "string_agg"})
+def json_array(argument: Argument, place: Place) -> tuple[str, Storage]:
+    """Translate json_group_array(x), where the rows' order is provable."""
+    return argument.call(
+        "sqlite.json_group_array", group_item(argument.term), order=_certain(argument, place)
+    ), Storage.TEXT
+
+
+def json_object(argument: Argument, place: Place) -> tuple[str, Storage]:
+    """Translate json_group_object(name, value), where the rows' order is provable."""
+    if len(argument.others) != 1:
+        raise Refused("json_group_object()", "it takes a name and a value", "correct the statement")
+    value = plain_value(place.within_aggregate().known(argument.others[0]))
+    member = group_member(argument.term, value)
+    return argument.call("sqlite.json_group_object", member, order=_certain(argument, place)), Storage.TEXT
+
+
+def _certain(argument: Argument, place: Place) -> str:
+    if place.scan_order is None or argument.distinct:
+        raise Refused(f"{argument.name}()", "the order of its rows is not provable", "select from a sorted subquery")
+    return place.scan_order
+
+
+_SEPARATED = frozenset({"group_concat", "json_group_object", "string_agg"})
 AGGREGATES: Mapping[str, Aggregate] = {
     "avg": average,
     "count": count,
     "group_concat": joined,
+    "json_group_array": json_array,
+    "json_group_object": json_object,
     "max": extreme,
     "min": extreme,
     "string_agg": joined,
@@ -261,4 +286,4 @@ def _computed(node: exp.Expression, place: Place, suffix: str) -> Term:
     if not node.expressions and name != "count":
         raise Refused(f"{name}()", "it has no argument")
     sql, storage = AGGREGATES[name](Argument(nodes, name, place, suffix), place)
-    return computed(sql, storage)
+    return replace(computed(sql, storage), is_json=name.startswith("json_"))

@@ -10,15 +10,15 @@ from sqlglot import exp
 from dualdb.core.names import quoted
 from dualdb.core.sqltext import fold
 from dualdb.core.translate.comparison import compare
-from dualdb.core.translate.conversion import as_truth
+from dualdb.core.translate.conversion import as_text, as_truth, typed
 from dualdb.core.translate.operators import unified
 from dualdb.core.translate.place import Place, Source, require, source_of
+from dualdb.core.translate.prepared import FUNCTION
 from dualdb.core.translate.refusal import Refused, unknown_table
+from dualdb.core.translate.term import Storage, Term
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from dualdb.core.translate.term import Term
 
 _KINDS: Mapping[tuple[str, str], str] = {
     ("", ""): "JOIN",
@@ -61,7 +61,7 @@ def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) ->
     sources = [source]
     commas = len(joins) > _COLLAPSED and not any(join.args.get(word) for join in joins for word in _JOINING)
     for join in joins:
-        joined, source = _source(join.this, parent)
+        joined, source = _source(join.this, parent, sources)
         if any(fold(other.name) == fold(source.name) for other in sources):
             raise Refused(f"two sources named {source.name!r}", "a name would mean either", "give one of them an alias")
         words, condition, source = _condition(join, sources, source, parent)
@@ -72,7 +72,7 @@ def from_clause(select: exp.Select, parent: Place, *, numbered: bool = False) ->
     return From(sql=f" FROM {text}", sources=tuple(sources))
 
 
-def _unnested(node: exp.Expression, joins: Sequence[exp.Expression]) -> tuple[exp.Expression, Sequence[exp.Join]]:
+def _unnested(node: exp.Expression, joins: Sequence[exp.Join]) -> tuple[exp.Expression, Sequence[exp.Join]]:
     """FROM (a JOIN b) JOIN c without its parentheses, which change nothing at the left."""
     while isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Table, exp.Subquery)) and not node.alias:
         inner = node.this.copy()
@@ -131,9 +131,9 @@ def _with_either(other: Source, source: Source) -> Source:
     return replace(other, shared=shared)
 
 
-def _source(node: exp.Expression, parent: Place) -> tuple[str, Source]:
+def _source(node: exp.Expression, parent: Place, sources: Sequence[Source] = ()) -> tuple[str, Source]:
     if isinstance(node, exp.Table):
-        return _named(node, parent)
+        return _named(node, parent, sources)
     if isinstance(node, exp.Values):
         alias = node.alias or "_values"
         query = parent.work.grammar.subquery(exp.Values(expressions=node.expressions), parent, named=True)
@@ -177,7 +177,38 @@ def _outer(parent: Place) -> Place | None:
     return parent if parent.sources or parent.parent is not None else None
 
 
-def _named(node: exp.Table, parent: Place) -> tuple[str, Source]:
+_TABLE_FUNCTIONS = {"json_each": "json_each", "json_tree": "json_tree"}
+_JSON_COLUMNS: Mapping[str, Storage] = {
+    "key": Storage.ANY,
+    "value": Storage.ANY,
+    "type": Storage.TEXT,
+    "atom": Storage.ANY,
+    "id": Storage.INTEGER,
+    "parent": Storage.INTEGER,
+    "fullkey": Storage.TEXT,
+    "path": Storage.TEXT,
+}
+
+
+def _called(node: exp.Table, place: Place) -> tuple[str, Source]:
+    """A table function: json_each(x [, path]), json_tree(x [, path]); its arguments see the sources on its left."""
+    require(node, "this", "alias")
+    name = _TABLE_FUNCTIONS.get(str(node.this.this).removeprefix(FUNCTION))
+    arguments = node.this.expressions
+    if name is None or len(arguments) not in {1, 2}:
+        raise Refused(f"{node.sql()} in FROM", "no rule covers this table function", "query it apart")
+    texts = [typed(as_text(place.known(one))) for one in arguments] + ["'$'"]
+    alias = node.alias or name
+    fields = {
+        column: Term(sql=f"{quoted(alias)}.{quoted(column)}", storage=storage)
+        for column, storage in _JSON_COLUMNS.items()
+    }
+    return f"sqlite.{name}({texts[0]}, {texts[1]}) AS {quoted(alias)}", Source(name=alias, fields=fields)
+
+
+def _named(node: exp.Table, parent: Place, sources: Sequence[Source] = ()) -> tuple[str, Source]:
+    if isinstance(node.this, exp.Anonymous):
+        return _called(node, Place(work=parent.work, sources=sources, parent=_outer(parent)))
     require(node, "this", "alias", "db", "indexed")
     if not isinstance(node.this, exp.Identifier) or fold(node.text("db")) not in {"", "main"}:
         raise Refused(f"{node.sql()} in FROM", "only tables and views of the main database are translated")

@@ -264,22 +264,6 @@ def current_time(_nodes: object, _place: object) -> Term:
     return Term(sql="sqlite.current_time()", storage=Storage.TEXT, plain_text=True)
 
 
-def _only_now(rule: Function, name: str) -> Function:
-    def now(nodes: Nodes, place: Place) -> Term:
-        is_now = [isinstance(node, exp.Literal) and node.args["is_string"] and node.this == "now" for node in nodes]
-        if is_now not in ([], [True]):
-            raise Refused(f"{name}() of another time than 'now'", "no rule covers it", "compute it in the application")
-        return rule(nodes, place)
-
-    now.__doc__ = f"{name}('now')."
-    return now
-
-
-def epoch(_nodes: object, _place: object) -> Term:
-    """Translate unixepoch('now')."""
-    return computed("floor(extract(epoch FROM statement_timestamp()))::bigint", Storage.INTEGER)
-
-
 def _session(name: str) -> Function:
     def rule(nodes: Nodes, place: Place) -> Term:
         _count(nodes, name, 0)
@@ -316,13 +300,11 @@ def character_code(nodes: Nodes, place: Place) -> Term:
     return computed(f"CASE WHEN {text} <> '' THEN ascii({text})::bigint END", Storage.INTEGER)
 
 
-FUNCTIONS: Mapping[str, Function] = {
+CORE: Mapping[str, Function] = {
     "abs": absolute,
     "coalesce": coalesce,
     "char": characters,
     "changes": _session("changes"),
-    "date": _only_now(current_date, "date"),
-    "datetime": _only_now(current_timestamp, "datetime"),
     "glob": glob,
     "hex": hexadecimal,
     "ifnull": coalesce,
@@ -346,12 +328,10 @@ FUNCTIONS: Mapping[str, Function] = {
     "rtrim": _trim("rtrim", "rtrim"),
     "substr": part,
     "substring": part,
-    "time": _only_now(current_time, "time"),
     "total_changes": _session("total_changes"),
     "trim": _trim("btrim", "trim"),
     "typeof": type_name,
     "unicode": character_code,
-    "unixepoch": _only_now(epoch, "unixepoch"),
     "unlikely": certainly,
     "upper": upper,
     "zeroblob": zeros,

@@ -8,7 +8,9 @@ from sqlglot import exp
 
 from dualdb.core.translate import functions, operators
 from dualdb.core.translate.aggregates import aggregate, filtered, is_aggregate
+from dualdb.core.translate.json import JSON
 from dualdb.core.translate.select import subquery
+from dualdb.core.translate.times import TIMES
 from dualdb.core.translate.views import fields_of_view
 from dualdb.core.translate.windows import window
 from dualdb.core.translate.work import Grammar
@@ -82,4 +84,4 @@ RULES: Mapping[type[exp.Expression], Rule] = {
 }
 """The one rule for each kind of node. What is not here is refused."""
 
-GRAMMAR = Grammar(nodes=RULES, functions=functions.FUNCTIONS, subquery=subquery, view=fields_of_view)
+GRAMMAR = Grammar(nodes=RULES, functions=functions.CORE | TIMES | JSON, subquery=subquery, view=fields_of_view)

@@ -94,6 +94,10 @@ class Term:
     """'table.column' of that column."""
     plain_text: bool = False
     """A text that never looks like a number, whatever its affinity."""
+    is_json: bool = False
+    """A document that one of the JSON functions has made: JSON where another one takes it (json1.html, section 3.4)."""
+    varying: str | None = None
+    """What stands for it in a document, where only its value tells whether it is JSON itself."""
 
     @property
     def is_constant(self) -> bool:
@@ -102,7 +106,9 @@ class Term:
 
     def bare(self) -> Term:
         """The same value as the result of an expression: no affinity, no column, no collation."""
-        return replace(self, affinity=None, collation=None, explicit=False, column=None, label=None)
+        return replace(
+            self, affinity=None, collation=None, explicit=False, column=None, label=None, is_json=False, varying=None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

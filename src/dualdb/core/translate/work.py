@@ -101,6 +101,8 @@ class Work:
         self.notes: list[str] = []
         self.queries: dict[str, CommonQuery | None] = {}
         """The queries of WITH in scope, by lower-cased name; None for one that is still to be translated."""
+        self.pure = False
+        """Whether the current time has no place here: in an index, a CHECK, a generated column."""
         self.row_begins = 0
         """Where the parameters that stand for a row's values begin among the sources."""
         self.prefix = ""

@@ -96,12 +96,13 @@ def parsed_expression(sql: str, work: Work) -> exp.Expression:
 
 def table_term(sql: str, table: Table, work: Work, *, qualifier: str | None = None) -> Term:
     """An expression of the schema over a table's own columns."""
-    sources, strings = work.sources, work.strings
+    sources, strings, pure = work.sources, work.strings, work.pure
     try:
         node = parsed_expression(sql, work)
+        work.pure = True
         return Place(work=work, sources=(source_of(table, table.name, qualifier=qualifier),)).term(node)
     finally:
-        work.sources, work.strings = sources, strings
+        work.sources, work.strings, work.pure = sources, strings, pure
 
 
 def default_term(table: Table, column: Column, work: Work) -> Term:
