@@ -35,7 +35,7 @@ CREATE VIEW first_one (x, b) AS SELECT a, b FROM plain;
 """
 
 UNTRANSLATED = """
-CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INTEGER, g TEXT AS (soundex(a)));
+CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INTEGER, g TEXT AS (printf('%d', b)));
 CREATE INDEX odd ON t (soundex(a));
 CREATE INDEX fine ON t (a);
 CREATE VIEW v AS SELECT a, max(b), min(b) FROM t;

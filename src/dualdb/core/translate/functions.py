@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
 from dualdb.core.schema import TargetType
 from dualdb.core.translate.comparison import check_collation, compare, ordered_as_bytes
 from dualdb.core.translate.conversion import as_integer, as_real, as_text, as_truth, encoded, plain_value
@@ -20,6 +18,8 @@ from dualdb.core.translate.term import STORES, Storage, Term, computed, null, tr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlglot import exp
 
     from dualdb.core.translate.place import Place
     from dualdb.core.translate.work import Function

@@ -84,4 +84,4 @@ RULES: Mapping[type[exp.Expression], Rule] = {
 }
 """The one rule for each kind of node. What is not here is refused."""
 
-GRAMMAR = Grammar(nodes=RULES, functions=functions.CORE | TIMES | JSON, subquery=subquery, view=fields_of_view)
+GRAMMAR = Grammar(nodes=RULES, functions={**functions.CORE, **TIMES, **JSON}, subquery=subquery, view=fields_of_view)

@@ -1,7 +1,7 @@
 """Rules for the JSON functions (json1.html); what they compute is in sql/sqlite/json.sql.
 
-An argument that is itself JSON stands in a document as it is, any other one as the JSON of its value: which it is is told
-by the function that gave it, as SQLite's subtype does.
+An argument that is itself JSON stands in a document as it is, any other one as the JSON of its value: which it is, the
+function tells that gave it, as SQLite's subtype does.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ def _moment(name: str, storage: Storage, *, formats: bool = False) -> Function:
         if name in {"date", "time", "datetime"} and not terms:
             return Term(sql=f"sqlite.{_CURRENT[name]}()", storage=Storage.TEXT, plain_text=True)
         pure = place.work.pure
-        if not pure and len(terms) == (2 if formats else 1) and all(term.storage is Storage.TEXT for term in terms):
-            if name != "unixepoch":  # of a text it may be a float, which only the general form gives
-                return computed(f"sqlite.{name}({', '.join(map(typed, terms))})", storage)
+        texts = len(terms) == 1 + formats and all(term.storage is Storage.TEXT for term in terms)
+        if texts and not pure and name != "unixepoch":  # of a text that may be a float, which the other form gives
+            return computed(f"sqlite.{name}({', '.join(map(typed, terms))})", storage)
         values = f"ARRAY[{', '.join(encoded(term).sql for term in terms)}]::bytea[]"
         return computed(f"sqlite.{name}({f'NULL::bigint, {values}' if pure else f'VARIADIC {values}'})", storage)
 
