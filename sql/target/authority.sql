@@ -8,6 +8,30 @@ SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'dualdb' AND tablename =
 -- The first control row: a lineage, in phase sqlite.
 INSERT INTO dualdb.control (id, layout, source_id, epoch, phase, target_schema) VALUES (1, %s, %s, 1, 'sqlite', %s)
 
+-- name: claim_alone
+-- The first control row where there is no SQLite file: PostgreSQL is the authority at once.
+INSERT INTO dualdb.control (id, layout, source_id, epoch, phase, target_schema) VALUES (1, %s, %s, 1, 'postgres', %s)
+
+-- name: prune_alone
+-- Nobody follows: who writes prunes the journal.
+INSERT INTO dualdb.pruning (id, through, next) VALUES (1, pg_current_xact_id(), pg_current_xact_id())
+
+-- name: one_at_a_time
+-- Of those who find the database empty at once, one makes it ready.
+SELECT pg_advisory_xact_lock(hashtextextended('dualdb', 0))
+
+-- name: listen
+-- Hear of each change of the control row.
+LISTEN dualdb
+
+-- name: known
+-- What whoever opens PostgreSQL by its address goes by.
+SELECT source_id, epoch, phase, move_state, target_schema, version FROM dualdb.control
+
+-- name: change_schema
+-- Another version of the application's schema.
+UPDATE dualdb.control SET id = id
+
 -- name: layout
 -- The version of our own tables here, asked before anything else of them is.
 SELECT layout FROM dualdb.control

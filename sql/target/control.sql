@@ -13,8 +13,25 @@ CREATE TABLE dualdb.control (
     deadline double precision,
     fenced_head text,
     target_schema text NOT NULL,
-    verified text
+    verified text,
+    -- another one after each change of this row, and of the application's schema while PostgreSQL is the authority
+    version bigint NOT NULL DEFAULT floor(random() * 9007199254740992)::bigint
 );
+-- Whoever has PostgreSQL open by its address has no hint beside a file: this tells him at once.
+CREATE FUNCTION dualdb.announce() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    NEW.version := floor(random() * 9007199254740992)::bigint;
+    PERFORM pg_notify('dualdb', NEW.version::text);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER announce BEFORE UPDATE ON dualdb.control FOR EACH ROW EXECUTE FUNCTION dualdb.announce();
+-- Who begins a transaction with another version in mind begins none.
+CREATE FUNCTION dualdb.outdated() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'dualdb:outdated: the schema or the authority is another by now' USING ERRCODE = 'DD010';
+END
+$$;
 -- Numbers of the tables in both journals, and how their columns are stored here.
 CREATE TABLE dualdb.relation (
     id integer PRIMARY KEY,
@@ -41,6 +58,15 @@ CREATE TABLE dualdb.journal (
     )
 );
 CREATE INDEX journal_xid ON dualdb.journal (xid);
+-- How far the journal was pruned where no SQLite file follows: one row then, and none where a relay does that.
+CREATE TABLE dualdb.pruning (
+    id integer PRIMARY KEY CHECK (id = 1),
+    -- rows of earlier transactions may be gone
+    through xid8 NOT NULL,
+    -- what goes next, when it has been everybody's past for long enough
+    next xid8 NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 -- What PostgreSQL holds while it follows.
 CREATE TABLE dualdb.watermark (
     id integer PRIMARY KEY CHECK (id = 1),

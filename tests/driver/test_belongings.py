@@ -108,7 +108,7 @@ def test_a_connection_with_belongings_is_not_answered_without_them(moving: Path,
     forward(moving)
     message = (
         f"this connection has {words}, and PostgreSQL has answered since the file was moved; open a new connection, or"
-        f" go back to SQLite first: dualdb rollback {moving} --to dual_write"
+        f" go back to SQLite: dualdb rollback {moving} --to dual_write"
     )
     for statement in STATEMENTS:
         with pytest.raises(sqlite3.NotSupportedError, match=f"^{re.escape(message)}$"):

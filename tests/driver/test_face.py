@@ -90,7 +90,7 @@ def test_what_needs_sqlites_engine_is_refused_with_a_remedy(
         getattr(connection, name)(*arguments)
     connection.close()
     if name != "blobopen":
-        assert str(caught.value).endswith(f"go back to SQLite first: dualdb rollback {database} --to dual_write")
+        assert str(caught.value).endswith(f"go back to SQLite: dualdb rollback {database} --to dual_write")
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,12 @@ def choose_stored(
 ) -> TargetType:
     """What the target stores a column as, from how often `typeof` gave each storage class in its data.
 
-    A column whose values do not fit one type keeps the class of each. Told that it must be `one_class`, as a key is
-    looked up by value, the majority decides; rows with other values are quarantined then.
+    A column whose values do not fit one type keeps the class of each, and so does one without a type that has none yet.
+    Told that it must be `one_class`, as a key is looked up by value, the majority decides; rows with other values are
+    quarantined then.
     """
+    if not one_class and affinity is Affinity.BLOB and not any(classes_found.values()) and _by_name(decltype) is None:
+        return TargetType.ANY
     chosen = _of_majority(affinity, decltype, classes_found)
     found = {name for name, count in classes_found.items() if count}
     return chosen if one_class or found <= _fitting(affinity, chosen) else TargetType.ANY

@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import suppress
 
 from dualdb.driver.c_part import connection_of, in_transaction, set_text_factory, text_factory, total_changes
-from dualdb.driver.failure import refused, stuck, unasked_authorizer
+from dualdb.driver.failure import or_back, refused, stuck, unasked_authorizer
 from dualdb.stores.queries import query
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def find_obstacle(connection: ConnectionHandle, way_back: str) -> sqlite3.Error 
         return None
     return refused(
         f"this connection has {found}, and PostgreSQL has answered since the file was moved",
-        f"open a new connection, or go back to SQLite first: {way_back}",
+        or_back("open a new connection", way_back),
     )
 
 

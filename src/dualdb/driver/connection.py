@@ -45,6 +45,8 @@ _execute = sqlite3.Cursor.execute
 _executemany = sqlite3.Cursor.executemany
 _executescript = sqlite3.Cursor.executescript
 
+_ADDRESSES = ("postgresql://", "postgres://")
+"""What the address of a server begins with."""
 _UNGUARDED = frozenset("SsIiUuRrBbWwEeVv")
 """With these letters SELECT and INSERT begin, and all other frequent statements but DELETE and COMMIT."""
 
@@ -157,6 +159,21 @@ class SourceConnection(ConnectionHandle):
     """A connection while SQLite is the authority."""
 
     __slots__ = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        target = args[0] if args else kwargs.get("database")
+        if not isinstance(target, str) or not target.startswith(_ADDRESSES):
+            super().__init__(*args, **kwargs)
+            return
+        private = (":memory:", *args[1:]) if args else args
+        super().__init__(*private, **(kwargs if args else kwargs | {"database": ":memory:"}))
+        from dualdb.driver.direct import open_directly  # nobody else needs PostgreSQL when he connects
+
+        try:
+            open_directly(self, target)
+        except BaseException:
+            sqlite3.Connection.close(self)
+            raise
 
     def cursor(self, factory: Any = Cursor) -> Any:
         """As `sqlite3.Connection.cursor`; a cursor class of the application's gets ours as its base."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dualdb.core.names import rowid_index, target_name
 from dualdb.core.schema import KeyKind
-from dualdb.driver.failure import OutOfRangeError, failure, locked, refused
+from dualdb.core.translate.refusal import ANOTHER_WAY
+from dualdb.driver.failure import OutOfRangeError, failure, locked, or_back, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dualdb.core.schema import Check, Column, Index, Schema, Table
+    from dualdb.core.translate import Refused
     from dualdb.stores.target_session import Rejected
 
     Names = Callable[[str], Sequence[str]]
@@ -32,7 +34,7 @@ _OUT_OF_RANGE = "22003"
 _BEYOND = frozenset({_OUT_OF_RANGE, "22P05", "22021", "0A000", ""})
 """A value that PostgreSQL cannot compute or hold where SQLite can; '' is psycopg's own refusal of one."""
 _OURS: Mapping[str, Callable[[str, str], sqlite3.Error]] = {
-    "DD003": lambda message, way_back: refused(message, f"correct the value, or go back to SQLite: {way_back}"),
+    "DD003": lambda message, way_back: refused(message, or_back("correct the value", way_back)),
     "DD004": lambda message, _: failure(sqlite3.IntegrityError, message, "SQLITE_MISMATCH"),
     "DD100": lambda message, _: failure(sqlite3.OperationalError, message),
 }
@@ -54,17 +56,23 @@ def diagnose(rejected: Rejected, schema: Schema, names: Names, way_back: str) ->
         return locked()
     if state in _BEYOND:
         cause = f"PostgreSQL cannot compute this as SQLite does ({rejected.message})"
-        error = refused(cause, f"keep the values in range, or go back to SQLite: {way_back}")
+        error = refused(cause, or_back("keep the values in range", way_back))
         return OutOfRangeError(str(error)) if state == _OUT_OF_RANGE else error
     if state in _OURS:
         return _OURS[state](rejected.message, way_back)
     if state.startswith(_LIMIT_CLASS):
         return refused(
             f"PostgreSQL has no room for this where SQLite has ({rejected.message})",
-            f"make the value or the statement smaller, or go back to SQLite: {way_back}",
+            or_back("make the value or the statement smaller", way_back),
         )
     plain = _PLAIN.get(state, (sqlite3.OperationalError, f"{rejected.message} (PostgreSQL {state})", "SQLITE_ERROR"))
     return failure(*plain)
+
+
+def untranslated(refusal: Refused, way_back: str) -> sqlite3.Error:
+    """The exception for a statement that has no translation."""
+    message = str(refusal)
+    return sqlite3.NotSupportedError(or_back(message, way_back) if refusal.remedy == ANOTHER_WAY else message)
 
 
 def _named(objects: Iterable[T], name: str) -> T | None:

@@ -29,7 +29,7 @@ from dualdb.driver.c_part import (
 )
 from dualdb.driver.catalogue import NOTHING
 from dualdb.driver.each import run_each
-from dualdb.driver.failure import OutOfRangeError, failure, read_only, refused
+from dualdb.driver.failure import OutOfRangeError, failure, or_back, read_only, refused
 from dualdb.driver.handle import behaviour
 from dualdb.driver.placeholders import Placeholders
 from dualdb.driver.remote import MovedError, Outcome
@@ -176,7 +176,7 @@ def _check_access(
         if remote.access.foreign_keys and written and remote.catalogue.is_enforced(statement):
             raise refused(
                 "foreign keys are on for this connection and PostgreSQL enforces none",
-                f"send PRAGMA foreign_keys = OFF, or go back to SQLite: {remote.way_back}",
+                or_back("send PRAGMA foreign_keys = OFF", remote.way_back),
             )
         return
     _begin(connection, remote, statement)

@@ -19,6 +19,11 @@ def failure(kind: type[sqlite3.Error], message: str, name: str = "SQLITE_ERROR")
     return error
 
 
+def again(error: sqlite3.Error) -> sqlite3.Error:
+    """The same once more."""
+    return failure(type(error), str(error), error.sqlite_errorname)
+
+
 class OutOfRangeError(sqlite3.NotSupportedError):
     """PostgreSQL's numbers end where SQLite goes on in floats: the statement may be planned anew for those."""
 
@@ -38,6 +43,11 @@ def overtaken() -> sqlite3.Error:
     return locked("SQLITE_BUSY_SNAPSHOT")
 
 
+def or_back(remedy: str, way_back: str) -> str:
+    """The remedy, and the other one where a command leads back to SQLite; '' where there is no file to go back to."""
+    return f"{remedy}, or go back to SQLite: {way_back}" if way_back else remedy
+
+
 def refused(cause: str, remedy: str) -> sqlite3.Error:
     """What cannot be honoured, with its cause and what to do."""
     return sqlite3.NotSupportedError(f"{cause}; {remedy}")
@@ -47,7 +57,7 @@ def unasked_authorizer(way_back: str) -> sqlite3.Error:
     """What an application is told that has its statements authorized one by one; `way_back` leads to SQLite."""
     return refused(
         "an authorizer is not asked about statements on PostgreSQL",
-        f"do without (set_authorizer(None)) and use GRANT, or go back to SQLite first: {way_back}",
+        or_back("do without (set_authorizer(None)) and use GRANT", way_back),
     )
 
 

@@ -15,8 +15,8 @@ from dualdb.core.transaction import Action, Event, State, Transaction, Transacti
 from dualdb.core.translate import Refused
 from dualdb.driver.binding import Binder, UnstorableError, classes_of, values_of
 from dualdb.driver.catalogue import Catalogue
-from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose
-from dualdb.driver.failure import failure, locked, overtaken, read_only, refused
+from dualdb.driver.diagnosis import FENCE_STATE, STALE_STATES, diagnose, untranslated
+from dualdb.driver.failure import again, failure, locked, or_back, overtaken, read_only, refused
 from dualdb.driver.outcome import await_outcome
 from dualdb.driver.target_kept import TargetKept
 from dualdb.errors import DualdbError, TargetError, TargetLostError
@@ -59,13 +59,14 @@ class Outcome(NamedTuple):
 class Remote:
     """PostgreSQL, for one connection of the application."""
 
+    KEPT = TargetKept
+
     def __init__(self, watch: Watch, timeout_s: float, memory: TransactionMemory, access: WriteAccess) -> None:
         """Nothing is asked of PostgreSQL yet."""
         facts = watch.authority(watch.seen())
         if facts is None:
             raise failure(sqlite3.OperationalError, f"{watch.path} is no longer prepared; open it again")
         self._watch = watch
-        self._path = watch.path
         self._target_schema = facts.target_schema
         self.timeout_s = timeout_s
         self.transaction = Transaction()
@@ -77,7 +78,7 @@ class Remote:
         self.taught: Taught | None = None
         """The functions and collations of the connection's own; None: look."""
         self.binder = Binder()
-        self._kept = TargetKept(watch, Pairing(*facts.pairing))
+        self._kept = self.KEPT(watch, Pairing(*facts.pairing))
         self._session: Session | None = None
         self._pending: list[Message] = []
         self._doom: sqlite3.Error | None = None
@@ -183,9 +184,9 @@ class Remote:
             plan = self.catalogue.plan(statement, classes_of(bound), wide=wide)
             return plan, [(step.sql, values_of(step, known)) for step in plan.steps]
         except Refused as refusal:
-            error = sqlite3.NotSupportedError(str(refusal))
+            error = untranslated(refusal, self.way_back)
         except UnstorableError as refusal:
-            error = refused(str(refusal), f"correct the value, or go back to SQLite: {self.way_back}")
+            error = refused(str(refusal), or_back("correct the value", self.way_back))
         # SQLite may not take it either: then it is for SQLite to say so.
         raise self.catalogue.find_refusal(statement, statement.placeholders.given(bound)) or error
 
@@ -268,7 +269,7 @@ class Remote:
             return self.transaction.plan(event, name)
         except TransactionRefusedError as refusal:
             if self._doom is not None and not str(refusal):
-                raise _again(self._doom) from None
+                raise again(self._doom) from None
             raise failure(sqlite3.OperationalError, str(refusal)) from None
 
     def _attempt(self, use: Any, *, once: bool = False) -> Any:
@@ -390,7 +391,7 @@ class Remote:
             return
         # Everybody reads the schema anew from here on, until it is committed and then once more.
         try:
-            with announced(self._path):
+            with announced(self._watch.path):
                 self._commit_rows()
         finally:
             self._catalogue, self._schema_changed, self.seen = None, False, -1
@@ -452,9 +453,10 @@ class Remote:
         if self.in_transaction:
             self._end()
             self.transaction.undo()
-        if not await_outcome(self._watch, self.timeout_s):
-            return locked()
-        return MovedError()
+        return MovedError() if self._await_outcome() else locked()
+
+    def _await_outcome(self) -> bool:
+        return await_outcome(self._watch, self.timeout_s)
 
     def _borrow(self, *, fresh: bool) -> Session:
         return self._patiently(lambda: Session(self.pool, self.timeout_s, fresh=fresh))
@@ -494,7 +496,3 @@ _NESTED = {
     Event.RELEASE: "RELEASE SAVEPOINT s{}",
     Event.ROLLBACK_TO: "ROLLBACK TO SAVEPOINT s{}",
 }
-
-
-def _again(error: sqlite3.Error) -> sqlite3.Error:
-    return failure(type(error), str(error), error.sqlite_errorname)

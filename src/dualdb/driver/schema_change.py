@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dualdb.core.sqltext import first_keyword
 from dualdb.core.translate import Refused
 from dualdb.driver.catalogue import Catalogue
+from dualdb.driver.diagnosis import untranslated
 from dualdb.errors import SchemaError
 from dualdb.stores.catalog import master_rows
 from dualdb.stores.target_alter import find_alteration, numbering_after
@@ -54,4 +55,4 @@ def change(remote: Remote, sql: str) -> None:
     try:
         remote.change_schema(make, after)
     except Refused as refusal:
-        raise sqlite3.NotSupportedError(str(refusal)) from None
+        raise untranslated(refusal, remote.way_back) from None

@@ -18,7 +18,7 @@ from dualdb.driver.c_part import (
     set_isolation_level,
     total_changes,
 )
-from dualdb.driver.failure import refused, unasked_authorizer
+from dualdb.driver.failure import or_back, refused, unasked_authorizer
 from dualdb.driver.handle import ConnectionHandle, CursorHandle, behaviour
 from dualdb.driver.returning import moved
 from dualdb.driver.target_cursor import follow
@@ -148,25 +148,25 @@ class TargetConnection(ConnectionHandle):
         """Refused: it would dump the follower."""
         if _is_back(self):
             return behaviour(self).iterdump(self, **named)
-        raise _refused(self, "iterdump would dump the SQLite file, which only follows now", "use pg_dump, or ")
+        raise _refused(self, "iterdump would dump what SQLite has, and PostgreSQL has the data", "use pg_dump")
 
     def backup(self, *given: Any, **named: Any) -> Any:
         """Refused: it would copy the follower."""
         if _is_back(self):
             return behaviour(self).backup(self, *given, **named)
-        raise _refused(self, "backup would copy the SQLite file, which only follows now", "use pg_dump, or ")
+        raise _refused(self, "backup would copy what SQLite has, and PostgreSQL has the data", "use pg_dump")
 
     def serialize(self, **named: Any) -> Any:
         """Refused: it would copy the follower."""
         if _is_back(self):
             return behaviour(self).serialize(self, **named)
-        raise _refused(self, "serialize would copy the SQLite file, which only follows now", "use pg_dump, or ")
+        raise _refused(self, "serialize would copy what SQLite has, and PostgreSQL has the data", "use pg_dump")
 
     def deserialize(self, *given: Any, **named: Any) -> Any:
         """Refused: it would leave PostgreSQL, unsaid, for a database in memory."""
         if _is_back(self):
             return behaviour(self).deserialize(self, *given, **named)
-        raise _refused(self, "deserialize would leave PostgreSQL for memory", "open ':memory:' for that, or ")
+        raise _refused(self, "deserialize would leave PostgreSQL for memory", "open ':memory:' for that")
 
     if hasattr(sqlite3.Connection, "load_extension"):  # some builds of Python do without
 
@@ -175,12 +175,12 @@ class TargetConnection(ConnectionHandle):
             if _is_back(self):
                 behaviour(self).enable_load_extension(self, enable)
             elif enable:
-                raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
+                raise _refused(self, "SQLite's extensions do not run in PostgreSQL", "do without")
 
         def load_extension(self, *given: Any, **named: Any) -> None:
             """Refused: the extension would not be asked."""
             if not _is_back(self):
-                raise _refused(self, "SQLite's extensions do not run in PostgreSQL")
+                raise _refused(self, "SQLite's extensions do not run in PostgreSQL", "do without")
             behaviour(self).load_extension(self, *given, **named)
 
     def set_authorizer(self, authorizer_callback: Any) -> None:
@@ -220,8 +220,8 @@ def _is_back(connection: TargetConnection) -> bool:
     return connection._dualdb.remote is None or moved(connection)
 
 
-def _refused(connection: TargetConnection, cause: str, otherwise: str = "") -> sqlite3.Error:
-    return refused(cause, f"{otherwise}go back to SQLite first: {connection._dualdb.asked.way_back}")
+def _refused(connection: TargetConnection, cause: str, remedy: str) -> sqlite3.Error:
+    return refused(cause, or_back(remedy, connection._dualdb.asked.way_back))
 
 
 PASSED_ON = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dualdb.core.sqltext import fold
 from dualdb.driver.c_part import set_text_factory, text_factory
-from dualdb.driver.failure import refused
+from dualdb.driver.failure import or_back, refused
 from dualdb.stores.private_database import private_database
 
 if TYPE_CHECKING:
@@ -114,5 +114,5 @@ def check_replaced(collated: frozenset[str], taught: Taught, way_back: str) -> N
 
 
 def _refusal(what: str, way_back: str) -> sqlite3.Error:
-    remedy = f"do its work in the application, or go back to SQLite: {way_back}"
+    remedy = or_back("do its work in the application", way_back)
     return refused(f"{what} is the application's own, and PostgreSQL does not have it", remedy)

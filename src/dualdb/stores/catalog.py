@@ -288,7 +288,12 @@ def _read_table(database: sqlite3.Connection, number: int, name: str, sql: str) 
         foreign_keys=tuple(_foreign_keys(database, name)),
     )
     _check_width(table)
-    return table
+    return replace(table, columns=tuple(_as_declared(table, column) for column in columns))
+
+
+def _as_declared(table: Table, column: Column) -> Column:
+    one_class = _has_one_class(table, column)
+    return replace(column, stored=choose_stored(column.affinity, column.decltype, {}, one_class=one_class))
 
 
 def _check_width(table: Table) -> None:
@@ -317,7 +322,7 @@ def _columns(
             name=name,
             decltype=decltype,
             affinity=affinity,
-            stored=choose_stored(affinity, decltype, {}),
+            stored=choose_stored(affinity, decltype, {}, one_class=True),
             collation=collations.get(name, "BINARY"),
             not_null=bool(not_null) or (bool(place_in_key) and text.without_rowid),
             default=default if isinstance(default, str) else None,

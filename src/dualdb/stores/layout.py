@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-LAYOUT = 5
+LAYOUT = 6
 """What `dualdb init` makes, what is ours in the application's tables among it, and the one that is known here."""
 
 _OLDEST = (3, 35)

@@ -48,6 +48,7 @@ def follow(
         capture_table(connection, after.tables[name], target_schema, enabled=True)
         fence_table(connection, after.tables[name], target_schema, enabled=False)
     write_objects(connection, after)
+    connection.execute(query("target/authority.sql", "change_schema").encode())
     connection.execute(query(ASK, "mark").encode())  # like any change it can be asked for when its COMMIT is lost
 
 

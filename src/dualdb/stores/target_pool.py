@@ -93,7 +93,7 @@ class Pool:
 
     def connect(self) -> Borrowed:
         """A new connection, whatever lies idle. Raises TargetError, LineageError."""
-        connection = connect_paired(self.pairing, self._database, purpose="dualdb")
+        connection = self._connect()
         # One type for each of SQLite's storage classes: a statement is then prepared once, whatever its values.
         for kind, dumpers in ((int, (Int8Dumper, Int8BinaryDumper)), (str, (StrDumper, StrBinaryDumper))):
             for dumper in dumpers:
@@ -101,6 +101,9 @@ class Pool:
         connection.adapters.register_loader("bool", _BoolAsInteger)
         connection.adapters.register_loader("bool", _BoolAsIntegerBinary)
         return Borrowed(connection)
+
+    def _connect(self) -> Target:
+        return connect_paired(self.pairing, self._database, purpose="dualdb")
 
     def prove(self, borrowed: Borrowed) -> None:
         """Raise LineageError when this is not the authority that the file takes it for: one that lay idle was proven

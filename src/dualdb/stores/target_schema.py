@@ -92,14 +92,16 @@ def check_empty(connection: Target, schema: str) -> None:
 
 
 @contextmanager
-def prepared(connection: Target, *, source_id: str, schema: str) -> Iterator[None]:
+def prepared(connection: Target, *, source_id: str, schema: str, claim: str = "claim") -> Iterator[None]:
     """Make our own schemas, the application's one if it is missing, and the control row, in one transaction, which is
     committed after the block: whatever PostgreSQL refuses, it has refused before the block runs.
     """
     try:
         with losses(), connection.transaction():
             connection.execute(query(_ASK, "stay_open").encode())
-            _make(connection, source_id, schema)
+            _make(connection)
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}".encode())
+            connection.execute(query("target/authority.sql", claim).encode(), (LAYOUT, source_id, schema))
             yield
     except psycopg.errors.InsufficientPrivilege as exc:
         message = f"the target's user may not make what is needed ({exc.diag.message_primary}); grant it, and try again"
@@ -115,17 +117,15 @@ def prepared(connection: Target, *, source_id: str, schema: str) -> Iterator[Non
         raise TargetError(message) from exc
 
 
-def _make(connection: Target, source_id: str, schema: str) -> None:
+def _make(connection: Target) -> None:
     for (name,) in connection.execute(query(_ASK, "foreign").encode()):
         message = (
             f"the target already holds a schema {name}, which dualdb has not made and needs for its own; rename it"
             " there, or name another database"
         )
         raise TargetError(message)
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}".encode())
     for script in SCRIPTS:
         connection.execute(load(script))
-    connection.execute(query("target/authority.sql", "claim").encode(), (LAYOUT, source_id, schema))
 
 
 def _asked(connection: Target, name: str, values: dict[str, str] | None = None) -> tuple[object, ...]:

@@ -112,7 +112,7 @@ class Session:
 
     def begin_snapshot(self, messages: Sequence[Message]) -> list[Answer]:
         """Begin a transaction with a stable snapshot and run these in it, in one round trip."""
-        answers = self.exchange([(BEGIN_SNAPSHOT, None), (query(_ASK, "snapshot"), None), *messages])
+        answers = self.exchange([(BEGIN_SNAPSHOT, None), self._noting(), *messages])
         self.snapshot = answers[1].rows[0][0]
         return answers[2:]
 
@@ -177,7 +177,13 @@ class Session:
         self._borrowed.discard()
 
     def _locking(self) -> list[Message]:
-        return [(query(_ASK, "lock_writers"), None), (query(_ASK, "mark"), [self._token])]
+        return [(query(_ASK, "lock_writers"), None), self._marking(self._token)]
+
+    def _marking(self, token: str) -> Message:
+        return query(_ASK, "mark"), [token]
+
+    def _noting(self) -> Message:
+        return query(_ASK, "snapshot"), None
 
     def _set_lock_timeout(self, timeout_ms: int) -> None:
         if self._borrowed.lock_timeout_ms == timeout_ms:
@@ -195,7 +201,8 @@ class Session:
 
     def _ask_outcome(self, xid: str) -> bool:
         # 1. ask what became of it; 2. while it is in progress its backend may still commit: wait, then end the backend;
-        # 3. its journal rows prove it committed. Without them it has changed nothing, whoever has its number now.
+        # 3. its journal rows prove it committed. Without them it has changed nothing, whoever has its number now, but
+        # where they may have been pruned.
         deadline = time.monotonic() + _ASK_FOR_S
         patience = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
@@ -204,6 +211,8 @@ class Session:
             except (TargetError, psycopg.Error):
                 self._pool.forget()
             else:
+                if found is None:
+                    break
                 if found or status != "in progress":
                     return found
             time.sleep(0.05)
@@ -213,7 +222,7 @@ class Session:
         )
         raise OutcomeUnknownError(message)
 
-    def _ask(self, xid: str, *, end: bool) -> tuple[bool, str | None]:
+    def _ask(self, xid: str, *, end: bool) -> tuple[bool | None, str | None]:
         asking = self._pool.connect()
         try:
             try:
@@ -221,7 +230,8 @@ class Session:
             except psycopg.errors.InvalidParameterValue:  # a number of the future again: a crash has swallowed it
                 return False, None
             if status != "in progress":
-                ((found,),) = asking.connection.execute(query(_ASK, "proof").encode(), (xid, self._token)).fetchall()
+                own = {"xid": xid, "token": self._token}
+                ((found,),) = asking.connection.execute(query(_ASK, "proof").encode(), own).fetchall()
                 return found, status
             if end:
                 backend = self._borrowed.backend, str(int(xid) % (1 << 32))
