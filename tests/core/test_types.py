@@ -122,7 +122,6 @@ def test_affinity_is_applied_as_sqlite_applies_it(value: Value, decltype: str) -
         ("", {}, TargetType.ANY),
         ("ANY", {}, TargetType.TEXT),
         ("BLOB", {}, TargetType.BYTEA),
-        ("BLOB", {}, TargetType.BYTEA),
         ("BLOB", {"text": 3, "blob": 2}, TargetType.ANY),
         ("", {"integer": 3, "text": 1}, TargetType.ANY),
         ("", {"integer": 3, "real": 1}, TargetType.ANY),
