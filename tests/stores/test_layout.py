@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
 ANOTHER = LAYOUT + 6
-MADE = (6, "b9f516a4255f")
+MADE = (6, "dd771b15a609")
 """The number, and a digest of the names of what `dualdb init` makes of ours."""
 REMEDY = "install the version that prepared it, or a newer one"
 
