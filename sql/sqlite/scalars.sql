@@ -73,7 +73,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION sqlite.substr(value bytea, start bigint) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN sqlite.substr(value, start, 2147483647);
+RETURN sqlite.substr(value, start, 1000000000);
 
 -- The same of bytes that are written as two digits each: which of them are meant is told by a text of that many places.
 CREATE OR REPLACE FUNCTION sqlite.substr_of_pairs(digits text, start bigint, size bigint) RETURNS text

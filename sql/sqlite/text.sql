@@ -9,6 +9,8 @@ RETURN CASE WHEN part = '' THEN value ELSE replace(value, part, other) END;
 CREATE OR REPLACE FUNCTION sqlite.substr(value text, start bigint) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE
+  -- Without a length it is the greatest that a text may have, which a start further before it uses up.
+  WHEN start < -999000000 THEN left(value, greatest(0, 1000000000 + start + length(value))::integer)
   WHEN start > length(value) THEN ''
   WHEN start > 0 THEN substr(value, start::integer)
   WHEN -start >= length(value) OR start = 0 THEN value

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
@@ -26,10 +26,11 @@ from tests.plugins.timescale import outside_dsn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     Installer: TypeAlias = "Callable[[psycopg.Connection[Any]], object]"
 
-_FIXTURES = {"server_dsn", "target_template", "target_dsn", "target"}
+_FIXTURES = {"server_dsn", "target_template", "target_dsn", "target", "new_target"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -90,10 +91,14 @@ def target_template(pytestconfig: pytest.Config, server_dsn: str, template_insta
 @pytest.fixture
 def target_dsn(server_dsn: str, target_template: str) -> Iterator[str]:
     """The DSN of an empty database of the test's own; whoever is still connected at the end is thrown out."""
-    name = f"dualdb_test_{uuid4().hex[:12]}"
-    _create(server_dsn, name, target_template)
-    yield make_conninfo(server_dsn, dbname=name)
-    _drop(server_dsn, name)
+    with new_database(server_dsn, target_template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def new_target(server_dsn: str, target_template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Gives the DSN of one more empty database each time that it is entered, for a test that needs many."""
+    return lambda: new_database(server_dsn, target_template)
 
 
 @pytest.fixture
@@ -101,6 +106,15 @@ def target(target_dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the test's own database, in autocommit."""
     with closing(psycopg.connect(target_dsn, autocommit=True)) as connection:
         yield connection
+
+
+@contextmanager
+def new_database(server_dsn: str, template: str = "template0") -> Iterator[str]:
+    """The DSN of a database that is there for as long as this lasts."""
+    name = f"dualdb_test_{uuid4().hex[:12]}"
+    _create(server_dsn, name, template)
+    yield make_conninfo(server_dsn, dbname=name)
+    _drop(server_dsn, name)
 
 
 def _template_name(config: pytest.Config) -> str:

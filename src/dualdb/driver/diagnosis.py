@@ -31,7 +31,7 @@ STALE_STATES = frozenset({"42P01", "42703", "42704", "42883", "0A000"})
 _BUSY = frozenset({"55P03", "40001", "40P01", "57014"})
 """No lock in time, a conflict, a deadlock, a time-out."""
 _OUT_OF_RANGE = "22003"
-_BEYOND = frozenset({_OUT_OF_RANGE, "22P05", "22021", "0A000", ""})
+_BEYOND = frozenset({_OUT_OF_RANGE, "22P05", "22021", "22025", "0A000", ""})
 """A value that PostgreSQL cannot compute or hold where SQLite can; '' is psycopg's own refusal of one."""
 _OURS: Mapping[str, Callable[[str, str], sqlite3.Error]] = {
     "DD003": lambda message, way_back: refused(message, or_back("correct the value", way_back)),

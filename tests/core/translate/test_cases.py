@@ -1,4 +1,4 @@
-"""The pair files of tests/cases: a statement of SQLite and what becomes of it."""
+"""The pair files of tests/cases/pairs: a statement of SQLite and what becomes of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dualdb.core.schema import Schema
 
-CASES = Path(__file__).parents[2] / "cases"
+CASES = Path(__file__).parents[2] / "cases" / "pairs"
 FILES = ("reads.sql", "writes.sql")
 
 

@@ -305,14 +305,24 @@ def complement(node: exp.Expression, place: Place) -> Term:
     return computed(f"(~ {as_integer(place.known(node.this)).sql})", Storage.INTEGER)
 
 
+def _negative(value: object, node: exp.Expression) -> Term | None:
+    """The literal that a minus makes of one, None where it makes none; -0.0 as written is a literal of its own."""
+    if isinstance(value, int) and value:
+        return constant(-value if -value in INT64 else -float(value))
+    if isinstance(value, float) and (value or isinstance(node, exp.Literal)):
+        return constant(-value)
+    return None
+
+
 def minus(node: exp.Expression, place: Place) -> Term:
     """-x, which is 0 - x: so it has no negative zero."""
     require(node, "this")
     if isinstance(node.this, exp.Literal) and str(node.this.this) == str(2**63):
         return constant(-(2**63))
     term = as_number(place.known(node.this))
-    if isinstance(term.constant, (int, float)) and term.constant != 0:
-        return constant(-term.constant)
+    literal_of = _negative(term.constant, node.this)
+    if literal_of is not None:
+        return literal_of
     match term.storage:
         case Storage.NULL:
             return null()
@@ -361,9 +371,20 @@ def _like(node: exp.Expression, place: Place, escape: str) -> Term:
     subject, pattern = (_pattern_text(one, place) for one in (node.this, node.expression))
     if Storage.NULL in {subject.storage, pattern.storage}:
         return truth("NULL::boolean")
+    negated = bool(node.args.get("negate"))
+    if isinstance(pattern.constant, str) and escape and _is_left_open(pattern.constant, escape):
+        return truth(f"CASE WHEN {subject.sql} IS NOT NULL THEN {str(negated).upper()} END")
     written = constant(escape).sql
     word = "NOT LIKE" if node.args.get("negate") else "LIKE"
     return truth(f"({folded_for_like(subject)} {word} {folded_for_like(pattern)} ESCAPE {written})")
+
+
+def _is_left_open(pattern: str, escape: str) -> bool:
+    """Whether a pattern ends with an escape character that escapes nothing: no text is like it."""
+    place = 0
+    while place < len(pattern):
+        place += 2 if pattern[place] == escape else 1
+    return place > len(pattern)
 
 
 def folded_for_like(term: Term) -> str:

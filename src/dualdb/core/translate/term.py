@@ -5,6 +5,7 @@ Knows no syntax tree. `sql` carries parameters as markers (`work.Work.placeholde
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -159,7 +160,7 @@ def _written(value: float | str | bytes) -> str:
         case float():
             return (
                 f"'{value!r}'::double precision"
-                if value < 0 or value in _UNWRITABLE
+                if math.copysign(1, value) < 0 or value in _UNWRITABLE
                 else f"{value!r}::double precision"
             )
         case str():
