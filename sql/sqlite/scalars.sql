@@ -59,24 +59,24 @@ END
 $$;
 
 -- substr(X, Y, Z) of a blob counts bytes, of all else characters of its text.
-CREATE OR REPLACE FUNCTION sqlite.substr(value bytea, start bigint, size bigint) RETURNS bytea
+CREATE OR REPLACE FUNCTION sqlite.part(value bytea, start bigint, size bigint) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 BEGIN
   IF get_byte(value, 0) = 4 THEN
     -- An empty blob has no address, and is taken for NULL (substrFunc in func.c).
-    RETURN CASE WHEN octet_length(value) > 1 THEN '\x04'::bytea || decode(sqlite.substr_of_pairs(encode(substr(value, 2), 'hex'), start, size), 'hex') END;
+    RETURN CASE WHEN octet_length(value) > 1 THEN '\x04'::bytea || decode(sqlite.part_of_pairs(encode(substr(value, 2), 'hex'), start, size), 'hex') END;
   END IF;
   RETURN sqlite.value(sqlite.substr(sqlite.to_text(value), start, size));
 END
 $$;
 
-CREATE OR REPLACE FUNCTION sqlite.substr(value bytea, start bigint) RETURNS bytea
+CREATE OR REPLACE FUNCTION sqlite.part(value bytea, start bigint) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN sqlite.substr(value, start, 1000000000);
+RETURN sqlite.part(value, start, 1000000000);
 
 -- The same of bytes that are written as two digits each: which of them are meant is told by a text of that many places.
-CREATE OR REPLACE FUNCTION sqlite.substr_of_pairs(digits text, start bigint, size bigint) RETURNS text
+CREATE OR REPLACE FUNCTION sqlite.part_of_pairs(digits text, start bigint, size bigint) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE

@@ -181,12 +181,10 @@ OF_DIFFERENT_CLASSES = [
     "UPDATE t SET a = s.a FROM s WHERE s.id = t.id",
     "UPDATE t SET (a, b) = (1, 'x')",
     "UPDATE t SET a = 1, a = 2",
-    "UPDATE t SET a = c",
     "UPDATE t SET at = b",
     "INSERT OR ROLLBACK INTO t (a) VALUES (1)",
     "INSERT OR FAIL INTO t (a) VALUES (1)",
     "INSERT OR REPLACE INTO t (a) SELECT a FROM s",
-    "INSERT INTO t (a) SELECT c FROM t",
     "INSERT INTO t (at) SELECT b FROM t",
     "WITH x AS (SELECT 1 AS a) INSERT INTO t (a) SELECT a FROM x",
 ]

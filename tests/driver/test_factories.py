@@ -184,3 +184,19 @@ def test_a_size_is_what_sqlite3_takes(twins: Twins, size: Any) -> None:
 
     _, seen = twins.both(rows)
     assert (seen[0] is OverflowError) is (type(size) is int and not -(2**31) <= size < 2**31)
+
+
+def test_a_row_that_no_names_are_known_for_is_not_lost(twins: Twins) -> None:
+    """sqlite3.Row is told its names by SQLite, which may be interrupted; the row comes the next time."""
+    ours = twins.ours
+    assert len(ours.execute("SELECT id FROM t").fetchall()) > 1
+    ours.row_factory = sqlite3.Row
+    interrupted = [True]
+    ours.set_progress_handler(lambda: int(interrupted[0]), 1)
+    cursor = ours.execute("SELECT id FROM t ORDER BY id")
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        cursor.fetchone()
+    interrupted[0] = False
+    found = [row["id"] for row in cursor]
+    ours.set_progress_handler(None, 0)
+    assert found == [row[0] for row in twins.plain.execute("SELECT id FROM t ORDER BY id")]

@@ -259,3 +259,23 @@ def test_threads_that_share_a_cursor_share_its_rows(database: Path, target_dsn: 
         sys.setswitchinterval(interval)
     assert sorted(found) == list(range(count + 1))
     connection.close()
+
+
+def test_scripts_of_several_threads_leave_the_text_factory_alone(shared: Any) -> None:
+    """What one of them reads by is never taken for the application's own."""
+    shared.executemany("INSERT INTO t(a) VALUES (?)", [(f"text {number}",) for number in range(300)])
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(20):
+                shared.executescript("SELECT a FROM t; SELECT a FROM t;")
+        except BaseException as error:  # noqa: BLE001 - told by the thread that waits
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert (failed, shared.text_factory) == ([], str)

@@ -115,12 +115,11 @@ def test_every_value_written_on_postgresql_arrives(database: Path, target_dsn: s
 
 
 def test_what_stands_in_the_way_of_phase_postgres_is_told(database: Path, target_dsn: str) -> None:
-    """A unique index, a CHECK and a view that look at the values block it, each with its reason; the mirror works.
-
-    1 and 1.0 are equal to SQLite and not as they are encoded, so PostgreSQL could not keep the column unique.
+    """A CHECK that might fail on a value that PostgreSQL's text cannot hold blocks it, and the mirror works; a unique
+    index, a CHECK and a view that compare the values do not.
     """
     script = """
-    CREATE TABLE t(id INTEGER PRIMARY KEY, name UNIQUE, size INTEGER CHECK (size <> 7));
+    CREATE TABLE t(id INTEGER PRIMARY KEY, name UNIQUE, size INTEGER CHECK (size <> 7), CHECK (length(name) < 9));
     CREATE VIEW large AS SELECT * FROM t WHERE size > 5;
     INSERT INTO t VALUES (1, 1, x'00'), (2, '1', 6), (3, x'31', 'many'), (4, 1.5, NULL);
     """
@@ -130,16 +129,11 @@ def test_what_stands_in_the_way_of_phase_postgres_is_told(database: Path, target
         "UPDATE t SET name = id / 4.0", "UPDATE t SET name = 1 WHERE id = 4", "INSERT INTO t VALUES (5, 'x', 1)"
     )
     check(pair)
-    with pytest.raises(PhaseError, match=r"blocked: check of t .*t\.size.*several classes.*; 2 more: dualdb status /"):
+    with pytest.raises(PhaseError, match=r"blocked: check of t .*it may fail on PostgreSQL for a value"):
         advance(pair.path, Phase.POSTGRES, observer=pair.events.append)
     with pair.pair() as opened, opened.source.snapshot() as snapshot:
         found = find_blockers(snapshot.schema, Phase.POSTGRES, "public")
-    assert [blocker.partition(" cannot")[0] for blocker in found] == [
-        "check of t",
-        "index sqlite_autoindex_t_1",
-        "view large",
-    ]
-    assert all("several classes" in blocker and "SELECT DISTINCT typeof(" in blocker for blocker in found)
+    assert [blocker.partition(" cannot")[0] for blocker in found] == ["check of t"]
 
 
 def test_columns_are_inspected_anew_when_mirroring_begins_anew(database: Path, target_dsn: str) -> None:

@@ -82,6 +82,11 @@ class Answer:
         if not rows:
             self.rowcount = self._final
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether rows are left."""
+        return self._left > 0
+
     def drop(self) -> None:
         """The rows that are left are not wanted."""
         self._rows = iter(())

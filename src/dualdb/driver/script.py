@@ -54,14 +54,14 @@ def _step(connection: SourceConnection, runner: SourceCursor) -> None:
     if state.remote is not None or runner.description is None:
         return
     factory = text_factory(connection)
-    if factory is str:  # a callback of the application's that reads meanwhile finds it as it was
-        set_text_factory(connection, _leniently)
-    elif not state.shared:  # else another thread's texts would not be decoded either
-        set_text_factory(connection, bytes)
+    if not state.shared:  # else another thread would read by this one, and keep it for the application's
+        # A callback of the application's that reads meanwhile finds str as it was.
+        set_text_factory(connection, _leniently if factory is str else bytes)
     try:
         deque(iter(partial(sqlite3.Cursor.fetchone, runner), None), maxlen=0)
     finally:
-        set_text_factory(connection, factory)
+        if not state.shared:
+            set_text_factory(connection, factory)
 
 
 def _leniently(raw: bytes) -> str | bytes:

@@ -183,15 +183,14 @@ def _count_nothing(connection: TargetConnection) -> None:
 def _row(cursor: TargetCursor) -> Any:
     """The next row as the application's factory makes it, which may be anything; `_END` behind the last."""
     answer = cursor._dualdb.result or _BLANK
+    factory: Any = row_factory(cursor)
+    # Whatever makes the rows may make them by `sqlite3.Row`. It is told before one is taken: what fails loses none.
+    if factory is not None and not answer.primed and answer.has_rows:
+        prime(cursor, answer)
     row = answer.next(text_factory(connection_of(cursor)))
     if row is None:
         return _END
-    factory: Any = row_factory(cursor)
-    if factory is None:
-        return row
-    if not answer.primed:  # whatever makes the rows may make them by `sqlite3.Row`
-        prime(cursor, answer)
-    return factory(cursor, row)
+    return row if factory is None else factory(cursor, row)
 
 
 def _rows(cursor: TargetCursor, wanted: int) -> list[Any]:

@@ -6,6 +6,7 @@ out and listed, because the tables are needed by the relay all the same. Execute
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -129,6 +130,22 @@ def _work(schema: Schema, target_schema: str) -> Work:
     return Work(schema, target_schema, grammar=GRAMMAR)
 
 
+_PARTIAL = re.compile(
+    r"sqlite\.(only_\w+|to_text|text_of|length|part|instr|quote|char|minimum|maximum|json(?!_valid)\w*)\("
+    r"|sqlite\.key\([^()]*, '"
+)
+"""What fails on some values: of another class than a column's, or of a text that PostgreSQL cannot hold."""
+
+
+def _total(sql: str) -> str:
+    """The text, unless it may fail on a value that SQLite takes: no row of the mirror may be refused for that."""
+    found = _PARTIAL.search(sql)
+    if found is not None:
+        what = found[1] or "a collation of values of any class"
+        raise Refused(what, "it may fail on PostgreSQL for a value that SQLite takes, and the row with it")
+    return sql
+
+
 def _attempt(what: str, make: Callable[[], T], refusals: Refusals) -> T | None:
     """What is made, or None when it was refused, which is then on the list."""
     try:
@@ -152,14 +169,14 @@ def _column(table: Table, column: Column, work: Work, refusals: Refusals) -> str
         expression = column.generated
 
         def generated() -> str:
-            return into_column(table_term(expression, table, work), column, label, work).sql
+            return _total(into_column(table_term(expression, table, work), column, label, work).sql)
 
         made = _attempt(f"generated column {label}", generated, refusals)
         return f"{text} GENERATED ALWAYS AS ({made}) STORED" if made else text
     if column == table.rowid:
         return f"{text} {_identity(table, work.target_schema)}"
     if column.default is not None:
-        default = _attempt(f"default of {label}", lambda: default_term(table, column, work).sql, refusals)
+        default = _attempt(f"default of {label}", lambda: _total(default_term(table, column, work).sql), refusals)
         text += f" DEFAULT {default}" if default else ""
     return text + (" NOT NULL" if column.not_null else "")
 
@@ -186,7 +203,7 @@ def _checks(table: Table, work: Work, refusals: Refusals) -> list[str]:
     found: list[str] = []
     names: set[str] = set()
     for check in table.checks:
-        made = _attempt(f"check of {table.name}", partial(check_sql, check.expression, table, work), refusals)
+        made = _attempt(f"check of {table.name}", partial(_check, check.expression, table, work), refusals)
         if made is None:
             continue
         named = check.name is not None and fold(check.name) not in names
@@ -194,6 +211,10 @@ def _checks(table: Table, work: Work, refusals: Refusals) -> list[str]:
         constraint = f"CONSTRAINT {quoted(check.name)} " if check.name is not None and named else ""
         found.append(f"{constraint}CHECK ({made})")
     return found
+
+
+def _check(expression: str, table: Table, work: Work) -> str:
+    return _total(check_sql(expression, table, work))
 
 
 # Indexes ----------------------------------------------------------------------------------------------------------
@@ -225,9 +246,9 @@ def _index(table: Table, index: Index, work: Work) -> str:
             f"it has {len(index.terms)} columns and PostgreSQL's have at most {MAX_INDEX_TERMS}",
             "index fewer columns",
         )
-    terms = ", ".join(_index_term(table, term, work) for term in index.terms)
+    terms = _total(", ".join(_index_term(table, term, work) for term in index.terms))
     unique = "UNIQUE " if index.unique else ""
-    where = f" WHERE {check_sql(index.where, table, work)}" if index.where else ""
+    where = f" WHERE {_check(index.where, table, work)}" if index.where else ""
     return f"CREATE {unique}INDEX {quoted(index.name)} ON {qualified(work.target_schema, table.name)} ({terms}){where}"
 
 

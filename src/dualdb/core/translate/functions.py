@@ -122,7 +122,7 @@ def part(nodes: Nodes, place: Place) -> Term:
     subject = place.known(nodes[0])
     numbers = ", ".join(as_integer(place.known(node)).sql for node in nodes[1:])
     if _may_be_blobs(subject):
-        return computed(f"sqlite.substr({encoded(subject).sql}, {numbers})", Storage.ANY)
+        return computed(f"sqlite.part({encoded(subject).sql}, {numbers})", Storage.ANY)
     return computed(f"sqlite.substr({_as_text_argument(subject, 'substr').sql}, {numbers})", Storage.TEXT)
 
 
