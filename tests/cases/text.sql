@@ -21,7 +21,7 @@ INSERT INTO person VALUES
   (8, 'Zed', 'zed@example.org', 'Oslo', '🙂 smiles', NULL),
   (9, '10', 'ten@example.org', '9', '12abc', NULL);
 CREATE TABLE path (path TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
-INSERT INTO path VALUES ('/home/a.txt', 10), ('/home/B.TXT', 200), ('/home/c/d.log', 3), ('/tmp/[x].txt', 0), ('README', NULL);
+INSERT INTO path VALUES ('/data/a.txt', 10), ('/data/B.TXT', 200), ('/data/c/d.log', 3), ('/made/[x].txt', 0), ('README', NULL);
 
 -- ## BINARY order
 SELECT name FROM person ORDER BY name;
@@ -47,7 +47,7 @@ SELECT name FROM person WHERE name >= ? ORDER BY name;
 
 SELECT path FROM path ORDER BY path;
 
-SELECT path FROM path WHERE path >= '/home/' AND path < '/home0' ORDER BY path;
+SELECT path FROM path WHERE path >= '/data/' AND path < '/data0' ORDER BY path;
 
 SELECT name FROM person ORDER BY length(name), name;
 
@@ -163,11 +163,11 @@ SELECT name FROM person WHERE name GLOB 'A*' ORDER BY id;
 
 SELECT path FROM path WHERE path GLOB '*.txt' ORDER BY path;
 
-SELECT path FROM path WHERE path GLOB '/home/?.[tT]*' ORDER BY path;
+SELECT path FROM path WHERE path GLOB '/data/?.[tT]*' ORDER BY path;
 
 SELECT path FROM path WHERE path GLOB '*[[]x]*';
 
-SELECT path FROM path WHERE path NOT GLOB '/home/*' ORDER BY path;
+SELECT path FROM path WHERE path NOT GLOB '/data/*' ORDER BY path;
 
 SELECT 'abc' GLOB 'ABC', 'abc' GLOB 'a?c', 'abc' GLOB '*', '' GLOB '*', '' GLOB '?', 'a*c' GLOB 'a[*]c', 'a' GLOB '' FROM one;
 
@@ -177,7 +177,7 @@ SELECT NULL GLOB 'a', 'a' GLOB NULL, 123 GLOB '1*', 1.5 GLOB '*.*', 'é' GLOB '?
 
 SELECT name FROM person WHERE name GLOB '*[0-9]*' OR name GLOB '[^A-Za-z]*' ORDER BY id;
 
--- given: ('/home/*',)
+-- given: ('/data/*',)
 SELECT count(*), sum(size) FROM path WHERE path GLOB ?;
 
 SELECT 'a' GLOB '[', 'a' GLOB '[a', '[' GLOB '[', 'a%_c' GLOB 'a%_c', 'a\c' GLOB 'a\c', 'ab' GLOB 'a[b' FROM one;
