@@ -183,8 +183,14 @@ def test_a_move_that_is_given_up_is_a_lock_to_it_as_to_any_other(database: Path,
     assert connection.execute("SELECT * FROM t").fetchall() == []
     with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$"):
         connection.execute("INSERT INTO t(a) VALUES ('x')")
-    connection.rollback()
     lift_fence(database)
+    # It goes on only when the application has ended it: half of it must not be committed.
+    assert connection.in_transaction
+    with pytest.raises(sqlite3.OperationalError, match=r"^database is locked"):
+        connection.execute("INSERT INTO t(a) VALUES ('y')")
+    connection.rollback()
+    assert not connection.in_transaction
     connection.execute("INSERT INTO t(a) VALUES ('x')")
     connection.commit()
+    assert connection.execute("SELECT a FROM t").fetchall() == [("x",)]
     connection.close()

@@ -44,11 +44,38 @@ def become_doomed(connection: ConnectionHandle) -> None:
     with state.turn:
         remote = state.remote  # another thread may have met the fence too
         watch = state.watch
-        if remote is None and watch is not None and find_obstacle(connection, watch.way_back) is None:
-            remote = _become_remote(connection, state, watch)
-            state.look_again()
+        if remote is None and watch is not None:
+            if _is_free(connection, watch):
+                remote = _become_remote(connection, state, watch)
+                state.look_again()
+            else:
+                _keep_overtaken(connection, watch)
         if remote is not None and not remote.in_transaction:
             remote.doom(overtaken())
+
+
+def _is_free(connection: ConnectionHandle, watch: Watch) -> bool:
+    """Whether nothing keeps the connection with SQLite."""
+    try:
+        return find_obstacle(connection, watch.way_back) is None
+    except sqlite3.Error:  # a handler of the application's has interrupted it
+        return False
+
+
+def _keep_overtaken(connection: ConnectionHandle, watch: Watch) -> None:
+    """Begin a transaction that SQLite lets write nothing, for the one that was rolled back: it has a snapshot, and
+    somebody has committed since (SQLITE_BUSY_SNAPSHOT). So the application must end it, as it would have had to.
+    """
+    if in_transaction(connection):
+        return
+    own = sqlite3.Cursor(connection)
+    try:
+        own.execute("BEGIN")
+        own.execute("PRAGMA user_version").fetchall()
+        watch.commit_nothing()
+    except sqlite3.Error:
+        if in_transaction(connection):
+            sqlite3.Connection.rollback(connection)
 
 
 def _look(connection: ConnectionHandle, state: ConnectionState) -> Watch | None:

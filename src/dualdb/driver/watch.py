@@ -107,6 +107,19 @@ class Watch:
             return False
         return True
 
+    def commit_nothing(self) -> None:
+        """Commit to the file without changing it, so that whoever has a snapshot of before may not write. Raises
+        sqlite3.Error.
+        """
+        own = _opened(self.path, 5.0)
+        try:
+            own.execute("BEGIN IMMEDIATE")
+            (version,) = own.execute("PRAGMA user_version").fetchone()
+            own.execute(f"PRAGMA user_version = {version}")  # writes its page whatever is there
+            own.execute("COMMIT")
+        finally:
+            own.close()
+
     def companion(self, key: Hashable, make: Callable[[], C]) -> C:
         """What this process keeps under that key as long as it has the file open, made if there is none."""
         return lookout().companion(self, key, make)
