@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION sqlite.value(of double precision) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN of <> 'NaN' THEN '\x02'::bytea || float8send(of) END;
 
--- A text of NUMERIC affinity's "number" column: an integer where that is the very same number (sqlite3VdbeIntegerAffinity).
+-- A float in a column of NUMERIC affinity: an integer where that is the very same number (sqlite3VdbeIntegerAffinity).
 CREATE OR REPLACE FUNCTION sqlite.number_value(of double precision) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE
@@ -207,15 +207,20 @@ CREATE OR REPLACE FUNCTION sqlite.number_in(value bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN get_byte(value, 0) <= 2 THEN value ELSE sqlite.number_in(sqlite.ascii_of(value)) END;
 
--- A float that is an integer becomes one where it is the same number within 51 bits (sqlite3VdbeIntegerAffinity).
+-- CAST(… AS NUMERIC): a number stays what it is; the float that a text begins with becomes an integer where it is one and
+-- below 2^51 (sqlite3RealSameAsInt), less far than where a column takes it (number_value).
 CREATE OR REPLACE FUNCTION sqlite.to_numeric(value bytea) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
   number bytea := sqlite.number_in(value);
 BEGIN
-  -- An integer or a float that is cast stays what it is; a text's float becomes an integer where it is one.
-  RETURN CASE WHEN get_byte(value, 0) > 2 AND get_byte(number, 0) = 2 THEN sqlite.number_value(sqlite.real_of(number)) ELSE number END;
+  IF get_byte(value, 0) > 2 AND get_byte(number, 0) = 2
+    AND sqlite.real_of(number) >= -2251799813685248 AND sqlite.real_of(number) < 2251799813685248
+  THEN
+    RETURN sqlite.number_value(sqlite.real_of(number));
+  END IF;
+  RETURN number;
 END
 $$;
 

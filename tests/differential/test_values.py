@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dualdb.stores.target_functions import functions_sql
@@ -52,6 +52,7 @@ def functions(target: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 @pytest.mark.parametrize("name", ALIKE)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=60))
+@example(rows=[(b"300000E10", None), ("2251799813685248.0", None), ("-2251799813685248.0", "2251799813685247.0")])
 def test_any_value(functions: psycopg.Connection[Any], name: str, rows: list[tuple[Value, Value]]) -> None:
     """Both give the same value, class and bits, for all values of all classes."""
     ours, theirs = ALIKE[name]

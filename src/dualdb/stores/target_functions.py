@@ -36,18 +36,35 @@ def find_missing(connection: Target) -> list[str]:
 
 
 def mend_functions(connection: Target) -> None:
-    """Make all of them anew where one is missing. Raises TargetError where the role may not."""
-    if not find_missing(connection):
-        return
+    """Make all of them anew where one is missing. Raises TargetError where that cannot be done."""
+    if find_missing(connection):
+        make_functions(connection)
+
+
+def make_functions(connection: Target) -> None:
+    """Make all of them anew, as this version has them. Raises TargetError where one is missing and cannot be made."""
     try:
         with connection.transaction():
+            connection.execute(_ONE_AT_A_TIME)
             connection.execute(functions_sql().encode())
     except psycopg.errors.InsufficientPrivilege as exc:
+        if not find_missing(connection):
+            return  # they are another role's to change
         message = (
             f"dualdb's functions are missing on PostgreSQL and cannot be made ({exc.diag.message_primary}); grant the"
             " role CREATE on the database, or run dualdb as the one that prepared it"
         )
         raise TargetError(message) from exc
+    except psycopg.errors.InvalidFunctionDefinition as exc:
+        message = (
+            f"a function in the schema sqlite is not as dualdb makes it ({exc.diag.message_primary});"
+            " drop it there (CASCADE where others call it), and try again"
+        )
+        raise TargetError(message) from exc
+
+
+_ONE_AT_A_TIME = b"SELECT pg_advisory_xact_lock('pg_proc'::regclass::oid::integer, hashtext('dualdb functions'))"
+"""Two that make them at once would each find the other's row there (CREATE OR REPLACE takes no lock for it)."""
 
 
 @cache

@@ -19,7 +19,7 @@ from dualdb.errors import BusyError, SchemaError, TargetError
 from dualdb.stores.journal import stored_text
 from dualdb.stores.queries import query
 from dualdb.stores.target_catalog import read_target_schema
-from dualdb.stores.target_functions import mend_functions
+from dualdb.stores.target_functions import make_functions
 from dualdb.stores.target_read import ASK, key_types, position_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def install_target_tables(connection: Target, schema: Schema, target_schema: str
     Raises TargetError when something of somebody else's has a name there that they need.
     """
     ddl = ddl_of(schema, target_schema)
-    mend_functions(connection)
+    make_functions(connection)
     try:
         for name, table in schema.tables.items():
             make_table(connection, table, ddl, target_schema, name)
