@@ -205,3 +205,21 @@ def test_a_handler_that_ends_long_work_keeps_no_connection_away(moving: Path) ->
     connection.execute("INSERT INTO t(a) VALUES ('y')")
     connection.commit()
     connection.close()
+
+
+def test_an_error_of_the_applications_own_undoes_no_count(moving: Path, plain: Any) -> None:
+    """The rows before it stay written, and counted, whatever class of error its maker of rows has raised."""
+
+    def rows() -> Any:
+        yield ("x",)
+        yield ("y",)
+        raise sqlite3.IntegrityError
+
+    forward(moving)
+    with closing(dualdb.connect(moving)) as connection:
+        for each in (connection, plain):
+            each.executemany("UPDATE t SET a = ?", [("w",)])
+            each.execute("INSERT INTO t(a) VALUES ('v')")
+            with pytest.raises(sqlite3.IntegrityError):
+                each.executemany("INSERT INTO t(a) VALUES (?)", rows())
+            assert each.execute("SELECT changes(), count(*) FROM t").fetchone() == (1, 3)

@@ -35,6 +35,7 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, score REAL,
 CREATE TABLE points (run INTEGER NOT NULL, step INTEGER NOT NULL, PRIMARY KEY (run, step)) WITHOUT ROWID;
 CREATE TABLE notes (body TEXT);
 CREATE UNIQUE INDEX by_name ON runs(name);
+CREATE INDEX by_score ON runs(score);
 CREATE VIEW names AS SELECT lower(name) AS name FROM runs;
 INSERT INTO runs(name, score) VALUES ('a', 0.5), ('b', NULL);
 INSERT INTO points VALUES (1, 1);
@@ -191,7 +192,6 @@ BESIDE = {
         "sqlite_key_points of table points is gone",
     ),
     "no identity": ("ALTER TABLE runs ALTER COLUMN id DROP IDENTITY", "sqlite_sequence_runs of table runs is gone"),
-    "a view dropped": ("DROP VIEW names", "PostgreSQL has no view names"),
     "a rule": ("CREATE RULE no AS ON UPDATE TO notes DO INSTEAD NOTHING", "a rule rewrites statements on table notes"),
 }
 
@@ -210,6 +210,31 @@ def test_what_stands_beside_the_columns(
     step = partial(rollback, app) if phase is Phase.POSTGRES else partial(advance, app, Phase.POSTGRES)
     with pytest.raises(PhaseError, match="is blocked"):
         step(observer=unheard)
+
+
+SLOWER = {
+    "an index dropped": ("DROP INDEX by_score", "by_score of table runs is gone"),
+    "a view dropped": ("DROP VIEW names", "PostgreSQL has no view names"),
+}
+
+
+@pytest.mark.parametrize(("statement", "told"), SLOWER.values(), ids=SLOWER)
+def test_what_only_makes_answers_slower_keeps_nobody_there(
+    app: str, target: psycopg.Connection[Any], statement: str, told: str
+) -> None:
+    """It is told, and stops the way to PostgreSQL; the way back is open."""
+    target.execute(statement.encode())
+    (reason, remedy), *_ = blockers(app)
+    assert told in reason
+    assert "dualdb recopy" in remedy
+    with pytest.raises(PhaseError, match="is blocked"):
+        advance(app, Phase.POSTGRES, observer=unheard)
+    begin_anew(app)
+    relay_until_aligned(app)
+    advance(app, Phase.POSTGRES, observer=unheard)
+    target.execute(statement.encode())
+    assert told in blockers(app)[0][0]
+    rollback(app, observer=unheard)
 
 
 def test_a_trigger_of_ours_is_missed_where_postgresql_follows(app: str, target: psycopg.Connection[Any]) -> None:

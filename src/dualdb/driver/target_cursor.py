@@ -70,8 +70,9 @@ class TargetCursor(CursorHandle):
                 except MovedError:
                     state.look_again()
                     is_open = in_transaction(connection) if state.remote is None else state.remote.in_transaction
-                except sqlite3.IntegrityError:
-                    _count_nothing(connection)
+                except sqlite3.IntegrityError as exc:
+                    if exc is not rows.failed:
+                        _count_nothing(connection)
                     raise
                 else:
                     return self
@@ -154,18 +155,23 @@ class _SharedRows(Remaining):
     sqlite3 does: that may take what only such a thread can give.
     """
 
-    __slots__ = ("_remote", "_state")
+    __slots__ = ("_remote", "_state", "failed")
 
     def __init__(self, rows: Iterable[Any], state: ConnectionState) -> None:
         super().__init__(rows)
         self._state = state
         self._remote = state.remote
+        self.failed: BaseException | None = None
+        """What the application's own maker of rows has raised."""
 
     def __next__(self) -> Any:
         turn = self._state.turn
         turn.release()
         try:
             row = next(self._rows)
+        except BaseException as exc:
+            self.failed = exc
+            raise
         finally:
             turn.acquire()
         self.last = (row,)

@@ -10,7 +10,7 @@ from dualdb.core.phase import Phase
 from dualdb.core.translate.ddl import target_ddl
 from dualdb.errors import PhaseError
 from dualdb.stores.catalog import read_schema
-from dualdb.stores.target_shape import find_changes
+from dualdb.stores.target_shape import Extent, find_changes
 
 if TYPE_CHECKING:
     from dualdb.core.schema import Schema
@@ -21,7 +21,8 @@ def check(control: Control, phase: Phase) -> None:
     """Raise PhaseError with the first blocker of that phase and the way to the others."""
     found = find_blockers(read_schema(control.source), phase, control.facts.target_schema)
     if control.facts.row.phase is not Phase.SQLITE:  # where all of it is made anew
-        found += find_changes(control.target, control.database, whole=True)
+        extent = Extent.NEEDED if control.facts.row.phase is Phase.POSTGRES else Extent.WHOLE
+        found += find_changes(control.target, control.database, extent)
     if found:
         others = f"; {len(found) - 1} more: dualdb status {quote(control.database)}" if len(found) > 1 else ""
         message = f"phase {phase.value} is blocked: {found[0]}{others}"

@@ -30,7 +30,7 @@ from dualdb.stores.target_connection import losses
 from dualdb.stores.target_functions import mend_functions
 from dualdb.stores.target_pairing import connect_paired
 from dualdb.stores.target_read import ASK, Facts, Position, TargetSnapshot
-from dualdb.stores.target_shape import find_changes
+from dualdb.stores.target_shape import Extent, find_changes
 from dualdb.stores.target_tables import follow
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class TargetStore:
 
     def altered(self) -> str | None:
         """The first thing that somebody has changed about the tables here."""
-        return next(iter(find_changes(self.connection(), self.path, whole=False)), None)
+        return next(iter(find_changes(self.connection(), self.path, Extent.COLUMNS)), None)
 
     # --- within -------------------------------------------------------------------------------------------------------
 

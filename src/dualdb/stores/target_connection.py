@@ -119,10 +119,10 @@ database or the role, it means what was translated (runtime-config-compatible.ht
 
 Set when it is connected: a pooler may drop what is asked for before.
 """
-_PATH = "concat_ws(', ', 'pg_catalog', nullif(current_setting('search_path'), ''))"
+_PATH = "pg_catalog.concat_ws(', ', 'pg_catalog', nullif(pg_catalog.current_setting('search_path'), ''))"
 """What is ours to call comes first, and then what is set: an empty path is no list that PostgreSQL reads."""
-_FIX = f"SELECT set_config('search_path', {_PATH}, false), " + ", ".join(
-    f"set_config('{name}', '{value}', false)" for name, value in _FIXED.items()
+_FIX = f"SELECT pg_catalog.set_config('search_path', {_PATH}, false), " + ", ".join(
+    f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in _FIXED.items()
 )
 _ENCODING = "UTF8"
 
@@ -155,9 +155,13 @@ def _connect(parts: dict[str, str], *, autocommit: bool, timeout_s: int, purpose
             f" CREATE DATABASE … ENCODING '{_ENCODING}' TEMPLATE template0, and name that"
         )
         raise TargetError(message)
-    with losses():
-        connection.execute(_FIX.encode())
-    connection.autocommit = autocommit
+    try:
+        with losses():
+            connection.execute(_FIX.encode())
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from enum import Enum
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,21 @@ _NAMED = re.compile(r'(?:CONSTRAINT|INDEX) ("(?:[^"]|"")+") (?:PRIMARY KEY|UNIQU
 """What has an index of its own in the statements that make a table."""
 
 
-def find_changes(connection: Target, database: str, *, whole: bool) -> list[str]:
+class Extent(Enum):
+    """How much is looked at."""
+
+    COLUMNS = 1
+    """What verification does not name by itself."""
+    NEEDED = 2
+    """Also what keeps the rows as SQLite has them: keys, triggers. All that the way back needs."""
+    WHOLE = 3
+    """Also what PostgreSQL only answers with: plain indexes and views."""
+
+
+def find_changes(connection: Target, database: str, extent: Extent) -> list[str]:
     """What somebody has changed there, each with its remedy; over a connection outside a transaction.
 
-    `whole`: look also at what stands beside the columns, which verification names by itself. Raises TargetLostError.
+    Raises TargetLostError.
     """
     with losses(), connection.transaction():
         connection.execute(query(_ASK, "at_once").encode())
@@ -47,30 +59,32 @@ def find_changes(connection: Target, database: str, *, whole: bool) -> list[str]
         if found is None or found[1] == Phase.SQLITE.value:  # there are none yet
             return []
         return list(
-            _told(connection, found[0], follows=found[1] != Phase.POSTGRES.value, database=database, whole=whole)
+            _told(connection, found[0], follows=found[1] != Phase.POSTGRES.value, database=database, extent=extent)
         )
 
 
-def _told(connection: Target, target_schema: str, *, follows: bool, database: str, whole: bool) -> Iterator[str]:
+def _told(connection: Target, target_schema: str, *, follows: bool, database: str, extent: Extent) -> Iterator[str]:
     remedy = "undo it there, for a change that is to stay is made in SQLite, after a rollback"
     if follows:
         remedy = f"copy PostgreSQL anew with dualdb recopy {quote(database)}"
     schema = read_target_schema(connection)
     changes = list(_of_columns(connection, schema, target_schema))
     absent = []
-    if whole:
+    if extent is not Extent.COLUMNS:
         ddl = ddl_of(schema, target_schema)
         asked = (target_name(target_schema),)
         there: dict[str, bool] = dict(connection.execute(query(_ASK, "relations").encode(), asked).fetchall())
-        changes += _of_objects(schema, ddl, there)
+        changes += _of_objects(schema, ddl, there, extent)
         if follows:  # else the relay puts them back
             changes += _of_triggers(connection, schema, target_schema)
-        views = [schema.views[name].name for name in ddl.views]
-        absent = [view for view in views if target_name(view) not in there]
+        if extent is Extent.WHOLE:
+            views = [schema.views[name].name for name in ddl.views]
+            absent = [view for view in views if target_name(view) not in there]
     for change in changes:
         yield f"somebody has changed PostgreSQL's tables past dualdb: {change}; {remedy}"
     for view in absent:
-        yield f"PostgreSQL has no view {view}: it refused it, or somebody has dropped it; {remedy}"
+        again = ", or drop the view in SQLite where it refuses it again" if follows else ""
+        yield f"PostgreSQL has no view {view}: it refused it, or somebody has dropped it; {remedy}{again}"
     missing = find_missing(connection)
     if missing:
         relay = f"dualdb relay --until-aligned {quote(database)} makes them anew"
@@ -97,13 +111,14 @@ def _of_columns(connection: Target, schema: Schema, target_schema: str) -> Itera
                 yield f"column {name} of {table.name} is {_named(there[name])}, and was made as {_named(wanted[name])}"
 
 
-def _of_objects(schema: Schema, ddl: Ddl, there: dict[str, bool]) -> Iterator[str]:
+def _of_objects(schema: Schema, ddl: Ddl, there: dict[str, bool], extent: Extent) -> Iterator[str]:
     """What stands beside a table's columns: its keys and indexes, its sequence, and no rule."""
     for name, table in schema.tables.items():
         if there.get(target_name(table.name)):
             yield f"a rule rewrites statements on table {table.name}"
         made = ddl.tables[name]
-        wanted = [index for text in (made.create, *made.indexes) for index in _NAMED.findall(f"{text} ")]
+        needed = [text for text in made.indexes if extent is Extent.WHOLE or not text.startswith("CREATE INDEX ")]
+        wanted = [index for text in (made.create, *needed) for index in _NAMED.findall(f"{text} ")]
         if table.rowid is not None:
             wanted.append(quoted(f"sqlite_sequence_{table.name}"))
         for text in wanted:

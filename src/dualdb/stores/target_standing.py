@@ -10,7 +10,7 @@ from dualdb.stores.standing import Following, QuarantinedRow, TableCopy
 from dualdb.stores.target_connection import losses
 from dualdb.stores.target_journal import ASIDE
 from dualdb.stores.target_read import Position, find_branch
-from dualdb.stores.target_shape import find_changes
+from dualdb.stores.target_shape import Extent, find_changes
 
 if TYPE_CHECKING:
     from typing import Any
@@ -64,7 +64,7 @@ class TargetStanding:
 
     def altered(self, database: str) -> tuple[str, ...]:
         """What somebody has changed about the tables, each with its remedy."""
-        return tuple(find_changes(self._connection, database, whole=True))
+        return tuple(find_changes(self._connection, database, Extent.WHOLE))
 
     def head(self) -> int:
         """The number of the newest journal row."""
